@@ -1,0 +1,101 @@
+/**
+ * The only import of the addon, and its contract. Every failing call throws a Node-shaped system error:
+ * `code` ('EPERM'), `errno` (negative, as in Node), `syscall` ('ioctl TUNSETIFF') and `message`.
+ */
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** A feature the kernel refused while a device was opened; kept for `weir doctor`. */
+export interface Refusal { feature: string; code: string; errno: number; syscall: string }
+
+/** An opened device. The fd is valid in every thread of the process; close it once. */
+export interface OpenedDevice {
+  fd: number;
+  /** The name the kernel gave it (a pattern like 'tap%d' is filled in). */
+  name: string;
+  ifindex: number;
+  /** True when records carry a virtio-net header on the wire to the kernel; otherwise the addon writes and skips zeroes. */
+  vnet: boolean;
+  /** OFFLOAD_* bits (link/batch.ts). */
+  offloads: number;
+  refused: Refusal[];
+}
+
+export interface TunOptions {
+  /** 'tap' carries Ethernet frames, 'tun' bare IP packets. */
+  kind: 'tap' | 'tun';
+  /** Device name or pattern ('weir%d'), at most 15 bytes. */
+  name: string;
+  /** Path of a network namespace (/run/netns/NAME) to open the device in; the calling thread returns to its own. */
+  netns?: string;
+  /** False: neither virtio-net header nor offloads are asked for. */
+  offload: boolean;
+}
+
+export interface PacketOptions {
+  name: string;
+  netns?: string;
+  offload: boolean;
+  /** Receive and send buffer, bytes, per socket (SO_RCVBUFFORCE, SO_SNDBUFFORCE). */
+  bufferBytes: number;
+  /** Receive frames for every MAC address, not only the device's own. */
+  promiscuous: boolean;
+}
+
+/** Kernel counters of a packet socket since the last call (PACKET_STATISTICS). */
+export interface PacketStatistics { packets: number; drops: number }
+
+/** One data plane's I/O: the arena, the descriptors, the devices of its links. Belongs to the thread that made it. */
+export interface NativeIo {
+  /** Attach a device as link `index`. */
+  attach(index: number, fd: number, kind: number, vnet: boolean): void;
+  detach(index: number): void;
+  /**
+   * Send tx[0 .. txCount), then wait up to timeoutMs (0 = do not wait) and receive. Returns the number of receive descriptors
+   * filled. The wake-up eventfd ends a wait early and is drained.
+   */
+  turn(txCount: number, timeoutMs: number): number;
+  /** Send tx[0 .. txCount) now, without receiving. Returns how many failed. */
+  flush(txCount: number): number;
+  close(): void;
+}
+
+/** A netlink socket (any protocol), opened in a network namespace. */
+export interface NetlinkSocket {
+  /** Send one or more netlink messages and collect every reply until each one is acknowledged, done or failed. Replies whole, in order. */
+  request(messages: Uint8Array): Uint8Array;
+  /** Call back with the bytes of each datagram that arrives on the joined groups. `null` = the kernel dropped some (ENOBUFS): resync. */
+  watch(onMessages: (messages: Uint8Array | null) => void): void;
+  close(): void;
+}
+
+export interface Native {
+  openTun(options: TunOptions): OpenedDevice;
+  openPacket(options: PacketOptions): OpenedDevice;
+  packetStatistics(fd: number): PacketStatistics;
+  closeFd(fd: number): void;
+  eventfd(): number;
+  /** Add 1 to the eventfd. */
+  wake(fd: number): void;
+  /** arena: at least ARENA_LENGTH bytes. rx: BATCH_MAX × RX_WORDS. tx: TX_MAX × TX_WORDS. */
+  createIo(arena: Uint8Array, rx: Int32Array, tx: Int32Array, wakeFd: number): NativeIo;
+  /** protocol: NETLINK_ROUTE 0, NETLINK_NETFILTER 12. groups: multicast groups to join (numbers, not a mask). */
+  openNetlink(protocol: number, groups: number[], netns?: string): NetlinkSocket;
+  /** Capabilities of this process: bit masks of the effective set, low and high 32 bits. */
+  capabilities(): { low: number; high: number };
+  /** The numbers of native/batch.h, for the test that compares them with link/batch.ts. */
+  layout: Record<string, number>;
+}
+
+let loaded: Native | undefined;
+
+/** The addon, loaded on first use so that `weir check` and `--help` work where it was never built. */
+export function native(): Native {
+  if (loaded === undefined) {
+    const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+    const require = createRequire(import.meta.url);
+    loaded = (require('node-gyp-build') as (dir: string) => Native)(root);
+  }
+  return loaded;
+}
