@@ -20,8 +20,6 @@ export const BATCH_MAX = 64;
 /** Records sent per turn, at most: one received record may leave as many fragments. */
 export const TX_MAX = 4096;
 
-/** struct virtio_net_hdr without num_buffers: flags u8, gso_type u8, hdr_len u16, gso_size u16, csum_start u16, csum_offset u16, native endian. */
-export const VNET_LENGTH = 10;
 /** Bytes before the IP header of every record: virtio-net header, Ethernet header, 16 spare (VLAN tags). */
 export const HEADROOM = 40;
 /** The longest frame: a 65,535-byte IP packet and an Ethernet header with two VLAN tags. */
@@ -58,17 +56,6 @@ export const TX_ERRNO = 3;
 export const KIND_TUN = 0;
 export const KIND_TAP = 1;
 export const KIND_PACKET = 2;
-
-/** virtio-net header: flags. */
-export const VNET_F_NEEDS_CSUM = 1;
-export const VNET_F_DATA_VALID = 2;
-/** virtio-net header: gso_type. */
-export const GSO_NONE = 0;
-export const GSO_TCPV4 = 1;
-export const GSO_UDP = 3;
-export const GSO_TCPV6 = 4;
-export const GSO_UDP_L4 = 5;
-export const GSO_ECN = 0x80;
 
 /** Offloads of a link's device, a bit mask: what frames the link can take besides plain ones. */
 export const OFFLOAD_CSUM = 1;

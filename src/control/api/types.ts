@@ -103,3 +103,23 @@ export interface RouterView {
   flows(filter: FlowFilter, cursor: number, limit: number): FlowPage;
   drops(): DropStatus[];
 }
+
+/** The answers of the table resources, as they stand on the wire. */
+export interface LinkList { schemaVersion: number; links: LinkStatus[] }
+export interface UplinkList { schemaVersion: number; uplinks: UplinkStatus[] }
+export interface RouteList { schemaVersion: number; routes: RouteStatus[] }
+export interface NeighbourList { schemaVersion: number; neighbours: NeighbourStatus[] }
+export interface DropList { schemaVersion: number; drops: DropStatus[] }
+
+/** One event as the stream carries it. `sequence` grows by one an event; a gap means the reader was too slow and missed some. */
+export interface StreamedEvent extends RouterEvent { schemaVersion: number; sequence: number }
+
+/** Every answer with a status of 400 or more. `parameter`, `found` and `allowed` are there when a query parameter is at fault. */
+export interface ApiErrorBody {
+  schemaVersion: number;
+  error: { message: string; parameter: string | null; found: string | null; allowed: string | null };
+}
+
+/** Flows in one page of `flows`: what is given unless asked, and the most that may be asked for. */
+export const FLOW_PAGE_DEFAULT = 1000;
+export const FLOW_PAGE_MAX = 10_000;

@@ -1,0 +1,153 @@
+/**
+ * `npm run demo`: the scenario `multiwan` with weights 3:1 and real traffic, one step after the other, each told in a line.
+ * Ends with 0 when every step was as it should be, with 1 and the reason when one was not. Every wait is bounded.
+ */
+import { parseArgs } from 'node:util';
+import { bulkTcp, tally, tcpFlows, Watch, type WatchResult } from './kit/traffic.js';
+import { waitFor } from './kit/wait.js';
+import { GATEWAY, Multiwan, ROUTER, SERVER, WAN1, WAN2 } from './multiwan.js';
+
+const FLOWS = 400;
+/** The split may be off by so much: 400 flows at 75 % have a standard deviation of 2.2 points. */
+const SPLIT_TOLERANCE = 0.05;
+const WEIGHTS = [3, 1] as const;
+const BULK_SECONDS = 2;
+const FAILOVER_LIMIT_MS = 15_000;
+/** So many new flows in a row without a failure, and the router is called recovered. */
+const STEADY_FLOWS = 25;
+const BOX_FETCHES = 40;
+
+/** A step that was not as it should be. */
+class DemoError extends Error {}
+
+function expect(holds: boolean, reason: string): asserts holds {
+  if (!holds) throw new DemoError(reason);
+}
+
+let steps = 0;
+function step(text: string): void { console.log(`\n${String(++steps).padStart(2)}. ${text}`); }
+function tell(text: string): void { console.log(text.trimEnd().replaceAll(/^(?=.)/gm, '    ')); }
+
+const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+const gigabits = (bps: number): string => `${(bps / 1e9).toFixed(2)} Gbit/s`;
+
+/** Rows in aligned columns, the first one the head. */
+function table(rows: readonly (readonly (string | number)[])[]): string {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)));
+  return rows.map((row) => row.map((cell, column) => typeof cell === 'number' ? String(cell).padStart(widths[column]) : cell.padEnd(widths[column])).join('  ').trimEnd()).join('\n');
+}
+
+/** When new flows succeed again for good: the start of the first of STEADY_FLOWS good ones after the last bad one; null while not yet. */
+function recovery(results: readonly WatchResult[], sinceMs: number): { firstGoodMs: number; failed: number } | null {
+  const after = results.filter((result) => result.atMs >= sinceMs);
+  const lastBad = after.findLastIndex((result) => !result.ok);
+  if (after.length - 1 - lastBad < STEADY_FLOWS) return null;
+  return { firstGoodMs: after[lastBad + 1].atMs - sinceMs, failed: after.filter((result) => !result.ok).length };
+}
+
+async function play(lab: Multiwan): Promise<void> {
+  const service = await lab.service();
+
+  step(`Ping from PC1: the router ${ROUTER}, the gateway ${GATEWAY} that both uplinks share, the server ${SERVER} behind it.`);
+  for (const address of [ROUTER, GATEWAY, SERVER]) {
+    const { sent, received, output } = await lab.pc1.ping(address, 5);
+    expect(received === sent, `${sent - received} of ${sent} pings to ${address} were not answered:\n${output}`);
+    tell(`${address.padEnd(15)} ${received} of ${sent} answered, ${/= ([\d./]+) ms/.exec(output)?.[1] ?? '?'} ms (min/avg/max/mdev)`);
+  }
+
+  step(`${FLOWS} TCP flows from PC1 to the server, which writes down from whom each one comes.`);
+  const before = service.arrivals('tcp').length;
+  const results = await tcpFlows(lab.pc1, SERVER, FLOWS);
+  const failures = results.filter((result) => !result.ok);
+  expect(failures.length === 0, `${failures.length} of ${FLOWS} flows failed, the first with: ${failures[0]?.error}`);
+  const sources = tally(service.arrivals('tcp').slice(before).map((arrival) => arrival.address));
+  const strangers = [...sources.keys()].filter((address) => address !== WAN1 && address !== WAN2);
+  expect(strangers.length === 0, `the server saw flows from ${strangers.join(', ')}, which is no uplink's address`);
+  const rows = [WAN1, WAN2].map((address, i) => {
+    const count = sources.get(address) ?? 0;
+    const wanted = WEIGHTS[i] / (WEIGHTS[0] + WEIGHTS[1]);
+    return { cells: [`wan${i + 1}`, address, WEIGHTS[i], count, percent(count / FLOWS), percent(wanted)], off: Math.abs(count / FLOWS - wanted) };
+  });
+  tell(table([['uplink', 'source seen', 'weight', 'flows', 'share', 'wanted'], ...rows.map(({ cells }) => cells)]));
+  expect(rows.every(({ off }) => off <= SPLIT_TOLERANCE), `the split is more than ${SPLIT_TOLERANCE * 100} points from the weights`);
+
+  step(`Bulk TCP from PC1 to the server with iperf3, ${BULK_SECONDS} s each.`);
+  for (const [streams, reverse] of [[1, false], [4, false], [1, true]] as const) {
+    const bulk = await bulkTcp(lab.pc1, lab.server, SERVER, { streams, reverse, seconds: BULK_SECONDS });
+    expect(bulk.receivedBytes > 0, `iperf3 with ${streams} streams got nothing through`);
+    tell(`${streams} stream${streams === 1 ? ', ' : 's,'} ${reverse ? 'server to PC1' : 'PC1 to server'}  ${gigabits(bulk.receivedBps).padStart(13)}  ${bulk.retransmits} retransmits`);
+  }
+
+  if (lab.daemon !== null) {
+    step('What the router says: weir uplinks.');
+    tell(await lab.weir.ask('uplinks'));
+    step('And weir flows, its first rows.');
+    const lines = (await lab.weir.ask('flows')).trimEnd().split('\n');
+    tell(lines.slice(0, 8).join('\n'));
+    if (lines.length > 8) tell(`… and ${lines.length - 8} more lines`);
+  }
+
+  step('The cable of wan1 is pulled while PC1 opens a new flow every 20 ms.');
+  const watch = await Watch.start(lab.pc1, SERVER, 100_000);
+  const cutAtMs = Date.now();
+  lab.cables.wan1.cut();
+  const failover = await waitFor(() => recovery(watch.results(), cutAtMs), FAILOVER_LIMIT_MS, 'new flows to succeed again');
+  tell(failover.failed === 0 ? 'Not one new flow failed.' : `${failover.failed} new flows failed; all succeed again ${failover.firstGoodMs} ms after the cut.`);
+  const during = tally(watch.results().filter((result) => result.ok && result.atMs >= cutAtMs + failover.firstGoodMs).map((result) => result.peer));
+  expect(!during.has(WAN1), `${during.get(WAN1)} flows came from ${WAN1} although its cable is pulled`);
+  tell(`${during.get(WAN2) ?? 0} flows since, all from ${WAN2}.`);
+
+  step('The cable is plugged back.');
+  const plugAtMs = Date.now();
+  lab.cables.wan1.plug();
+  const backMs = await waitFor(() => watch.results().find((result) => result.ok && result.atMs >= plugAtMs && result.peer === WAN1)?.atMs ?? null, FAILOVER_LIMIT_MS, 'new flows to use wan1 again') - plugAtMs;
+  tell(`New flows use wan1 again ${backMs} ms after that.`);
+  const steadied = await waitFor(() => recovery(watch.results(), plugAtMs), FAILOVER_LIMIT_MS, 'every new flow to succeed');
+  tell(steadied.failed === 0 ? 'None failed meanwhile.' : `${steadied.failed} failed meanwhile.`);
+  await watch.stop();
+
+  if (lab.daemon !== null) {
+    step(`The box's own traffic: curl on the router itself, ${BOX_FETCHES} times, through weir's host link.`);
+    const { stdout } = await lab.router.run(['sh', '-c', `for i in $(seq ${BOX_FETCHES}); do curl -sS -m 5 http://${SERVER}/ || exit; done`], { timeoutMs: 30_000 });
+    const own = tally(stdout.trim().split('\n'));
+    tell([...own].map(([address, count]) => `${address.padEnd(15)} ${count} times`).join('\n'));
+    expect(own.size > 0 && [...own.keys()].every((address) => address === WAN1 || address === WAN2), "the box's own traffic came from an address that is no uplink's");
+    expect(own.size === 2, `all ${BOX_FETCHES} fetches left by one uplink`);
+  }
+}
+
+async function main(): Promise<number> {
+  const { values: { form, peer } } = parseArgs({ options: { form: { type: 'string', default: 'raw' }, peer: { type: 'string', default: 'weir' } } });
+  if ((form !== 'raw' && form !== 'tap') || (peer !== 'weir' && peer !== 'kernel')) {
+    console.error('usage: demo [--form tap|raw] [--peer weir|kernel]');
+    return 2;
+  }
+  const startMs = performance.now();
+  console.log(`weir demo: one LAN, two uplinks of weights ${WEIGHTS.join(':')} on one subnet with one gateway address.`);
+  step(peer === 'weir' ? `The lab comes up in network namespaces, with weir as the router (${form} form).` : 'The lab comes up in network namespaces, with the kernel as the router.');
+  const lab = await Multiwan.up({ form, peer, weights: WEIGHTS });
+  try {
+    console.log(lab.drawing.trimEnd());
+    tell(`Up after ${((performance.now() - startMs) / 1000).toFixed(1)} s.`);
+    await play(lab);
+    step('The daemon is asked to stop, and the lab is removed.');
+    if (lab.daemon !== null) {
+      const exit = await lab.weir.stop();
+      expect(exit.code === 0, `weir ended with ${exit.signal ?? `exit code ${exit.code}`}\n${lab.weir.log()}`);
+    }
+  } catch (error) {
+    if (lab.daemon !== null) console.error(`\nThe daemon's log ends with:\n${lab.weir.log()}`);
+    throw error;
+  } finally {
+    lab.close();
+  }
+  console.log(`\nAll as it should be, in ${((performance.now() - startMs) / 1000).toFixed(0)} s.`);
+  return 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(`\ndemo: ${(error as Error).message}`);
+  process.exitCode = (error as NodeJS.ErrnoException).code === 'EPERM' ? 77 : 1;
+}

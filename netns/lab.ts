@@ -1,0 +1,92 @@
+/**
+ * `weir lab NAME`: brings a scenario up, shows its topology and commands to try, and leaves the person in a shell on its client
+ * host; without a terminal it waits until it is interrupted. Whatever way it ends, nothing is left.
+ */
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { RunningScenario } from './kit/scenario.js';
+import { scenarios } from './registry.js';
+
+const USAGE = `usage: weir lab NAME [--form tap|raw] [--weights A:B] [--peer weir|kernel] [--exit-after-up]
+
+${scenarios.map(({ name, summary }) => `  ${name.padEnd(12)} ${summary}`).join('\n')}
+`;
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+interface Wish { name: string; form: 'tap' | 'raw'; peer: 'weir' | 'kernel'; weights: number[] | undefined; exitAfterUp: boolean }
+
+/** What the command line asks for, or a sentence on what is wrong with it. */
+function read(args: string[]): Wish | string {
+  let parsed;
+  try {
+    parsed = parseArgs({ args, allowPositionals: true, options: { form: { type: 'string', default: 'raw' }, weights: { type: 'string' }, peer: { type: 'string', default: 'weir' }, 'exit-after-up': { type: 'boolean', default: false } } });
+  } catch (error) {
+    return (error as Error).message;
+  }
+  const { form, weights: text, peer, 'exit-after-up': exitAfterUp } = parsed.values;
+  const [name, ...more] = parsed.positionals;
+  if (more.length > 0) return `one scenario at a time, found ${parsed.positionals.join(' ')}`;
+  if (!scenarios.some((scenario) => scenario.name === name)) return `no scenario is called ${name}; there is: ${scenarios.map((scenario) => scenario.name).join(', ')}`;
+  if (form !== 'tap' && form !== 'raw') return `--form is tap or raw, found ${form}`;
+  if (peer !== 'weir' && peer !== 'kernel') return `--peer is weir or kernel, found ${peer}`;
+  const weights = text?.split(':').map((word) => /^\d{1,3}$/.test(word) ? Number(word) : Number.NaN);
+  if (weights !== undefined && (weights.length !== 2 || weights.some((weight) => !(weight >= 1 && weight <= 256)))) return `--weights is two numbers from 1 to 256 as in 3:1, found ${text}`;
+  return { name, form, peer, weights, exitAfterUp };
+}
+
+/** A shell on the scenario's client host, with `weir` asking the lab's daemon. Ends when the person leaves it. */
+function shell(running: RunningScenario): Promise<void> {
+  const file = join(running.lab.directory, 'shellrc');
+  const weir = running.socket === null ? '' : `weir() { '${join(ROOT, 'bin/weir')}' "$@" --socket '${running.socket}'; }\n`;
+  writeFileSync(file, `PS1='${running.shellHost.name}# '\n${weir}`);
+  console.log(`You are on ${running.shellHost.name}${running.socket === null ? '' : '; `weir` asks the lab\'s daemon'}. Leave with exit or Ctrl-D: all is removed then.\n`);
+  return new Promise((resolve, reject) => {
+    const child = spawn('ip', ['netns', 'exec', running.shellHost.namespace, 'bash', '--noprofile', '--rcfile', file, '-i'], { stdio: 'inherit', cwd: ROOT });
+    child.on('error', reject);
+    child.on('exit', () => resolve());
+  });
+}
+
+async function main(args: string[]): Promise<number> {
+  if (args.length === 0 || args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const wish = read(args);
+  if (typeof wish === 'string') {
+    process.stderr.write(`lab: ${wish}\n\n${USAGE}`);
+    return 2;
+  }
+  const { name, form, peer, weights, exitAfterUp } = wish;
+  const chosen = scenarios.find((scenario) => scenario.name === name)!;
+  const running = await chosen.up({ form, peer, ...(weights === undefined ? {} : { weights }) });
+  try {
+    const width = Math.max(...running.commands.map(({ command }) => command.length));
+    console.log(`${chosen.name} (${peer === 'kernel' ? 'the kernel routes' : `weir, ${form} form`}): ${chosen.summary}\n${running.drawing}`);
+    for (const host of running.lab.hosts) console.log(`  ${host.name.padEnd(10)} is the namespace ${host.namespace}`);
+    console.log('\nTo try:');
+    for (const { command, shows } of running.commands) console.log(`  ${command.padEnd(width)}  ${shows}`);
+    console.log('');
+    if (exitAfterUp) return 0;
+    if (process.stdin.isTTY && process.stdout.isTTY) {
+      await shell(running);
+      return 0;
+    }
+    console.log('Running until interrupted.');
+    // The signal handlers of the lab end the process.
+    await new Promise<never>(() => { setInterval(() => {}, 1 << 30); });
+    return 0;
+  } finally {
+    running.close();
+  }
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  console.error(`lab: ${(error as Error).message}`);
+  process.exitCode = (error as NodeJS.ErrnoException).code === 'EPERM' ? 77 : 1;
+}

@@ -1,0 +1,56 @@
+/** The columns of links and uplinks, which `weir status` shares with the commands of these names, and how states are painted. */
+import type { Health, LinkStatus, UplinkStatus } from '../control/api/types.js';
+import { formatBytes, formatCount, formatDuration, formatShare } from './format.js';
+import type { Column, Style } from './table.js';
+import { left, right } from './table.js';
+
+export function healthStyle(state: Health): Style {
+  if (state === 'up') return 'good';
+  return state === 'down' ? 'bad' : 'warning';
+}
+
+/** A count that should be 0. */
+const trouble = (count: number): Style | null => (count > 0 ? 'warning' : null);
+
+export function linkColumns(nowMs: number): Record<'name' | 'type' | 'device' | 'state' | 'since' | 'addresses' | 'mac' | 'mtu' | 'rx' | 'tx' | 'rxPackets' | 'txPackets' | 'drops' | 'errors' | 'kernelDrops' | 'offloads' | 'reason', Column<LinkStatus>> {
+  return {
+    name: left('LINK', (row) => row.name),
+    type: left('TYPE', (row) => row.type),
+    device: left('DEVICE', (row) => (row.netns === null ? row.device : `${row.device}@${row.netns}`)),
+    state: left('STATE', (row) => row.state, (row) => healthStyle(row.state)),
+    since: right('FOR', (row) => formatDuration(nowMs - row.sinceMs)),
+    addresses: left('ADDRESSES', (row) => row.addresses.join(' ') || null),
+    mac: left('MAC', (row) => row.mac),
+    mtu: right('MTU', (row) => String(row.mtuBytes)),
+    rx: right('RX', (row) => formatBytes(row.rxBytes)),
+    tx: right('TX', (row) => formatBytes(row.txBytes)),
+    rxPackets: right('RX PACKETS', (row) => formatCount(row.rxPackets)),
+    txPackets: right('TX PACKETS', (row) => formatCount(row.txPackets)),
+    drops: right('DROPS', (row) => formatCount(row.rxDrops)),
+    errors: right('TX ERRORS', (row) => formatCount(row.txErrors), (row) => trouble(row.txErrors)),
+    kernelDrops: right('KERNEL DROPS', (row) => formatCount(row.kernelDrops), (row) => trouble(row.kernelDrops)),
+    offloads: left('OFFLOADS', (row) => row.offloads.join(',') || null),
+    reason: left('REASON', (row) => row.reason),
+  };
+}
+
+export function uplinkColumns(nowMs: number): Record<'name' | 'link' | 'gateway' | 'groups' | 'state' | 'since' | 'weight' | 'wanted' | 'share' | 'flows' | 'newFlows' | 'rx' | 'tx' | 'snat' | 'ports' | 'reason', Column<UplinkStatus>> {
+  return {
+    name: left('UPLINK', (row) => row.name),
+    link: left('LINK', (row) => row.link),
+    gateway: left('GATEWAY', (row) => row.gateway),
+    groups: left('GROUPS', (row) => row.groups.join(',') || null),
+    state: left('STATE', (row) => row.state, (row) => healthStyle(row.state)),
+    since: right('FOR', (row) => formatDuration(nowMs - row.sinceMs)),
+    weight: right('WEIGHT', (row) => String(row.weight)),
+    wanted: right('WANTED', (row) => formatShare(row.wantedShare)),
+    share: right('SHARE', (row) => formatShare(row.share)),
+    flows: right('FLOWS', (row) => formatCount(row.flows)),
+    newFlows: right('NEW FLOWS', (row) => formatCount(row.newFlows)),
+    rx: right('RX', (row) => formatBytes(row.rxBytes)),
+    tx: right('TX', (row) => formatBytes(row.txBytes)),
+    snat: left('SNAT', (row) => row.snat.join(' ') || null),
+    ports: right('PORTS', (row) => (row.portsTotal === 0 ? null : `${formatCount(row.portsUsed)}/${formatCount(row.portsTotal)}`)),
+    reason: left('REASON', (row) => row.reason),
+  };
+}

@@ -1,0 +1,85 @@
+/** The contract of a command's file, and the options that all reading commands share. */
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import type { ConfigError, ConfigWarning } from '../base/error.js';
+import { Client, DEFAULT_SOCKET } from './client.js';
+import type { Io } from './io.js';
+
+/** Where the configuration is unless told otherwise. */
+export const DEFAULT_CONFIG = '/etc/weir/weir.yaml';
+
+export interface RunOptions { /** Instead of the configuration's control.logLevel. */ logLevel?: string }
+
+/** What `weir check` found: the mistakes, the doubts, and what a sound configuration has. */
+export interface CheckResult {
+  errors: readonly ConfigError[];
+  warnings: readonly ConfigWarning[];
+  /** Absent when there are mistakes. */
+  counts?: { links: number; uplinks: number; groups: number; routes: number };
+}
+
+/** One thing `weir doctor` looked at. */
+export interface DoctorCheck { name: string; ok: boolean; detail: string; advice: string | null }
+
+/** What needs more than the API, handed in from above: the command line itself knows neither the daemon nor the configuration. */
+export interface Actions {
+  version: string;
+  /** Runs until it is told to stop; gives the exit code. */
+  run(file: string, options: RunOptions): Promise<number>;
+  check(file: string): Promise<CheckResult>;
+  probe(): Promise<DoctorCheck[]>;
+  /** Runs the lab with the person's terminal; gives the exit code. */
+  lab(args: string[]): Promise<number>;
+}
+
+export interface Context { io: Io; actions: Actions }
+
+/** A command: its options and help, and what it does. Options arrive as commander names them (camelCase). */
+export interface CommandFile {
+  define(command: Command): void;
+  run(context: Context, options: Record<string, unknown>, operands: string[]): Promise<number>;
+}
+
+/** Options as a reading command sees them. */
+export interface ReadingOptions { json: boolean; socket: string }
+
+/** Add -j and --socket. */
+export function defineReading(command: Command): void {
+  command
+    .option('-j, --json', 'print JSON, exactly as the API gives it')
+    .addOption(new Option('--socket <path>', 'socket of the daemon to ask').default(DEFAULT_SOCKET).env('WEIR_SOCKET'));
+}
+
+export function readingOptions(options: Record<string, unknown>): ReadingOptions {
+  const socket = options['socket'];
+  return {
+    json: options['json'] === true,
+    // An empty WEIR_SOCKET means the same as none.
+    socket: typeof socket === 'string' && socket !== '' ? socket : DEFAULT_SOCKET,
+  };
+}
+
+/** Run `body` with a client of the chosen daemon. */
+export async function withClient<T>(options: ReadingOptions, body: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client(options.socket);
+  try {
+    return await body(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** Print a resource as the API gives it, one line. */
+export async function printJson(context: Context, client: Client, resource: string): Promise<void> {
+  await client.copy(resource, (text) => context.io.write(text));
+  await context.io.write('\n');
+}
+
+/** A whole number given on the command line; commander tells the person when this throws. */
+export function wholeNumber(min: number, fail: (message: string) => Error): (text: string) => number {
+  return (text) => {
+    const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : NaN;
+    if (!(value >= min)) throw fail(`It must be a whole number, at least ${min}.`);
+    return value;
+  };
+}

@@ -1,0 +1,29 @@
+/** The commands, in the order help shows them. Only the file of the command that was asked for is loaded. */
+import type { CommandFile } from './command.js';
+
+export interface CommandEntry {
+  name: string;
+  summary: string;
+  /** Heading it stands under in the help. */
+  heading: string;
+  load(): Promise<CommandFile>;
+}
+
+const WATCH = 'Look at a running router:';
+const RUN = 'Run a router:';
+const LEARN = 'Find out and try:';
+
+export const commands: readonly CommandEntry[] = [
+  { heading: RUN, name: 'run', summary: 'run the router in the foreground', load: async () => (await import('./run.js')).command },
+  { heading: RUN, name: 'check', summary: 'read a configuration and tell every mistake in it', load: async () => (await import('./check.js')).command },
+  { heading: WATCH, name: 'status', summary: 'one screen: problems first, then uplinks, links and totals', load: async () => (await import('./status.js')).command },
+  { heading: WATCH, name: 'links', summary: 'the devices at the edges and their counters', load: async () => (await import('./links.js')).command },
+  { heading: WATCH, name: 'uplinks', summary: 'the ways out, their health and their share of the flows', load: async () => (await import('./uplinks.js')).command },
+  { heading: WATCH, name: 'routes', summary: 'the forwarding table', load: async () => (await import('./routes.js')).command },
+  { heading: WATCH, name: 'neighbours', summary: 'which station has which address', load: async () => (await import('./neighbours.js')).command },
+  { heading: WATCH, name: 'flows', summary: 'the flow table, filtered and page by page', load: async () => (await import('./flows.js')).command },
+  { heading: WATCH, name: 'drops', summary: 'why packets were refused', load: async () => (await import('./drops.js')).command },
+  { heading: WATCH, name: 'monitor', summary: 'events as they happen', load: async () => (await import('./monitor.js')).command },
+  { heading: LEARN, name: 'doctor', summary: 'what this box lacks to run weir well, and what to do', load: async () => (await import('./doctor.js')).command },
+  { heading: LEARN, name: 'lab', summary: 'bring a scenario up in network namespaces and try it', load: async () => (await import('./lab.js')).command },
+];

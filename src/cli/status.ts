@@ -1,0 +1,81 @@
+/** `weir status`: one screen, what is wrong first. The exit code tells a script the same: 0 all up, 1 degraded, 3 not running. */
+import type { Command } from 'commander';
+import type { LinkStatus, Problem, RouterStatus, UplinkStatus } from '../control/api/types.js';
+import { linkColumns, uplinkColumns } from './columns.js';
+import type { CommandFile, Context } from './command.js';
+import { defineReading, readingOptions, withClient } from './command.js';
+import { EXIT_DEGRADED, EXIT_NOT_RUNNING, NotRunning } from './failure.js';
+import { formatCount, formatDuration, formatPart } from './format.js';
+import type { Column } from './table.js';
+import { formatTable, left, paint, plain } from './table.js';
+
+/** Rows of each kind, so that it stays one screen; the commands of these names show all. */
+const ROWS_MAX = 8;
+
+/** A section with its heading, those that are not up first. */
+function section<Row extends { state: string }>(title: string, name: string, rows: readonly Row[], columns: Column<Row>[], color: boolean): string {
+  if (rows.length === 0) return '';
+  const up = rows.filter((row) => row.state === 'up').length;
+  const sorted = rows.toSorted((a, b) => Number(a.state === 'up') - Number(b.state === 'up'));
+  const more = rows.length > ROWS_MAX ? `… and ${formatCount(rows.length - ROWS_MAX)} more: weir ${name}\n` : '';
+  return `\n${paint(title, 'bold', color)} ${up} of ${rows.length} up\n${formatTable(columns, sorted.slice(0, ROWS_MAX), color)}${more}`;
+}
+
+const PROBLEM_COLUMNS: Column<Problem>[] = [
+  left('', (row) => row.severity, (row) => (row.severity === 'error' ? 'bad' : 'warning')),
+  left('', (row) => row.subject),
+  left('', (row) => row.message),
+];
+
+function problemLines(problems: readonly Problem[], color: boolean): string {
+  if (problems.length === 0) return '';
+  const sorted = problems.toSorted((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'));
+  const more = problems.length > ROWS_MAX ? `… and ${formatCount(problems.length - ROWS_MAX)} more: weir status -j\n` : '';
+  // These columns need no heading: the first line of a table is one.
+  const rows = formatTable(PROBLEM_COLUMNS, sorted.slice(0, ROWS_MAX), color);
+  return `\n${paint('Problems', 'bold', color)}\n${rows.slice(rows.indexOf('\n') + 1)}${more}`;
+}
+
+export function formatStatus(status: RouterStatus, nowMs: number, color: boolean): string {
+  const link = linkColumns(nowMs);
+  const uplink = uplinkColumns(nowMs);
+  const linkRows: Column<LinkStatus>[] = [link.name, link.type, link.device, link.state, link.since, link.rx, link.tx, link.drops, link.addresses];
+  const uplinkRows: Column<UplinkStatus>[] = [uplink.name, uplink.link, uplink.gateway, uplink.state, uplink.since, uplink.weight, uplink.wanted, uplink.share, uplink.flows, uplink.rx, uplink.tx];
+  const { flows, packets, dataPlane } = status;
+  const state = paint(status.state, status.state === 'up' ? 'good' : 'bad', color);
+  return `weir ${plain(status.version)} is ${state}, running for ${formatDuration(status.uptimeMs)}, pid ${status.pid}, generation ${status.generation} of ${plain(status.configFile)}\n`
+    + problemLines(status.problems, color)
+    + section('Uplinks', 'uplinks', status.uplinks, uplinkRows, color)
+    + section('Links', 'links', status.links, linkRows, color)
+    + `\nflows    ${formatCount(flows.count)} of ${formatCount(flows.limit)} (${formatPart(flows.count, flows.limit)}), ${formatCount(flows.opened)} opened, ${formatCount(flows.expired)} expired\n`
+    + `packets  ${formatCount(packets.received)} received, ${formatCount(packets.sent)} sent, ${formatCount(packets.dropped)} dropped\n`
+    + `turns    ${formatCount(dataPlane.turns)} made, the longest took ${formatCount(Math.round(dataPlane.longestTurnUs))} µs\n`;
+}
+
+export const command: CommandFile = {
+  define(command: Command): void {
+    defineReading(command);
+    command.addHelpText('after', `
+Exit codes: 0 all is up, 1 degraded (the problems are listed first), 3 weir is not running, 77 no permission to ask.
+FOR is how long a state has lasted, WANTED and SHARE the part of new flows by weight and in fact since the start.`);
+  },
+  async run(context: Context, given): Promise<number> {
+    const options = readingOptions(given);
+    const { io } = context;
+    return withClient(options, async (client) => {
+      try {
+        if (options.json) {
+          let text = '';
+          await client.copy('status', async (part) => { text += part; });
+          await io.write(`${text}\n`);
+          return (JSON.parse(text) as RouterStatus).state === 'up' ? 0 : EXIT_DEGRADED;
+        }
+        const status = await client.get<RouterStatus>('status');
+        await io.write(formatStatus(status, io.nowMs(), io.color));
+        return status.state === 'up' ? 0 : EXIT_DEGRADED;
+      } catch (error) {
+        throw error instanceof NotRunning ? new NotRunning(EXIT_NOT_RUNNING, error.message) : error;
+      }
+    });
+  },
+};

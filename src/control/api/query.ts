@@ -1,0 +1,110 @@
+/**
+ * Query parameters of the API, read strictly: an unknown parameter, one given twice, or a value out of range is refused with what
+ * was found and what is allowed, so that a misspelt filter never lists everything as if it had matched.
+ */
+import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { STATE_NAMES } from '../../table/tcp-state.js';
+import type { FlowFilter, RouterView } from './types.js';
+import { FLOW_PAGE_DEFAULT, FLOW_PAGE_MAX } from './types.js';
+
+/** A query that cannot be answered; the server says so with status 400. */
+export class QueryError extends Error {
+  override readonly name = 'QueryError';
+  readonly parameter: string;
+  readonly found: string | null;
+  readonly allowed: string;
+
+  constructor(message: string, parameter: string, found: string | null, allowed: string) {
+    super(message);
+    this.parameter = parameter;
+    this.found = found;
+    this.allowed = allowed;
+  }
+}
+
+/** The protocols that have a name here; all others go by number. */
+export const PROTOCOL_NAMES: ReadonlyMap<string, number> = new Map([
+  ['icmp', 1], ['igmp', 2], ['tcp', 6], ['udp', 17], ['gre', 47], ['esp', 50], ['ah', 51], ['icmpv6', 58], ['sctp', 132], ['udplite', 136],
+]);
+
+/** Check that `query` holds only `known` parameters, each once, and give their values. */
+export function readParameters(query: URLSearchParams, known: readonly string[]): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const [name, value] of query) {
+    if (!known.includes(name)) {
+      throw new QueryError(`unknown parameter '${name}'`, name, value, known.length === 0 ? 'no parameters' : known.join(', '));
+    }
+    if (values.has(name)) throw new QueryError(`parameter '${name}' is given more than once`, name, value, 'one value');
+    values.set(name, value);
+  }
+  return values;
+}
+
+/** A whole number from `min` to `max`, written in plain digits. */
+export function readInteger(values: Map<string, string>, name: string, min: number, max: number): number | undefined {
+  const text = values.get(name);
+  if (text === undefined) return undefined;
+  const value = /^[0-9]{1,16}$/.test(text) ? Number(text) : NaN;
+  if (!(value >= min && value <= max)) {
+    throw new QueryError(`parameter '${name}' is not a whole number in range`, name, text, `${min} to ${max}`);
+  }
+  return value;
+}
+
+/** An IP address in canonical text (RFC 5952 for IPv6), v4-mapped ones as IPv4. */
+function readAddress(text: string): string {
+  // Only net.isIP is strict: the library alone also takes octal and shortened forms.
+  if (isIP(text) === 0) throw new QueryError(`parameter 'address' is not an IP address`, 'address', text, 'an IPv4 or IPv6 address');
+  return ipaddr.process(text).toString();
+}
+
+/** A protocol's name in lower case, or its number where it has no name. */
+function readProtocol(text: string): string {
+  const name = text.toLowerCase();
+  if (PROTOCOL_NAMES.has(name)) return name;
+  const number = /^[0-9]{1,3}$/.test(text) ? Number(text) : NaN;
+  if (!(number >= 0 && number <= 255)) {
+    throw new QueryError(`parameter 'protocol' is not a protocol`, 'protocol', text, `${[...PROTOCOL_NAMES.keys()].join(', ')}, or 0 to 255`);
+  }
+  for (const [known, value] of PROTOCOL_NAMES) if (value === number) return known;
+  return String(number);
+}
+
+/** One of the names the configuration gives to `kind`. */
+function readName(kind: string, text: string, names: string[]): string {
+  if (!names.includes(text)) {
+    throw new QueryError(`there is no ${kind} '${text}'`, kind, text, names.length === 0 ? `no ${kind} is configured` : names.join(', '));
+  }
+  return text;
+}
+
+export interface FlowQuery { filter: FlowFilter; cursor: number; limit: number }
+
+const FLOW_PARAMETERS = ['address', 'port', 'protocol', 'uplink', 'link', 'state', 'cursor', 'limit'] as const;
+
+/** The filter and page of a `flows` query. Throws QueryError. */
+export function readFlowQuery(query: URLSearchParams, view: Pick<RouterView, 'links' | 'uplinks'>): FlowQuery {
+  const values = readParameters(query, FLOW_PARAMETERS);
+  const filter: FlowFilter = {};
+  const address = values.get('address');
+  if (address !== undefined) filter.address = readAddress(address);
+  const port = readInteger(values, 'port', 0, 65535);
+  if (port !== undefined) filter.port = port;
+  const protocol = values.get('protocol');
+  if (protocol !== undefined) filter.protocol = readProtocol(protocol);
+  const uplink = values.get('uplink');
+  if (uplink !== undefined) filter.uplink = readName('uplink', uplink, view.uplinks().map((row) => row.name));
+  const link = values.get('link');
+  if (link !== undefined) filter.link = readName('link', link, view.links().map((row) => row.name));
+  const state = values.get('state');
+  if (state !== undefined) {
+    if (!STATE_NAMES.includes(state)) throw new QueryError(`parameter 'state' is not a flow's state`, 'state', state, STATE_NAMES.join(', '));
+    filter.state = state;
+  }
+  return {
+    filter,
+    cursor: readInteger(values, 'cursor', 0, Number.MAX_SAFE_INTEGER) ?? 0,
+    limit: readInteger(values, 'limit', 1, FLOW_PAGE_MAX) ?? FLOW_PAGE_DEFAULT,
+  };
+}

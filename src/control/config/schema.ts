@@ -1,0 +1,306 @@
+/**
+ * Every key of the configuration: its type, default, bounds, unit and one sentence. Validation, `conf/full.yaml` and
+ * `docs/config.md` are all read from here; adding a key is adding an entry. Each entry is a convict schema object.
+ */
+import type { LimitsPlan, LinkType } from '../../base/plan.js';
+import type { FormatName, FormatOptions } from './format.js';
+
+export interface Key extends FormatOptions {
+  format: FormatName;
+  /** Undefined = none: the key is required, or what happens without it is in its sentence. */
+  default: string | number | boolean | readonly string[] | undefined;
+  /** One sentence. */
+  doc: string;
+  unit?: string;
+  required?: true;
+  /** links: the only types that have the key. */
+  types?: readonly LinkType[];
+  /** Shown in full.yaml for a key without a default. */
+  example?: string;
+}
+
+export type Keys<T> = { readonly [K in keyof T]-?: Key };
+
+/** A section of the file: a map of named things that all have the same keys, or the keys themselves. */
+export interface Section<T> {
+  named: boolean;
+  /** What one of it is called: 'a link'. */
+  one: string;
+  doc: string;
+  keys: Keys<T>;
+  /** Keys of a coming version, refused by name. */
+  later: readonly string[];
+}
+
+export interface LinkKeys {
+  type: LinkType; device: string; netns?: string; bridge?: string; mac?: string; mtu?: number;
+  addresses: string[]; peer?: string; defaultRoute: boolean; offload: boolean;
+}
+export interface RouteKeys {
+  to: string; via?: string; link?: string; group?: string; refuse?: 'unreachable' | 'blackhole' | 'prohibit';
+}
+export interface UplinkKeys { link: string; gateway?: string; weight: number; snat: string | string[] }
+export interface GroupKeys { uplinks: string[]; balance: 'flow' }
+export type LimitsKeys = LimitsPlan;
+export interface TimeoutsKeys {
+  tcpOpening: string; tcpEstablished: string; tcpClosing: string; tcpTimeWait: string; udp: string; udpReplied: string;
+  icmp: string; other: string; fragment: string; neighbourReachable: string; neighbourStale: string;
+}
+export interface ControlKeys { socket: string; group?: string; logLevel: string }
+
+/** Names stand in columns, paths and metrics, so they are short and plain. */
+export const NAME = /^[a-z][a-z0-9-]{0,31}$/;
+export const NAME_ALLOWED = 'a name of 1 to 32 lower-case letters, digits and "-", beginning with a letter';
+
+const links: Section<LinkKeys> = {
+  named: true,
+  one: 'a link',
+  doc: 'The edges of the router: the devices packets come in and go out by.',
+  later: [],
+  keys: {
+    type: {
+      format: 'choice', choices: ['tap', 'raw', 'tun'], default: undefined, required: true,
+      doc: 'What the link is made of: tap is an Ethernet device that weir makes, raw an existing device taken over from the host\'s stack, tun a device that weir makes for bare IP packets, such as those of the box itself.',
+    },
+    device: {
+      format: 'device', default: undefined, required: true,
+      doc: 'The kernel\'s name of the device.',
+    },
+    netns: {
+      format: 'netns', default: undefined, example: 'lab',
+      doc: 'The named network namespace the device lives in; without it, the one weir runs in.',
+    },
+    bridge: {
+      format: 'device', types: ['tap'], default: undefined, example: 'br-lan',
+      doc: 'The bridge the device joins, made if it does not exist; without it, none.',
+    },
+    mac: {
+      format: 'mac', types: ['tap'], default: undefined, example: '02:00:00:00:00:01',
+      doc: 'The router\'s MAC address on the link; without it, one derived from the device\'s name.',
+    },
+    mtu: {
+      format: 'integer', min: 576, max: 65535, unit: 'bytes', default: undefined, example: '1500',
+      doc: 'The longest IP packet the link carries (a tap carries 65521 at most); without it, what the device says.',
+    },
+    addresses: {
+      format: 'addresses', default: [],
+      doc: 'The router\'s own addresses on the link, each with the length of the prefix that is reached directly; the first one is what weir speaks as.',
+    },
+    peer: {
+      format: 'address', types: ['tun'], default: undefined, example: '100.64.0.2',
+      doc: 'The address the box itself has at the far end, inside the prefix of one of the addresses.',
+    },
+    defaultRoute: {
+      format: 'boolean', types: ['tun'], default: false,
+      doc: 'Makes the link the box\'s own default route while weir runs, so that the box\'s traffic is routed like any other.',
+    },
+    offload: {
+      format: 'boolean', default: true,
+      doc: 'Asks the kernel for checksum and segmentation offloads; false when a device gets them wrong.',
+    },
+  },
+};
+
+const routes: Section<RouteKeys> = {
+  named: true,
+  one: 'a route',
+  doc: 'Where packets go by destination; the longest prefix wins. The networks of the links\' own addresses need no route. A route has exactly one of via, link, group and refuse; via and link may stand together.',
+  later: [],
+  keys: {
+    to: {
+      format: 'prefix', default: undefined, required: true,
+      doc: 'The destinations, as a prefix; 0.0.0.0/0 is everything that no other route names.',
+    },
+    via: {
+      format: 'address', default: undefined, example: '10.0.1.254',
+      doc: 'The gateway to send to, on the network of one of the links; with link, it may be off that link\'s networks.',
+    },
+    link: {
+      format: 'reference', of: 'a link', default: undefined, example: 'lan',
+      doc: 'The link the destinations are directly attached to, or with via the link the gateway is on.',
+    },
+    group: {
+      format: 'reference', of: 'a group', default: undefined, example: 'internet',
+      doc: 'The group of uplinks to balance over.',
+    },
+    refuse: {
+      format: 'choice', choices: ['unreachable', 'blackhole', 'prohibit'], default: undefined, example: 'unreachable',
+      doc: 'Drops the packets: unreachable and prohibit tell the sender so by ICMP, blackhole is silent.',
+    },
+  },
+};
+
+const uplinks: Section<UplinkKeys> = {
+  named: true,
+  one: 'an uplink',
+  doc: 'The ways out to the internet: a link, a gateway on it, and the addresses flows are translated to.',
+  later: ['check'],
+  keys: {
+    link: {
+      format: 'reference', of: 'a link', default: undefined, required: true,
+      doc: 'The link the uplink leaves by; several uplinks may share one.',
+    },
+    gateway: {
+      format: 'address', default: undefined, example: '203.0.113.1',
+      doc: 'The gateway to send to, on the link\'s network; required unless the link is a tun, which has none.',
+    },
+    weight: {
+      format: 'integer', min: 0, max: 65535, default: 1,
+      doc: 'The uplink\'s share of new flows, relative to the others of its group; 0 takes no new flows and keeps the old ones.',
+    },
+    snat: {
+      format: 'snat', default: 'auto',
+      doc: 'What the sources of outgoing flows are translated to: auto is the link\'s first address, off leaves them as they are, an address or a list of addresses is used as given.',
+    },
+  },
+};
+
+const groups: Section<GroupKeys> = {
+  named: true,
+  one: 'a group',
+  doc: 'Uplinks that share the traffic of a route.',
+  later: ['tiers', 'affinity', 'onDown', 'onRecover', 'lastResort'],
+  keys: {
+    uplinks: {
+      format: 'references', of: 'an uplink', default: undefined, required: true,
+      doc: 'The uplinks of the group.',
+    },
+    balance: {
+      format: 'choice', choices: ['flow'], later: ['source', 'destination', 'source-destination', 'packet'], default: 'flow',
+      doc: 'What is spread over the uplinks by weight: flow spreads flows, and a flow stays on its uplink.',
+    },
+  },
+};
+
+const limits: Section<LimitsKeys> = {
+  named: false,
+  one: 'the limits',
+  doc: 'How much weir holds and does at most; what is beyond a limit is refused and counted.',
+  later: [],
+  keys: {
+    flows: {
+      format: 'integer', min: 1024, max: 16_777_216, unit: 'flows', default: 1_048_576,
+      doc: 'Flows remembered at once; their memory is set aside at the start.',
+    },
+    neighbours: {
+      format: 'integer', min: 16, max: 1_048_576, unit: 'neighbours', default: 4096,
+      doc: 'Neighbours (addresses and their MAC addresses) remembered at once.',
+    },
+    neighbourQueue: {
+      format: 'integer', min: 1, max: 1024, unit: 'packets', default: 32,
+      doc: 'Packets that wait for one neighbour to answer.',
+    },
+    heldPackets: {
+      format: 'integer', min: 1, max: 16_384, unit: 'packets', default: 1024,
+      doc: 'Packets that wait for all neighbours together.',
+    },
+    fragments: {
+      format: 'integer', min: 1, max: 65_536, unit: 'datagrams', default: 4096,
+      doc: 'Datagrams put together from fragments at once.',
+    },
+    fragmentBytes: {
+      format: 'integer', min: 65_535, max: 1_073_741_824, unit: 'bytes', default: 16_777_216,
+      doc: 'Bytes of fragments that wait for the rest of their datagrams.',
+    },
+    icmpErrorsPerSecond: {
+      format: 'integer', min: 1, max: 1_000_000, unit: 'a second', default: 1000,
+      doc: 'ICMP errors the router sends, all together.',
+    },
+    icmpErrorsPerDestination: {
+      format: 'integer', min: 1, max: 1_000_000, unit: 'a second', default: 10,
+      doc: 'ICMP errors the router sends to one destination.',
+    },
+    snatPortFirst: {
+      format: 'integer', min: 1024, max: 65_535, default: 1024,
+      doc: 'The lowest port, or ICMP identifier, source translation uses.',
+    },
+    snatPortLast: {
+      format: 'integer', min: 1024, max: 65_535, default: 65_535,
+      doc: 'The highest port, or ICMP identifier, source translation uses; not below snatPortFirst.',
+    },
+  },
+};
+
+/** The longest time any timer of the data plane counts: below 2^31 milliseconds. */
+const LONGEST = '24d';
+
+const timeouts: Section<TimeoutsKeys> = {
+  named: false,
+  one: 'the timeouts',
+  doc: 'How long things that have gone quiet are remembered, in whole seconds.',
+  later: [],
+  keys: {
+    tcpOpening: {
+      format: 'duration', min: '4m', max: LONGEST, law: 'RFC 5382 REQ-5', default: '4m',
+      doc: 'A TCP flow whose handshake is not complete.',
+    },
+    tcpEstablished: {
+      format: 'duration', min: '2h4m', max: LONGEST, law: 'RFC 5382 REQ-5', default: '2h4m',
+      doc: 'A TCP flow that is open in both directions.',
+    },
+    tcpClosing: {
+      format: 'duration', min: '4m', max: LONGEST, law: 'RFC 5382 REQ-5', default: '4m',
+      doc: 'A TCP flow of which one side has closed, or that was reset.',
+    },
+    tcpTimeWait: {
+      format: 'duration', min: '1s', max: LONGEST, default: '2m',
+      doc: 'A TCP flow that both sides have closed.',
+    },
+    udp: {
+      format: 'duration', min: '2m', max: LONGEST, law: 'RFC 4787 REQ-5', default: '5m',
+      doc: 'A UDP flow that has had no reply.',
+    },
+    udpReplied: {
+      format: 'duration', min: '2m', max: LONGEST, law: 'RFC 4787 REQ-5', default: '5m',
+      doc: 'A UDP flow that has had a reply.',
+    },
+    icmp: {
+      format: 'duration', min: '60s', max: LONGEST, law: 'RFC 5508 REQ-2', default: '60s',
+      doc: 'A flow of ICMP requests and replies.',
+    },
+    other: {
+      format: 'duration', min: '1s', max: LONGEST, default: '10m',
+      doc: 'A flow of any other protocol.',
+    },
+    fragment: {
+      format: 'duration', min: '1s', max: '2m', default: '30s',
+      doc: 'A datagram that waits for its remaining fragments.',
+    },
+    neighbourReachable: {
+      format: 'duration', min: '1s', max: '1h', default: '30s',
+      doc: 'A neighbour is trusted this long after it was last heard of, and checked when it is used after that.',
+    },
+    neighbourStale: {
+      format: 'duration', min: '1s', max: '1d', default: '10m',
+      doc: 'A neighbour nobody sends to is forgotten this long after it was last trusted.',
+    },
+  },
+};
+
+const control: Section<ControlKeys> = {
+  named: false,
+  one: 'the control settings',
+  doc: 'The daemon itself: its socket and its log.',
+  later: ['metrics', 'web'],
+  keys: {
+    socket: {
+      format: 'socketPath', default: '/run/weir/weir.sock',
+      doc: 'The path of the unix socket that weir\'s commands speak to.',
+    },
+    group: {
+      format: 'groupName', default: undefined, example: 'weir',
+      doc: 'The group whose members may use the socket; without it, only weir\'s own user and root.',
+    },
+    logLevel: {
+      format: 'choice', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], default: 'info',
+      doc: 'The least important messages that are still logged.',
+    },
+  },
+};
+
+/** The sections in the order of the file. */
+export const SCHEMA = { links, routes, uplinks, groups, limits, timeouts, control };
+export type SectionName = keyof typeof SCHEMA;
+
+/** Sections of a coming version, refused by name. */
+export const LATER_SECTIONS: readonly string[] = ['policies', 'virtualServers', 'vrrp', 'share'];

@@ -1,0 +1,241 @@
+/**
+ * From the merged tree to values that each satisfy their key's schema: convict checks every value and fills in the
+ * defaults, one instance for each named thing, and every complaint finds its way back to the value's own place. Unknown
+ * keys, missing keys and names are judged here too; how things fit together is `plan.ts`'s concern.
+ */
+import convict from 'convict';
+import type { Findings, Place, Step } from './findings.js';
+import { FORMATS, type Complaint, type FormatName } from './format.js';
+import { didYouMean, oneOf } from './near.js';
+import { describe, type MapEntry, type MapNode, type ValueNode } from './parse.js';
+import {
+  LATER_SECTIONS, NAME, NAME_ALLOWED, SCHEMA,
+  type ControlKeys, type GroupKeys, type Key, type Keys, type LimitsKeys, type LinkKeys, type RouteKeys, type Section, type TimeoutsKeys, type UplinkKeys,
+} from './schema.js';
+
+/** One named thing, or a section without names: its valid values, and where each of its keys stands. */
+export class Item<T> {
+  readonly name: string;
+  readonly steps: readonly Step[];
+  /** Where its name stands. */
+  readonly place: Place;
+  /** Given and valid, or defaulted. In a list of which some items were refused, those are empty texts. */
+  readonly values: Partial<T>;
+  readonly #entries: ReadonlyMap<string, MapEntry>;
+  readonly #refused: ReadonlySet<string>;
+
+  constructor(
+    name: string, steps: readonly Step[], place: Place, values: Partial<T>, entries: ReadonlyMap<string, MapEntry>, refused: ReadonlySet<string>,
+  ) {
+    this.name = name;
+    this.steps = steps;
+    this.place = place;
+    this.values = values;
+    this.#entries = entries;
+    this.#refused = refused;
+  }
+
+  /** True when the key stands in a file, valid or not. */
+  given(key: keyof T & string): boolean {
+    return this.#entries.has(key);
+  }
+
+  /** True when the key stands in a file and was refused, all of it or an item: what depends on it needs no complaint of its own. */
+  refused(key: keyof T & string): boolean {
+    return this.#refused.has(key);
+  }
+
+  /** Where the value of a key, or an item of its list, stands; the name's place when the key is not given. */
+  at(key: keyof T & string, index?: number): Place {
+    const value = this.#entries.get(key)?.value;
+    if (value === undefined) return this.place;
+    return index !== undefined && value.kind === 'list' ? value.items[index].place : value.place;
+  }
+
+  keyAt(key: keyof T & string): Place {
+    return this.#entries.get(key)?.place ?? this.place;
+  }
+
+  /** How a value is shown behind "found". */
+  show(key: keyof T & string, index?: number): string {
+    const value = this.#entries.get(key)?.value;
+    if (value === undefined) return 'nothing';
+    return describe(index !== undefined && value.kind === 'list' ? value.items[index] : value);
+  }
+}
+
+/** The named things of a section. */
+export interface Things<T> {
+  items: Item<T>[];
+  byName: ReadonlyMap<string, Item<T>>;
+  /** Names that stand in the file but were too wrong to become items. */
+  broken: ReadonlySet<string>;
+  /** The section as a whole was refused, so nothing is known of its names. */
+  refused: boolean;
+}
+
+export interface Values {
+  links: Things<LinkKeys>;
+  routes: Things<RouteKeys>;
+  uplinks: Things<UplinkKeys>;
+  groups: Things<GroupKeys>;
+  limits: Item<LimitsKeys>;
+  timeouts: Item<TimeoutsKeys>;
+  control: Item<ControlKeys>;
+  /** Where things stand that no file mentions. */
+  start: Place;
+}
+
+/** What convict hands to a format besides the value: our key, and whom to tell. */
+interface ReportingKey extends Key { report(complaints: Complaint[]): void }
+
+for (const name of Object.keys(FORMATS) as FormatName[]) {
+  convict.addFormat({
+    name: `weir-${name}`,
+    validate(value: unknown, key: convict.SchemaObj): void {
+      const reporting = key as unknown as ReportingKey;
+      const complaints = FORMATS[name].judge(value, reporting);
+      if (complaints.length === 0) return;
+      reporting.report(complaints);
+      throw new Error('refused');
+    },
+  });
+}
+
+/** What a key accepts, in words. */
+export function allowedFor(key: Key): string {
+  return FORMATS[key.format].allowed(key);
+}
+
+/** A tree as plain data. Only scalars and lists come here, so no key of the file ever becomes a property. */
+function plain(node: ValueNode): unknown {
+  if (node.kind === 'scalar') return node.value;
+  if (node.kind === 'list') return node.items.map(plain);
+  return {};
+}
+
+/** A key nobody knows, or not yet. */
+function tellUnknown(findings: Findings, steps: readonly Step[], entry: MapEntry, key: string, known: readonly string[], later: readonly string[]): void {
+  const found = later.includes(key) ? 'a key this version does not support' : `an unknown key${didYouMean(key, known)}`;
+  findings.error(entry.place, steps, found, oneOf(known).replace(' or ', ' and '));
+}
+
+/** The values of one map of keys; those that are wrong are told and left out. */
+function readItem<T>(section: Section<T>, name: string, steps: readonly Step[], place: Place, node: MapNode, findings: Findings): Item<T> {
+  const keys: Keys<T> = section.keys;
+  const known = Object.keys(keys) as (keyof T & string)[];
+  const given: Record<string, unknown> = {};
+  const refused = new Set<string>();
+  const refusedItems = new Map<string, Set<number>>();
+  const definition: Record<string, convict.SchemaObj> = {};
+
+  for (const key of known) {
+    const entry = keys[key];
+    definition[key] = {
+      ...entry,
+      format: `weir-${entry.format}`,
+      report(complaints: Complaint[]): void {
+        const value = node.entries.get(key)?.value;
+        if (value === undefined) throw new Error(`the default of ${key} does not satisfy its own schema`);
+        refused.add(key);
+        for (const complaint of complaints) {
+          const { index, remark, allowed = allowedFor(entry) } = complaint;
+          if (index !== undefined) refusedItems.set(key, (refusedItems.get(key) ?? new Set()).add(index));
+          const at = index !== undefined && value.kind === 'list' ? value.items[index] : value;
+          findings.error(at.place, [...steps, key, ...(index === undefined ? [] : [index])], describe(at) + (remark === '' ? '' : ` (${remark})`), allowed);
+        }
+      },
+    };
+  }
+
+  for (const [key, entry] of node.entries) {
+    if (!known.includes(key as keyof T & string)) {
+      tellUnknown(findings, [...steps, key], entry, key, known, section.later);
+    } else if (entry.value.kind === 'refused') {
+      refused.add(key);
+    } else if (entry.value.kind === 'map') {
+      // No key takes a map, and convict would look inside.
+      refused.add(key);
+      findings.error(entry.value.place, [...steps, key], 'a map', allowedFor(keys[key as keyof T]));
+    } else {
+      given[key] = plain(entry.value);
+    }
+  }
+  for (const key of known) {
+    if (keys[key].required && !node.entries.has(key)) {
+      findings.error(place, [...steps, key], 'nothing', `${allowedFor(keys[key])}; ${section.one} needs it`);
+    }
+  }
+
+  // No environment and no arguments: what is in the files is all that counts.
+  const config = convict<Record<string, unknown>>(definition, { env: {}, args: [] });
+  config.load(given);
+  try {
+    config.validate({ allowed: 'strict' });
+  } catch (error) {
+    // Convict tells of all refusals in one text; each has already been told with its place.
+    if (refused.size === 0) throw error;
+  }
+  const values: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(config.getProperties())) {
+    const items = refusedItems.get(key);
+    if (items !== undefined && Array.isArray(value)) values[key] = value.map((item: unknown, index) => (items.has(index) ? '' : item));
+    else if (value !== undefined && !refused.has(key)) values[key] = value;
+  }
+  return new Item<T>(name, steps, place, values as Partial<T>, node.entries, refused);
+}
+
+function readNamed<T>(section: Section<T>, sectionName: string, tree: MapNode, findings: Findings): Things<T> {
+  const items: Item<T>[] = [];
+  const broken = new Set<string>();
+  const entry = tree.entries.get(sectionName);
+  const node = sectionNode(section, sectionName, entry, findings);
+  for (const [name, thing] of node?.entries ?? []) {
+    const steps = [sectionName, name];
+    const named = NAME.test(name);
+    if (!named) findings.error(thing.place, steps, `the name ${JSON.stringify(name)}`, NAME_ALLOWED);
+    if (thing.value.kind !== 'map') {
+      if (thing.value.kind !== 'refused') findings.error(thing.value.place, steps, describe(thing.value), `a map of ${oneOf(Object.keys(section.keys)).replace(' or ', ' and ')}`);
+      broken.add(name);
+      continue;
+    }
+    items.push(readItem(section, name, steps, thing.place, thing.value, findings));
+  }
+  return { items, byName: new Map(items.map((item) => [item.name, item])), broken, refused: node === null };
+}
+
+/** The map of a section; undefined when it is absent or empty, null when it is (and was told to be) something else. */
+function sectionNode<T>(section: Section<T>, name: string, entry: MapEntry | undefined, findings: Findings): MapNode | undefined | null {
+  if (entry === undefined) return undefined;
+  if (entry.value.kind === 'map') return entry.value;
+  if (entry.value.kind === 'scalar' && entry.value.value === null) return undefined;
+  if (entry.value.kind === 'refused') return null;
+  const allowed = section.named ? `a map from names to ${name}` : `a map of ${oneOf(Object.keys(section.keys)).replace(' or ', ' and ')}`;
+  findings.error(entry.value.place, [name], describe(entry.value), allowed);
+  return null;
+}
+
+function readPlain<T>(section: Section<T>, name: string, tree: MapNode, findings: Findings): Item<T> {
+  const entry = tree.entries.get(name);
+  const node = sectionNode(section, name, entry, findings) ?? { kind: 'map' as const, place: tree.place, entries: new Map() };
+  return readItem(section, name, [name], entry?.place ?? tree.place, node, findings);
+}
+
+/** Everything a tree says, checked key by key. */
+export function validate(tree: MapNode, findings: Findings): Values {
+  const sections = Object.keys(SCHEMA);
+  for (const [key, entry] of tree.entries) {
+    if (!sections.includes(key)) tellUnknown(findings, [key], entry, key, sections, LATER_SECTIONS);
+  }
+  return {
+    links: readNamed(SCHEMA.links, 'links', tree, findings),
+    routes: readNamed(SCHEMA.routes, 'routes', tree, findings),
+    uplinks: readNamed(SCHEMA.uplinks, 'uplinks', tree, findings),
+    groups: readNamed(SCHEMA.groups, 'groups', tree, findings),
+    limits: readPlain(SCHEMA.limits, 'limits', tree, findings),
+    timeouts: readPlain(SCHEMA.timeouts, 'timeouts', tree, findings),
+    control: readPlain(SCHEMA.control, 'control', tree, findings),
+    start: tree.place,
+  };
+}
+

@@ -1,0 +1,66 @@
+/**
+ * Where the process starts. The only file that knows both the command line and the daemon: it hands the former a table of what only the
+ * latter can do. Each is loaded when it is asked for, so that `weir status` starts fast and `weir check` works without the addon.
+ */
+import { spawn } from 'node:child_process';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { constants as osConstants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ConfigErrors, EXIT_UNAVAILABLE } from './base/error.js';
+import type { Actions, CheckResult } from './cli/command.js';
+import { CliFailure } from './cli/failure.js';
+import { processIo } from './cli/io.js';
+import { runCommandLine } from './cli/main.js';
+
+/** The package's root, from src/ in a checkout as from dist/ in a package. */
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+
+async function check(file: string): Promise<CheckResult> {
+  const { loadConfig } = await import('./control/config/index.js');
+  try {
+    const { plan, warnings } = await loadConfig(file);
+    return { errors: [], warnings, counts: { links: plan.links.length, uplinks: plan.uplinks.length, groups: plan.groups.length, routes: plan.routes.length } };
+  } catch (error) {
+    if (error instanceof ConfigErrors) return { errors: error.errors, warnings: error.warnings };
+    throw error;
+  }
+}
+
+/** Hand the terminal to the lab's own program and end as it ends. */
+function lab(args: string[]): Promise<number> {
+  const program = join(root, 'scripts', 'lab');
+  try {
+    accessSync(program, constants.X_OK);
+  } catch {
+    throw new CliFailure(EXIT_UNAVAILABLE, `the lab is part of a checkout of weir, and there is none at ${root}`);
+  }
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: 'inherit' });
+    // The lab cleans up after itself when interrupted: we stay until it has, and pass on what the terminal did not send to it.
+    const ignore = (): void => undefined;
+    const pass = (signal: NodeJS.Signals): void => { child.kill(signal); };
+    process.on('SIGINT', ignore);
+    process.on('SIGTERM', pass);
+    process.on('SIGHUP', pass);
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      process.off('SIGINT', ignore);
+      process.off('SIGTERM', pass);
+      process.off('SIGHUP', pass);
+      resolve(code ?? 128 + osConstants.signals[signal!]);
+    });
+  });
+}
+
+const actions: Actions = {
+  version,
+  run: async (file, options) => (await import('./daemon.js')).runDaemon(file, { version, ...options }),
+  check,
+  probe: async () => (await import('./link/probe.js')).probe(),
+  lab: async (args) => lab(args),
+};
+
+process.exit(await runCommandLine(process.argv.slice(2), processIo(), actions));

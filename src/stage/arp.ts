@@ -1,0 +1,99 @@
+/**
+ * ARP as the router speaks it (RFC 826, RFC 5227): answers for our addresses on the link they belong to and on no other, learns from
+ * answers, asks on behalf of the neighbour table, announces our addresses, notices who else claims them. `ingress` hands every ARP
+ * frame here; nothing of it goes further.
+ */
+import { V } from '../base/verdict.js';
+import type { Verdict } from '../base/verdict.js';
+import { formatIpv4, formatMac, V4_MAPPED } from '../wire/address.js';
+import * as arp from '../wire/arp.js';
+import * as ethernet from '../wire/ethernet.js';
+import type { Packet } from '../wire/packet.js';
+import { VNET_LENGTH } from '../wire/vnet.js';
+import type { Link, Router } from './router.js';
+
+/** Frames are padded to what Ethernet asks for at least, without the FCS (IEEE 802.3 §3.2.8). */
+const FRAME_MIN = 60;
+/** RFC 5227 §2.4: an address is defended at most once in this time. */
+const DEFEND_INTERVAL_MS = 10_000;
+
+/** An ARP frame at p.ipAt. */
+export function receiveArp(p: Packet, r: Router): Verdict {
+  const { view, ipAt: at } = p;
+  const link = r.links[p.link];
+  if (p.end - at < arp.ARP_LENGTH || !arp.isArpOverEthernet(view, at)) return V.ARP_MALFORMED;
+  const operation = arp.operation(view, at);
+  const senderHigh = arp.senderHigh(view, at), senderLow = arp.senderLow(view, at);
+  const sender = arp.senderIp(view, at), target = arp.targetIp(view, at);
+  if (operation !== arp.ARP_REQUEST && operation !== arp.ARP_REPLY) return V.ARP_MALFORMED;
+  // A group address cannot be anyone's own, and the frame must come from who it says (RFC 1812 §3.3.2).
+  if (senderHigh & 0x0100 || (senderHigh === 0 && senderLow === 0)) return V.ARP_MALFORMED;
+
+  if (link.hasAddress(sender)) {
+    if (senderHigh === link.macHigh && senderLow === link.macLow) return V.ARP_IGNORED;
+    defend(r, link, sender, senderHigh, senderLow);
+    return V.ARP_CONFLICT;
+  }
+  const isForUs = answersFor(link, target);
+  // Sender 0.0.0.0 is a probe (RFC 5227 §2.1.1): answered, never learned from. Nor is a sender of a foreign subnet.
+  if (sender !== 0 && link.isOnLink(sender)) {
+    const isAnswer = operation === arp.ARP_REPLY && isForUs;
+    r.neighbours.learn(p.link, sender, senderHigh, senderLow, isAnswer, isForUs, V4_MAPPED, r.nowMs);
+  } else if (sender !== 0 && operation === arp.ARP_REPLY && isForUs && r.neighbours.find(p.link, 0, 0, V4_MAPPED, sender) >= 0) {
+    // A far gateway, outside of our subnets, that we have asked for.
+    r.neighbours.learn(p.link, sender, senderHigh, senderLow, true, true, V4_MAPPED, r.nowMs);
+  }
+  if (operation === arp.ARP_REPLY) return isForUs ? V.TAKEN : V.ARP_IGNORED;
+  if (!isForUs) return V.ARP_IGNORED;
+  send(r, link, senderHigh, senderLow, arp.ARP_REPLY, target, senderHigh, senderLow, sender);
+  return V.TAKEN;
+}
+
+/** Ask who has `address`; straight to a MAC address when we only want to know whether it is still there. */
+export function solicit(r: Router, linkIndex: number, address: number, unicast: boolean, macHigh: number, macLow: number): void {
+  const link = r.links[linkIndex];
+  if (!link.isUp) return;
+  const from = link.addressTowards(address);
+  if (unicast) send(r, link, macHigh, macLow, arp.ARP_REQUEST, from, macHigh, macLow, address);
+  else send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, from, 0, 0, address);
+}
+
+/** Tell everybody on a link where its addresses are now (RFC 5227 §3: an announcement is a request for one's own address). */
+export function announce(r: Router, link: Link): void {
+  if (!link.hasEthernet) return;
+  for (const { address } of link.addresses) announceAddress(r, link, address);
+  for (const uplink of link.uplinks) {
+    for (const address of uplink.snat) if (!link.hasAddress(address)) announceAddress(r, link, address);
+  }
+}
+
+function announceAddress(r: Router, link: Link, address: number): void {
+  send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, address, 0, 0, address);
+}
+
+/** True for our addresses on this link and for the translation addresses of its uplinks. */
+function answersFor(link: Link, address: number): boolean {
+  return link.hasAddress(address) || link.uplinks.some((uplink) => uplink.snat.includes(address));
+}
+
+/** Someone else claims our address: say so, and defend it once in a while (RFC 5227 §2.4 b). */
+function defend(r: Router, link: Link, address: number, macHigh: number, macLow: number): void {
+  if (r.nowMs - link.defendedAtMs < DEFEND_INTERVAL_MS) return;
+  link.defendedAtMs = r.nowMs;
+  announceAddress(r, link, address);
+  r.notify({ event: 'addressConflict', link: link.name, address: formatIpv4(address), mac: formatMac(macHigh, macLow) });
+}
+
+function send(
+  r: Router, link: Link, toHigh: number, toLow: number, operation: number, fromIp: number, targetHigh: number, targetLow: number, targetIp: number,
+): void {
+  const { exchange } = r;
+  const at = exchange.allocate(FRAME_MIN - ethernet.ETHERNET_LENGTH);
+  if (at < 0) return;
+  const frameAt = at - ethernet.ETHERNET_LENGTH;
+  exchange.u8.fill(0, frameAt - VNET_LENGTH, frameAt + FRAME_MIN);
+  ethernet.writeEthernet(exchange.view, frameAt, toHigh, toLow, link.macHigh, link.macLow, ethernet.ETHERTYPE_ARP);
+  arp.writeArp(exchange.view, at, operation, link.macHigh, link.macLow, fromIp, targetHigh, targetLow, targetIp);
+  exchange.send(link.index, frameAt, FRAME_MIN);
+  r.countSent(link.index, FRAME_MIN);
+}

@@ -1,0 +1,335 @@
+/**
+ * The router: the tables a stage may touch, made from a plan. Constructing one opens no device and starts no timer; it gets its packets
+ * from an Exchange and its time from a Clock.
+ */
+import type { Clock } from '../base/clock.js';
+import type { LinkPlan, Plan } from '../base/plan.js';
+import { Random } from '../base/random.js';
+import { V } from '../base/verdict.js';
+import { Group, Uplink } from '../balance/uplink.js';
+import { KIND_TUN } from '../link/batch.js';
+import type { Exchange } from '../link/exchange.js';
+import { Counters, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_PORTS_USED } from '../table/counters.js';
+import { Fib } from '../table/fib.js';
+import { FlowTable, MAPPING, UPLINK } from '../table/flow.js';
+import { FragmentTable } from '../table/fragment.js';
+import { HeldPackets } from '../table/held.js';
+import { NeighbourTable } from '../table/neighbour.js';
+import { NexthopTable } from '../table/nexthop.js';
+import { PortPool } from '../table/port-pool.js';
+import { RouteTable } from '../table/route.js';
+import type { Route } from '../table/route.js';
+import { RateLimit } from '../table/rate-limit.js';
+import { formatIpv4, maskOf, parseIpv4, parseMac, parsePrefix } from '../wire/address.js';
+import * as ip from '../wire/ipv4.js';
+import { Packet } from '../wire/packet.js';
+import { Tuple } from '../wire/tuple.js';
+import { announce, solicit } from './arp.js';
+
+export const NONE = -1;
+
+/** What is known of a link's device once it is open. */
+export interface LinkDevice {
+  /** KIND_* of link/batch.ts. */
+  kind: number;
+  /** Our MAC address on the link; ignored for TUN. */
+  mac: string;
+  mtu: number;
+  /** OFFLOAD_* bits the device takes. */
+  offloads: number;
+}
+
+/** Memory shared with the control plane. */
+export interface SharedMemory {
+  flows: SharedArrayBuffer;
+  counters: SharedArrayBuffer;
+  neighbours: SharedArrayBuffer;
+}
+
+/** Something worth telling a person; sent to the control plane, never per packet. */
+export type Notice =
+  | { event: 'addressConflict'; link: string; address: string; mac: string }
+  | { event: 'deviceError'; link: string; errno: number };
+
+/** A link as the stages see it. */
+export class Link {
+  readonly index: number;
+  readonly name: string;
+  readonly hasEthernet: boolean;
+  readonly macHigh: number;
+  readonly macLow: number;
+  readonly mtu: number;
+  readonly offloads: number;
+  /** Our addresses, int32, with their masks. */
+  readonly addresses: readonly { address: number; mask: number }[];
+  /** Uplinks that lead out by this link. */
+  readonly uplinks: Uplink[] = [];
+  isUp = false;
+  /** When we last defended an address here (RFC 5227 §2.4). */
+  defendedAtMs = -Infinity;
+
+  constructor(plan: LinkPlan, device: LinkDevice) {
+    this.index = plan.index;
+    this.name = plan.name;
+    this.hasEthernet = device.kind !== KIND_TUN;
+    const mac = this.hasEthernet ? parseMac(device.mac) : { high: 0, low: 0 };
+    this.macHigh = mac.high;
+    this.macLow = mac.low;
+    this.mtu = device.mtu;
+    this.offloads = device.offloads;
+    this.addresses = plan.addresses.map((a) => ({ address: parseIpv4(a.address), mask: maskOf(a.prefixLength) }));
+  }
+
+  hasAddress(address: number): boolean {
+    for (let i = 0; i < this.addresses.length; i++) if (this.addresses[i].address === address) return true;
+    return false;
+  }
+
+  /** Our address in the subnet of `address`, or our first one; 0 when the link has none. */
+  addressTowards(address: number): number {
+    for (const own of this.addresses) if (((own.address ^ address) & own.mask) === 0) return own.address;
+    return this.addresses.length > 0 ? this.addresses[0].address : 0;
+  }
+
+  /** True when `address` is on one of the link's own subnets. */
+  isOnLink(address: number): boolean {
+    for (const own of this.addresses) if (((own.address ^ address) & own.mask) === 0) return true;
+    return false;
+  }
+}
+
+/** A packet the router made, waiting to be sent through `originate`. */
+export interface Made { ipAt: number; end: number; /** Nexthop it must take, or NONE: by the FIB. */ nexthop: number }
+
+/** Port pools are kept per protocol: TCP, UDP, ICMP. */
+const POOL_PROTOCOLS: readonly number[] = [ip.PROTOCOL_TCP, ip.PROTOCOL_UDP, ip.PROTOCOL_ICMP];
+
+export class Router {
+  readonly plan: Plan;
+  readonly exchange: Exchange;
+  readonly clock: Clock;
+  readonly packet: Packet;
+  readonly counters: Counters;
+  readonly links: readonly Link[];
+  /** The TUN link to the box itself, or null. */
+  readonly hostLink: Link | null;
+  readonly uplinks: readonly Uplink[];
+  readonly groups: readonly Group[];
+  readonly nexthops = new NexthopTable();
+  readonly routes = new RouteTable();
+  readonly fib = new Fib();
+  readonly flows: FlowTable;
+  readonly neighbours: NeighbourTable;
+  readonly held: HeldPackets;
+  /** Packets waiting for neighbours, all together. */
+  heldCount = 0;
+  /** Neighbours whose waiting packets `turn` is to send on, and to refuse. */
+  readonly answered: number[] = [];
+  readonly unanswered: number[] = [];
+  readonly fragments: FragmentTable;
+  readonly icmpLimit: RateLimit;
+  readonly random: Random;
+  readonly outbox: Made[] = [];
+  /** Tuple of the packet an ICMP error quotes, and a spare one. */
+  readonly quoted = new Tuple();
+  readonly spare = new Tuple();
+  /** Told of what a person should know. */
+  readonly notify: (notice: Notice) => void;
+  /** Milliseconds, read once a turn. */
+  nowMs = 0;
+  /** Seconds since start, the flow table's time. */
+  tick = 0;
+  private readonly startMs: number;
+  /** [translation address of all uplinks] × [protocol], made when first used. */
+  private readonly pools: (PortPool | undefined)[] = [];
+  private readonly poolAddresses: number[] = [];
+  private announcements: { link: Link; left: number; atMs: number }[] = [];
+  private nextId: number;
+
+  constructor(
+    plan: Plan, devices: readonly LinkDevice[], exchange: Exchange, memory: SharedMemory, clock: Clock, notify: (notice: Notice) => void,
+  ) {
+    this.plan = plan;
+    this.exchange = exchange;
+    this.clock = clock;
+    this.notify = notify;
+    this.packet = new Packet(exchange.arena);
+    this.random = new Random(plan.seed);
+    this.nextId = this.random.below(65536);
+    this.startMs = clock.nowMs();
+    this.nowMs = this.startMs;
+    this.counters = new Counters(memory.counters, plan.links.length, plan.uplinks.length);
+    this.links = plan.links.map((link, i) => new Link(link, devices[i]));
+    this.hostLink = this.links.find((link, i) => !link.hasEthernet && plan.links[i].type === 'tun' && plan.links[i].peer !== undefined) ?? null;
+    this.uplinks = plan.uplinks.map((uplink) => {
+      const gateway = uplink.gateway === undefined ? null : parseIpv4(uplink.gateway);
+      return new Uplink(uplink, gateway, uplink.snat.map(parseIpv4),
+        this.nexthops.intern(uplink.link, gateway, uplink.index), this.nexthops.intern(uplink.link, null, uplink.index));
+    });
+    for (const uplink of this.uplinks) this.links[uplink.link].uplinks.push(uplink);
+    this.groups = plan.groups.map((group) => new Group(group, this.uplinks));
+    this.flows = new FlowTable(memory.flows, plan.limits.flows, this.random.next(), (flow) => this.forget(flow));
+    this.neighbours = new NeighbourTable(
+      memory.neighbours, plan.limits.neighbours, this.random.next(), plan.timeouts.neighbourReachable * 1000, plan.timeouts.neighbourStale * 1000, {
+        solicit: (link, address, unicast, macHigh, macLow) => solicit(this, link, address, unicast, macHigh, macLow),
+        answered: (entry) => this.answered.push(entry),
+        failed: (entry) => this.unanswered.push(entry),
+      });
+    this.held = new HeldPackets(plan.limits.heldPackets);
+    this.fragments = new FragmentTable(plan.limits.fragments, plan.limits.fragmentBytes, this.random.next(), plan.timeouts.fragment * 1000);
+    this.icmpLimit = new RateLimit(plan.limits.icmpErrorsPerSecond, plan.limits.icmpErrorsPerDestination, this.random.next());
+    this.fillFib();
+  }
+
+  /** An identification for a packet of the router's own (RFC 6864 §4.1: need not be unique when DF is set, but must not repeat soon). */
+  nextIpId(): number { return (this.nextId = (this.nextId + 1) & 0xffff); }
+
+  /** Read the clock; once a turn. */
+  readClock(): void {
+    this.nowMs = this.clock.nowMs();
+    this.tick = Math.floor((this.nowMs - this.startMs) / 1000);
+  }
+
+  /** A link's device came up or went down: neighbours, uplinks and announcements follow in the same step. */
+  setLinkUp(index: number, isUp: boolean): void {
+    const link = this.links[index];
+    if (link.isUp === isUp) return;
+    link.isUp = isUp;
+    if (isUp) this.announcements.push({ link, left: 3, atMs: this.nowMs });
+    else this.neighbours.flush(index);
+    for (const uplink of link.uplinks) {
+      uplink.isUsable = isUp;
+      for (const group of this.groups) if (group.pool.targets.includes(uplink)) group.pool.set(uplink, { isUsable: isUp });
+    }
+  }
+
+  /** Gratuitous ARP, three times a second apart, for a link that came up (RFC 5227 §2.3 asks for two). */
+  announceDue(): void {
+    if (this.announcements.length === 0) return;
+    for (const due of this.announcements) {
+      if (due.atMs > this.nowMs || !due.link.isUp) continue;
+      announce(this, due.link);
+      due.left--;
+      due.atMs = this.nowMs + 1000;
+    }
+    this.announcements = this.announcements.filter((due) => due.left > 0 && due.link.isUp);
+  }
+
+  /** Milliseconds until something is due, at most `most`. */
+  idleMs(most: number): number {
+    let at = this.neighbours.nextDueMs;
+    for (const due of this.announcements) at = Math.min(at, due.atMs);
+    return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));
+  }
+
+  /** Number of a translation address's pool for a protocol, or NONE for a protocol without ports. */
+  poolOf(address: number, protocol: number): number {
+    const column = POOL_PROTOCOLS.indexOf(protocol);
+    if (column === NONE) return NONE;
+    let row = this.poolAddresses.indexOf(address);
+    if (row === NONE) row = this.poolAddresses.push(address) - 1;
+    return row * POOL_PROTOCOLS.length + column;
+  }
+
+  pool(number: number): PortPool {
+    return (this.pools[number] ??= new PortPool(
+      this.plan.limits.snatPortFirst, this.plan.limits.snatPortLast, this.random));
+  }
+
+  /** True for every address that is the router's own, on whichever link. */
+  isOwnAddress(address: number): boolean {
+    const number = this.fib.lookup(address);
+    return number !== NONE && this.routes.get(number).kind === 'local';
+  }
+
+  /** Any address of the router, for a link that has none of its own; 0 when there is none at all. */
+  get anyAddress(): number {
+    for (const link of this.links) if (link.addresses.length > 0) return link.addresses[0].address;
+    return 0;
+  }
+
+  countSent(link: number, bytes: number): void {
+    this.counters.addLink(link, TX_PACKETS, 1);
+    this.counters.addLink(link, TX_BYTES, bytes);
+  }
+
+  /** A device would not take a frame. */
+  countSendError(link: number): void { this.counters.addLink(link, TX_ERRORS, 1); }
+
+  /** Give back what a flow held. */
+  private forget(flow: number): void {
+    const at = this.flows.at(flow);
+    const words = this.flows.words;
+    const uplink = words[at + UPLINK];
+    if (uplink !== NONE) this.counters.addUplink(uplink, UPLINK_FLOWS, -1);
+    const mapping = words[at + MAPPING];
+    if (mapping !== NONE) this.releasePort(mapping, uplink);
+  }
+
+  /** Give an external port (pool << 16 | port) back. */
+  releasePort(mapping: number, uplink: number): void {
+    const pool = this.pool(mapping >>> 16);
+    const before = pool.used;
+    pool.release(mapping & 0xffff);
+    if (uplink !== NONE) this.counters.addUplink(uplink, UPLINK_PORTS_USED, pool.used - before);
+  }
+
+  private fillFib(): void {
+    const enter = (to: string, route: Omit<Route, 'to'>): void => {
+      const { prefix, prefixLength } = parsePrefix(to);
+      this.fib.insert(prefix, prefixLength, this.routes.add({ to, ...route }));
+    };
+    const plain = { name: null, nexthop: NONE, group: NONE, isOnLink: false, refuse: V.SENT };
+    // Static routes first, so that a link's own subnet and our own addresses win over an equal prefix.
+    for (const route of this.plan.routes) {
+      const refuse = route.refuse === undefined ? V.SENT
+        : route.refuse === 'blackhole' ? V.ROUTE_BLACKHOLE : route.refuse === 'prohibit' ? V.ROUTE_PROHIBIT : V.ROUTE_UNREACHABLE;
+      const via = route.via === undefined ? null : parseIpv4(route.via);
+      const link = route.link ?? (via === null ? NONE : this.links.findIndex((l) => l.isOnLink(via)));
+      enter(route.to, {
+        ...plain, kind: 'static', name: route.name, refuse, group: route.group ?? NONE,
+        nexthop: link === NONE ? NONE : this.nexthops.intern(link, via, this.uplinkFor(link, via)),
+      });
+    }
+    for (const link of this.plan.links) {
+      for (const { address, prefixLength } of link.addresses) {
+        const prefix = parseIpv4(address) & maskOf(prefixLength);
+        const to = `${formatIpv4(prefix)}/${prefixLength}`;
+        const shared = this.groupSharing(prefix, prefixLength);
+        enter(to, {
+          ...plain, kind: 'connected', group: shared, isOnLink: shared !== NONE,
+          nexthop: shared !== NONE ? NONE : this.nexthops.intern(link.index, null, this.uplinkFor(link.index, null)),
+        });
+        if (prefixLength <= 30) {
+          // RFC 3021: a /31 has no broadcast address.
+          enter(`${formatIpv4(prefix)}/32`, { ...plain, kind: 'broadcast', refuse: V.BROADCAST });
+          enter(`${formatIpv4(prefix | ~maskOf(prefixLength))}/32`, { ...plain, kind: 'broadcast', refuse: V.BROADCAST });
+        }
+      }
+    }
+    for (const link of this.plan.links) {
+      for (const { address } of link.addresses) enter(`${address}/32`, { ...plain, kind: 'local' });
+    }
+    for (const uplink of this.plan.uplinks) {
+      for (const address of uplink.snat) {
+        if (!this.links.some((link) => link.hasAddress(parseIpv4(address)))) enter(`${address}/32`, { ...plain, kind: 'local' });
+      }
+    }
+  }
+
+  /** Group whose uplinks all have this subnet on their own link (two ISPs behind one modem), or NONE when just one link has it. */
+  private groupSharing(prefix: number, prefixLength: number): number {
+    const has = (link: Link): boolean => link.addresses.some((a) => a.mask === maskOf(prefixLength) && (a.address & a.mask) === prefix);
+    const links = this.links.filter(has);
+    if (links.length < 2) return NONE;
+    const group = this.groups.find((g) => links.every((link) => g.pool.targets.some((uplink) => uplink.link === link.index)));
+    return group === undefined ? NONE : group.index;
+  }
+
+  /** The uplink a flow leaving by `link` (through `gateway`) belongs to, or NONE when the link has none. */
+  private uplinkFor(link: number, gateway: number | null): number {
+    const uplinks = this.links[link].uplinks;
+    const exact = uplinks.find((uplink) => uplink.gateway === gateway);
+    return (exact ?? uplinks[0])?.index ?? NONE;
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * track — which flow is it, in which direction? A packet of no known flow opens one, if it may.
+ *
+ * Reads: the packet's tuple, the flow table. Writes: flow, direction, isNew, isRelated; the flow's state, deadline and counters.
+ * Drops: MIDSTREAM STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM TABLE_FULL SPOOFED_SOURCE MARTIAN_SOURCE.
+ *
+ * An ICMP error belongs to the flow of the packet it quotes and travels in the direction in which that packet's answers would. It never
+ * prolongs or ends the flow (RFC 5508 REQ-6, RFC 4787 REQ-12).
+ */
+import { V } from '../base/verdict.js';
+import type { Verdict } from '../base/verdict.js';
+import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
+import { STATE, UPLINK } from '../table/flow.js';
+import { isOver, nextTcp, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
+import * as icmp from '../wire/icmp.js';
+import * as ip from '../wire/ipv4.js';
+import type { Packet } from '../wire/packet.js';
+import { ACK, RST, SYN } from '../wire/tcp.js';
+import { quotedTuple } from './icmp-error.js';
+import type { Router } from './router.js';
+import { timeoutOf } from './timeout.js';
+
+const NONE = -1;
+
+export function track(p: Packet, r: Router): Verdict {
+  if (p.protocol === ip.PROTOCOL_ICMP && icmp.isError(p.icmpType)) return trackError(p, r);
+  const reference = r.flows.find(p.tuple);
+  if (reference === NONE) return open(p, r);
+  p.flow = reference >>> 1;
+  p.direction = reference & 1;
+  const { flows } = r;
+  const words = flows.words;
+  const at = flows.at(p.flow);
+  const before = words[at + STATE];
+  let after = before;
+  if (p.protocol === ip.PROTOCOL_TCP) {
+    after = nextTcp(before, p.tcpFlags, p.direction);
+  } else if (p.direction === 1 && before === STATE_NEW) {
+    after = STATE_REPLIED;
+  }
+  if (after !== before) words[at + STATE] = after;
+  // RFC 7857 §7.1 and RFC 5382 REQ-5: a reset does not prolong what it ends, and nothing prolongs what is over.
+  if (after !== before || !(p.protocol === ip.PROTOCOL_TCP && isOver(before))) {
+    flows.refresh(p.flow, r.tick, timeoutOf(p.protocol, after, r.plan.timeouts));
+  }
+  flows.account(p.flow, p.direction, p.end - p.ipAt);
+  const uplink = words[at + UPLINK];
+  if (uplink !== NONE && r.uplinks[uplink].link === p.link) {
+    r.counters.addUplink(uplink, UPLINK_RX_PACKETS, 1);
+    r.counters.addUplink(uplink, UPLINK_RX_BYTES, p.end - p.ipAt);
+  }
+  return 0;
+}
+
+function open(p: Packet, r: Router): Verdict {
+  if (p.protocol === ip.PROTOCOL_TCP && (p.tcpFlags & (SYN | ACK | RST)) !== SYN) return V.MIDSTREAM;
+  if (p.protocol === ip.PROTOCOL_ICMP && !icmp.isRequest(p.icmpType)) return V.STRAY_REPLY;
+  const verdict = checkSource(p, r);
+  if (verdict !== 0) return verdict;
+  const flow = r.flows.open(p.tuple, p.link, r.plan.generation);
+  if (flow === NONE) return V.TABLE_FULL;
+  if (p.protocol === ip.PROTOCOL_TCP) r.flows.words[r.flows.at(flow) + STATE] = nextTcp(STATE_NEW, p.tcpFlags, 0);
+  p.flow = flow;
+  p.isNew = true;
+  return 0;
+}
+
+function trackError(p: Packet, r: Router): Verdict {
+  const { view, l4At } = p;
+  // RFC 5508 REQ-3: both checksums are checked; the quoted transport checksum is not, it may be cut.
+  if (!icmp.checksumIsRight(view, l4At, p.end - l4At)) return V.ICMP_CHECKSUM;
+  const quoted = r.quoted;
+  if (!quotedTuple(view, l4At + icmp.ICMP_HEADER, p.end, quoted)) return V.ICMP_CHECKSUM;
+  r.spare.invert(quoted);
+  const reference = r.flows.find(r.spare);
+  if (reference === NONE) {
+    // Of no flow of ours: an error about something the router or the box itself has sent is the box's to judge.
+    return r.hostLink !== null && r.isOwnAddress(p.tuple.d3) ? 0 : V.STRAY_ERROR;
+  }
+  p.flow = reference >>> 1;
+  p.direction = reference & 1;
+  p.isRelated = true;
+  return 0;
+}
+
+/**
+ * Could a packet from there come in by this link? (RFC 3704 §2.2 strict inside, §2.3 feasible on uplinks: any uplink of the group that
+ * leads to the source will do, so that asymmetric paths live.)
+ */
+function checkSource(p: Packet, r: Router): Verdict {
+  const link = r.links[p.link];
+  if (link === r.hostLink) return 0;
+  const number = r.fib.lookup(p.tuple.s3);
+  if (number === NONE) return link.uplinks.length > 0 ? 0 : V.SPOOFED_SOURCE;
+  const route = r.routes.get(number);
+  if (route.kind === 'local' || route.kind === 'broadcast') return V.MARTIAN_SOURCE;
+  if (route.group !== NONE) {
+    const targets = r.groups[route.group].pool.targets;
+    for (let i = 0; i < targets.length; i++) if (targets[i].link === p.link) return 0;
+    return V.SPOOFED_SOURCE;
+  }
+  if (route.nexthop === NONE) return V.SPOOFED_SOURCE;
+  return r.nexthops.get(route.nexthop).link === p.link ? 0 : V.SPOOFED_SOURCE;
+}

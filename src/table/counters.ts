@@ -1,0 +1,70 @@
+/**
+ * What is counted, in shared memory: written by the data plane alone, read by the control plane at any moment. Float64 throughout, exact
+ * up to 2⁵³; an aligned double is never torn.
+ */
+import { VERDICTS } from '../base/verdict.js';
+
+/** Doubles per link: packets and bytes in and out, frames the device would not take. */
+export const RX_PACKETS = 0;
+export const RX_BYTES = 1;
+export const TX_PACKETS = 2;
+export const TX_BYTES = 3;
+export const TX_ERRORS = 4;
+const LINK_DOUBLES = 8;
+
+/** Doubles per uplink. */
+export const UPLINK_TX_PACKETS = 0;
+export const UPLINK_TX_BYTES = 1;
+export const UPLINK_RX_PACKETS = 2;
+export const UPLINK_RX_BYTES = 3;
+/** Flows that bear its address now, and all it was given. */
+export const UPLINK_FLOWS = 4;
+export const UPLINK_NEW_FLOWS = 5;
+export const UPLINK_PORTS_USED = 6;
+const UPLINK_DOUBLES = 8;
+
+/** Doubles of the router as a whole. */
+export const TURNS = 0;
+export const LONGEST_TURN_US = 1;
+const ROUTER_DOUBLES = 8;
+
+export function countersBytes(links: number, uplinks: number): number {
+  return (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES + (links + 1) * VERDICTS.length) * 8;
+}
+
+export class Counters {
+  private readonly router: Float64Array;
+  private readonly links: Float64Array;
+  private readonly uplinks: Float64Array;
+  /** One row per link, and one (the last) for packets the router made itself. */
+  private readonly verdicts: Float64Array;
+  private readonly linkCount: number;
+
+  constructor(memory: SharedArrayBuffer, links: number, uplinks: number) {
+    this.linkCount = links;
+    this.router = new Float64Array(memory, 0, ROUTER_DOUBLES);
+    this.links = new Float64Array(memory, ROUTER_DOUBLES * 8, links * LINK_DOUBLES);
+    this.uplinks = new Float64Array(memory, (ROUTER_DOUBLES + links * LINK_DOUBLES) * 8, uplinks * UPLINK_DOUBLES);
+    this.verdicts = new Float64Array(
+      memory, (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES) * 8, (links + 1) * VERDICTS.length);
+  }
+
+  addLink(link: number, counter: number, by: number): void { this.links[link * LINK_DOUBLES + counter] += by; }
+  link(link: number, counter: number): number { return this.links[link * LINK_DOUBLES + counter]; }
+
+  addUplink(uplink: number, counter: number, by: number): void { this.uplinks[uplink * UPLINK_DOUBLES + counter] += by; }
+  uplink(uplink: number, counter: number): number { return this.uplinks[uplink * UPLINK_DOUBLES + counter]; }
+
+  /** Count how a packet of a link ended; link -1 = one the router made. */
+  addVerdict(link: number, verdict: number): void {
+    this.verdicts[(link < 0 ? this.linkCount : link) * VERDICTS.length + verdict]++;
+  }
+
+  verdict(link: number, verdict: number): number {
+    return this.verdicts[(link < 0 ? this.linkCount : link) * VERDICTS.length + verdict];
+  }
+
+  addRouter(counter: number, by: number): void { this.router[counter] += by; }
+  setRouter(counter: number, value: number): void { this.router[counter] = value; }
+  getRouter(counter: number): number { return this.router[counter]; }
+}

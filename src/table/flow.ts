@@ -1,0 +1,231 @@
+/**
+ * The flow table: every flow weir knows, in shared memory.
+ *
+ * Theory of operation. An entry is FLOW_WORDS (48) int32 words, 192 bytes, three cache lines: two tuples (ORIGINAL and REPLY, each as
+ * it *arrives*), the state, the decisions taken on the first packet, counters. One HashIndex holds two references per
+ * flow (flow << 1 | direction), so any packet finds its flow and its direction in one look. With the index, the wheel and the free
+ * list a flow costs 240 bytes.
+ *
+ *   a packet of direction d arrives as tuple[d] and leaves as the inverse of tuple[1 - d];
+ *
+ * that one rule is SNAT, DNAT and their undoing: where the two differ the packet is translated.
+ *
+ * A flow is opened in two steps. `open` writes ORIGINAL into the next free entry without taking it; `confirm` takes it, writes REPLY
+ * and indexes both. A packet that is refused in between leaves no trace, and there is never more than one unconfirmed flow.
+ *
+ * Expiry is lazy: a packet stores a deadline (in seconds), the wheel asks when the armed tick comes. Only a deadline that
+ * moves nearer by a state change arms anew.
+ *
+ * One thread writes. Others read entries through FlowReader without stopping it: SERIAL changes whenever an entry is taken or freed
+ * (odd = in use), so a reader that sees the same odd serial before and after has read one and the same flow.
+ */
+import { HashIndex } from '../base/hash-index.js';
+import { TimerWheel } from '../base/timer-wheel.js';
+import { TUPLE_WORDS, Tuple } from '../wire/tuple.js';
+
+export const FLOW_WORDS = 48;
+
+/** Word offsets in an entry. */
+export const ORIGINAL_TUPLE = 0;
+export const REPLY_TUPLE = TUPLE_WORDS;
+/** State and its bits (table/tcp-state.ts). */
+export const STATE = 20;
+/** Second (table time) after which the flow is gone. */
+export const DEADLINE = 21;
+/** FLAG_* bits. */
+export const FLAGS = 22;
+/** Odd while in use; goes up by one at every change of owner. */
+export const SERIAL = 23;
+/** Decision of `route`: nexthop per direction, NONE = not decided. */
+export const ROUTE = 24; // and 25 for REPLY
+/** Generation of the plan the routes were decided under. */
+export const GENERATION = 26;
+/** Decision of `snat`: the uplink whose address the flow bears, or NONE. */
+export const UPLINK = 27;
+/** Decision of `snat`: pool (index in Router.pools) << 16 | external port, or NONE. */
+export const MAPPING = 28;
+/** Neighbour each direction was last sent to: only a hint, `resolve` checks it. */
+export const NEIGHBOUR = 29; // and 30 for REPLY
+/** Link the first packet came in on. */
+export const IN_LINK = 31;
+/** Float64 at word pairs: packets and bytes, ORIGINAL then REPLY. */
+export const COUNTERS = 32; // 32 … 39
+/** Second (table time) it was confirmed. */
+export const CREATED = 40;
+/** Second (table time) the wheel is armed for. */
+export const ARMED = 41;
+
+/** The source (and with it the destination of replies) is translated. */
+export const FLAG_SNAT = 1;
+/** The destination (and with it the source of replies) is translated. */
+export const FLAG_DNAT = 2;
+
+/** Words of the shared header: counts for readers. */
+export const HEADER_WORDS = 16;
+export const HEADER_COUNT = 0;
+/** Entries 0 … high - 1 have been used at some time. */
+export const HEADER_HIGH = 1;
+export const HEADER_NOW = 2;
+export const HEADER_OPENED = 3;
+export const HEADER_EXPIRED = 4;
+
+const NONE = -1;
+/** Ticks of one second; the longest default timeout (2 h 4 min) fits the wheel. */
+const WHEEL_SPAN = 8192;
+
+/** Bytes of shared memory for a table of `capacity` flows. */
+export function flowTableBytes(capacity: number): number {
+  return (HEADER_WORDS + capacity * FLOW_WORDS) * 4;
+}
+
+export class FlowTable {
+  readonly capacity: number;
+  /** Entry i begins at (HEADER_WORDS + i × FLOW_WORDS). */
+  readonly words: Int32Array;
+  readonly doubles: Float64Array;
+  private readonly index: HashIndex;
+  private readonly wheel: TimerWheel;
+  private readonly free: Int32Array;
+  private freeCount = 0;
+  private readonly seed: number;
+  private readonly key = new Tuple();
+  private readonly onExpire: (flow: number) => void;
+  private readonly fire: (flow: number, tick: number) => number;
+
+  /** @param onExpire told of each flow that ends, while its entry can still be read: give back what it held. */
+  constructor(memory: SharedArrayBuffer, capacity: number, seed: number, onExpire: (flow: number) => void) {
+    this.capacity = capacity;
+    this.words = new Int32Array(memory);
+    this.doubles = new Float64Array(memory);
+    this.index = new HashIndex(capacity * 2);
+    this.wheel = new TimerWheel(capacity, WHEEL_SPAN);
+    this.free = new Int32Array(capacity);
+    this.seed = seed;
+    this.onExpire = onExpire;
+    this.fire = (flow, tick) => {
+      const deadline = this.words[this.at(flow) + DEADLINE];
+      if (deadline > tick) {
+        this.words[this.at(flow) + ARMED] = deadline;
+        return deadline;
+      }
+      this.words[HEADER_EXPIRED]++;
+      this.release(flow);
+      return 0;
+    };
+  }
+
+  /** First word of an entry. */
+  at(flow: number): number { return HEADER_WORDS + flow * FLOW_WORDS; }
+
+  get count(): number { return this.words[HEADER_COUNT]; }
+
+  /** Flow << 1 | direction of the flow this tuple belongs to, or NONE. */
+  find(tuple: Tuple): number {
+    const hash = tuple.hash(this.seed);
+    const index = this.index;
+    for (let slot = index.first(hash); slot >= 0; slot = index.next(slot, hash)) {
+      const reference = index.reference(slot);
+      if (tuple.isAt(this.words, HEADER_WORDS + (reference >>> 1) * FLOW_WORDS + (reference & 1) * TUPLE_WORDS)) return reference;
+    }
+    return NONE;
+  }
+
+  /** The hash a tuple is found by; also what balancing picks with. */
+  hash(tuple: Tuple): number { return tuple.hash(this.seed); }
+
+  /** Write ORIGINAL into the next free entry and clear the rest. Returns the entry, or NONE when the table is full. */
+  open(original: Tuple, inLink: number, generation: number): number {
+    const words = this.words;
+    let flow: number;
+    if (this.freeCount > 0) flow = this.free[this.freeCount - 1];
+    else if (words[HEADER_HIGH] < this.capacity) flow = words[HEADER_HIGH];
+    else return NONE;
+    const at = this.at(flow);
+    original.store(words, at);
+    words[at + STATE] = 0;
+    words[at + FLAGS] = 0;
+    words[at + ROUTE] = NONE;
+    words[at + ROUTE + 1] = NONE;
+    words[at + GENERATION] = generation;
+    words[at + UPLINK] = NONE;
+    words[at + MAPPING] = NONE;
+    words[at + NEIGHBOUR] = NONE;
+    words[at + NEIGHBOUR + 1] = NONE;
+    words[at + IN_LINK] = inLink;
+    this.doubles.fill(0, (at + COUNTERS) / 2, (at + COUNTERS) / 2 + 4);
+    return flow;
+  }
+
+  /** Take the entry `open` gave; its packet leaves as `leaving`. False when another flow already has one of the two tuples. */
+  confirm(flow: number, leaving: Tuple, nowTick: number, timeout: number): boolean {
+    const words = this.words;
+    const at = this.at(flow);
+    const key = this.key;
+    key.invert(leaving);
+    if (this.find(key) !== NONE) return false;
+    key.store(words, at + REPLY_TUPLE);
+    const replyHash = key.hash(this.seed);
+    const replySource = key.s3, replyDestination = key.d3, replyPorts = key.ports;
+    key.load(words, at);
+    const snat = replyDestination !== key.s3 || (replyPorts & 0xffff) !== key.ports >>> 16;
+    const dnat = replySource !== key.d3 || replyPorts >>> 16 !== (key.ports & 0xffff);
+    words[at + FLAGS] |= (snat ? FLAG_SNAT : 0) | (dnat ? FLAG_DNAT : 0);
+    if (this.freeCount > 0) this.freeCount--;
+    else words[HEADER_HIGH]++;
+    words[at + CREATED] = nowTick;
+    words[at + DEADLINE] = nowTick + timeout;
+    words[at + ARMED] = nowTick + timeout;
+    this.index.add(key.hash(this.seed), flow << 1);
+    this.index.add(replyHash, (flow << 1) | 1);
+    this.wheel.arm(flow, nowTick + timeout);
+    words[HEADER_COUNT]++;
+    words[HEADER_OPENED]++;
+    Atomics.add(words, at + SERIAL, 1);
+    return true;
+  }
+
+  /** The flow lives `timeout` seconds from now on. */
+  refresh(flow: number, nowTick: number, timeout: number): void {
+    const words = this.words;
+    const at = this.at(flow);
+    const deadline = nowTick + timeout;
+    words[at + DEADLINE] = deadline;
+    if (deadline < words[at + ARMED]) {
+      words[at + ARMED] = deadline;
+      this.wheel.arm(flow, deadline);
+    }
+  }
+
+  /** Count a packet of the flow. */
+  account(flow: number, direction: number, bytes: number): void {
+    const pair = (this.at(flow) + COUNTERS) / 2 + direction * 2;
+    this.doubles[pair]++;
+    this.doubles[pair + 1] += bytes;
+  }
+
+  /** End a flow now. */
+  remove(flow: number): void {
+    this.wheel.disarm(flow);
+    this.release(flow);
+  }
+
+  private release(flow: number): void {
+    this.onExpire(flow);
+    const words = this.words;
+    const at = this.at(flow);
+    const key = this.key;
+    key.load(words, at);
+    this.index.remove(key.hash(this.seed), flow << 1);
+    key.load(words, at + REPLY_TUPLE);
+    this.index.remove(key.hash(this.seed), (flow << 1) | 1);
+    Atomics.add(words, at + SERIAL, 1);
+    this.free[this.freeCount++] = flow;
+    words[HEADER_COUNT]--;
+  }
+
+  /** Expire what is due, looking at no more than `budget` entries. */
+  expire(nowTick: number, budget: number): void {
+    this.words[HEADER_NOW] = nowTick;
+    this.wheel.advance(nowTick, budget, this.fire);
+  }
+}

@@ -1,0 +1,39 @@
+/** ICMP (RFC 792). An error quotes the packet it is about; a query is answered by the type in REPLY_OF. */
+import { checksum, fold, sum } from './checksum.js';
+
+/** Type, code, checksum and the four bytes that depend on the type. */
+export const ICMP_HEADER = 8;
+export const ICMP_CHECKSUM_OFFSET = 2;
+/** Identifier of a query, for those types that have one. */
+export const ICMP_ID_OFFSET = 4;
+
+export const ECHO_REPLY = 0;
+export const DESTINATION_UNREACHABLE = 3;
+export const SOURCE_QUENCH = 4;
+export const REDIRECT = 5;
+export const ECHO_REQUEST = 8;
+export const TIME_EXCEEDED = 11;
+export const PARAMETER_PROBLEM = 12;
+export const TIMESTAMP_REQUEST = 13;
+export const TIMESTAMP_REPLY = 14;
+
+export function type(view: DataView, at: number): number { return view.getUint8(at); }
+export function code(view: DataView, at: number): number { return view.getUint8(at + 1); }
+export function identifier(view: DataView, at: number): number { return view.getUint16(at + 4); }
+
+export function isError(icmpType: number): boolean {
+  return icmpType === DESTINATION_UNREACHABLE || icmpType === TIME_EXCEEDED || icmpType === PARAMETER_PROBLEM
+    || icmpType === SOURCE_QUENCH || icmpType === REDIRECT;
+}
+
+export function isRequest(icmpType: number): boolean { return icmpType === ECHO_REQUEST || icmpType === TIMESTAMP_REQUEST; }
+export function isReply(icmpType: number): boolean { return icmpType === ECHO_REPLY || icmpType === TIMESTAMP_REPLY; }
+
+export function checksumIsRight(view: DataView, at: number, length: number): boolean {
+  return fold(sum(view, at, length)) === 0xffff;
+}
+
+export function writeChecksum(view: DataView, at: number, length: number): void {
+  view.setUint16(at + ICMP_CHECKSUM_OFFSET, 0);
+  view.setUint16(at + ICMP_CHECKSUM_OFFSET, checksum(view, at, length));
+}

@@ -1,0 +1,154 @@
+/**
+ * A RouterView without a router: two uplinks, one of them down if wished, and as many flows as asked for. Flows are computed from their
+ * number when a page asks for them, so a million of them take no memory; the view remembers the largest page it was asked for.
+ */
+import type {
+  DropStatus, FlowFilter, FlowPage, FlowStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus,
+} from '../../src/control/api/types.js';
+
+/** The moment all fixed times of the view refer to: 2026-01-31T12:00:00Z. */
+export const NOW_MS = Date.UTC(2026, 0, 31, 12, 0, 0);
+
+export interface FakeOptions {
+  /** Flows in the table. */
+  flows?: number;
+  /** isp2 is down. */
+  degraded?: boolean;
+  /** Entries looked at per call of flows(). */
+  scanMax?: number;
+}
+
+const PROTOCOLS = ['tcp', 'udp', 'icmp'] as const;
+const STATES: Record<(typeof PROTOCOLS)[number], readonly string[]> = {
+  tcp: ['established', 'time-wait'], udp: ['replied', 'new'], icmp: ['replied', 'replied'],
+};
+
+const octets = (base: number, i: number): string => `${base}.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
+
+/** Flow number `i`: three protocols in turn, every fourth leaves by isp2. */
+export function fakeFlow(i: number): FlowStatus {
+  const protocol = PROTOCOLS[i % 3]!;
+  const source = octets(10, i);
+  const sourcePort = 1024 + (i % 60000);
+  const destination = octets(198, i * 7);
+  const destinationPort = protocol === 'icmp' ? 0 : protocol === 'tcp' ? 443 : 53;
+  const second = i % 4 === 3;
+  const external = second ? '198.51.100.2' : '203.0.113.2';
+  return {
+    id: i, protocol, state: STATES[protocol][(i >> 2) % 2]!,
+    original: { source, sourcePort, destination, destinationPort },
+    reply: { source: destination, sourcePort: destinationPort, destination: external, destinationPort: 32768 + (i % 30000) },
+    inLink: 'lan', outLink: second ? 'wan2' : 'wan1', uplink: second ? 'isp2' : 'isp1',
+    originalPackets: i, originalBytes: i * 100, replyPackets: 2 * i, replyBytes: i * 1500,
+    ageMs: i * 10, expiresInMs: 300_000 - (i % 300_000),
+  };
+}
+
+function matches(flow: FlowStatus, filter: FlowFilter): boolean {
+  const { original, reply } = flow;
+  if (filter.address !== undefined && ![original.source, original.destination, reply.source, reply.destination].includes(filter.address)) return false;
+  if (filter.port !== undefined && ![original.sourcePort, original.destinationPort, reply.sourcePort, reply.destinationPort].includes(filter.port)) return false;
+  if (filter.protocol !== undefined && flow.protocol !== filter.protocol) return false;
+  if (filter.uplink !== undefined && flow.uplink !== filter.uplink) return false;
+  if (filter.link !== undefined && flow.inLink !== filter.link && flow.outLink !== filter.link) return false;
+  return filter.state === undefined || flow.state === filter.state;
+}
+
+const LINK: Omit<LinkStatus, 'name' | 'device' | 'addresses'> = {
+  type: 'tap', netns: null, state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, mac: '02:00:00:00:00:01', mtuBytes: 1500,
+  offloads: ['csum', 'tso4'], refused: [], rxPackets: 1000, rxBytes: 64_000, txPackets: 2000, txBytes: 1_500_000, rxDrops: 0, txErrors: 0, kernelDrops: 0,
+};
+
+export class FakeView implements RouterView {
+  readonly #total: number;
+  readonly #degraded: boolean;
+  readonly #scanMax: number;
+  /** The most flows any one call has made, and how many calls there were. */
+  largestPage = 0;
+  calls = 0;
+  /** When set, links() throws it: a programmer's mistake in the view. */
+  failure: Error | null = null;
+
+  constructor(options: FakeOptions = {}) {
+    this.#total = options.flows ?? 3;
+    this.#degraded = options.degraded ?? false;
+    this.#scanMax = options.scanMax ?? 50_000;
+  }
+
+  status(): ReturnType<RouterView['status']> {
+    const problems: Problem[] = this.#degraded
+      ? [{ severity: 'warning', subject: 'link wan2', message: 'the kernel refuses uso (EINVAL)' },
+         { severity: 'error', subject: 'uplink isp2', message: 'down for 12 s: link wan2 has no carrier' }]
+      : [];
+    return {
+      state: this.#degraded ? 'degraded' : 'up', problems, uptimeMs: 11_220_000, generation: 1,
+      links: this.links(), uplinks: this.uplinks(),
+      flows: { count: this.#total, limit: 1_048_576, opened: 1_234_567, expired: 1_234_564 },
+      packets: { received: 9_876_543, sent: 9_870_000, dropped: 6543 },
+      dataPlane: { turns: 1_000_000, longestTurnUs: 812 },
+    };
+  }
+
+  links(): LinkStatus[] {
+    if (this.failure !== null) throw this.failure;
+    const down = this.#degraded ? { state: 'down' as const, reason: 'no carrier', sinceMs: NOW_MS - 12_000 } : {};
+    return [
+      { ...LINK, name: 'lan', device: 'weir-lan', addresses: ['10.0.1.1/24'], rxDrops: 6543 },
+      { ...LINK, name: 'wan1', type: 'raw', device: 'eth1', mac: '02:00:00:00:00:02', addresses: ['203.0.113.2/24'], rxBytes: 123_456_789_012, rxPackets: 98_765_432 },
+      { ...LINK, name: 'wan2', device: 'weir-wan2', netns: 'lab', mac: '02:00:00:00:00:03', addresses: ['198.51.100.2/24'],
+        refused: [{ feature: 'uso', code: 'EINVAL', syscall: 'ioctl TUNSETOFFLOAD' }], kernelDrops: 7, ...down },
+      { ...LINK, name: 'host', type: 'tun', device: 'weir0', mac: null, addresses: ['100.64.0.1/30'], offloads: [] },
+    ];
+  }
+
+  uplinks(): UplinkStatus[] {
+    const down = this.#degraded ? { state: 'down' as const, reason: 'link wan2 has no carrier', sinceMs: NOW_MS - 12_000, wantedShare: 0 } : {};
+    return [
+      { name: 'isp1', link: 'wan1', gateway: '203.0.113.1', groups: ['internet'], state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 3,
+        wantedShare: this.#degraded ? 1 : 0.75, share: 0.7493, snat: ['203.0.113.2'], flows: 3, newFlows: 925_000, txBytes: 1_500_000, rxBytes: 123_456_789_012,
+        txPackets: 2000, rxPackets: 98_765_432, portsUsed: 3, portsTotal: 129_024 },
+      { name: 'isp2', link: 'wan2', gateway: null, groups: ['internet'], state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 1,
+        wantedShare: 0.25, share: 0.2507, snat: [], flows: 0, newFlows: 309_567, txBytes: 999, rxBytes: 64_000, txPackets: 9, rxPackets: 1000,
+        portsUsed: 0, portsTotal: 0, ...down },
+    ];
+  }
+
+  routes(): RouteStatus[] {
+    return [
+      { kind: 'connected', name: null, to: '10.0.1.0/24', via: null, link: 'lan', group: null, refuse: null },
+      { kind: 'local', name: null, to: '10.0.1.1/32', via: null, link: 'lan', group: null, refuse: null },
+      { kind: 'static', name: 'office', to: '10.20.0.0/16', via: '10.0.1.254', link: 'lan', group: null, refuse: null },
+      { kind: 'static', name: 'nowhere', to: '192.0.2.0/24', via: null, link: null, group: null, refuse: 'prohibit' },
+      { kind: 'static', name: 'default', to: '0.0.0.0/0', via: null, link: null, group: 'internet', refuse: null },
+    ];
+  }
+
+  neighbours(): NeighbourStatus[] {
+    return [
+      { address: '10.0.1.7', link: 'lan', mac: '02:00:00:00:07:07', state: 'reachable', ageMs: 1500, queuedPackets: 0 },
+      { address: '203.0.113.1', link: 'wan1', mac: '02:00:00:00:aa:01', state: 'stale', ageMs: 65_000, queuedPackets: 0 },
+      { address: '198.51.100.1', link: 'wan2', mac: null, state: 'incomplete', ageMs: 0, queuedPackets: 3 },
+    ];
+  }
+
+  flows(filter: FlowFilter, cursor: number, limit: number): FlowPage {
+    const flows: FlowStatus[] = [];
+    let at = cursor;
+    const end = Math.min(this.#total, cursor + this.#scanMax);
+    while (at < end && flows.length < limit) {
+      const flow = fakeFlow(at++);
+      if (matches(flow, filter)) flows.push(flow);
+    }
+    this.calls++;
+    this.largestPage = Math.max(this.largestPage, flows.length);
+    return { schemaVersion: 1, flows, nextCursor: at < this.#total ? at : null, total: this.#total, limit: 1_048_576 };
+  }
+
+  drops(): DropStatus[] {
+    return [
+      { name: 'MARTIAN_SOURCE', sentence: 'source address that cannot be one', packets: 43, answer: null, links: [{ link: 'wan1', packets: 43 }] },
+      { name: 'NO_ROUTE', sentence: 'no route to the destination', packets: 0, answer: 'network unreachable', links: [] },
+      { name: 'TTL', sentence: 'time to live used up', packets: 6500, answer: 'time to live exceeded in transit', links: [{ link: 'lan', packets: 6400 }, { link: 'wan1', packets: 100 }] },
+    ];
+  }
+}
