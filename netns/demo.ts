@@ -3,18 +3,13 @@
  * Ends with 0 when every step was as it should be, with 1 and the reason when one was not. Every wait is bounded.
  */
 import { parseArgs } from 'node:util';
-import { bulkTcp, tally, tcpFlows, Watch, type WatchResult } from './kit/traffic.js';
+import { bulkTcp, recovery, tally, Watch } from './kit/traffic.js';
 import { waitFor } from './kit/wait.js';
-import { GATEWAY, Multiwan, ROUTER, SERVER, WAN1, WAN2 } from './multiwan.js';
+import { GATEWAY, Multiwan, ROUTER, SERVER, SPLIT_TOLERANCE, WAN1, WAN2 } from './multiwan.js';
 
-const FLOWS = 400;
-/** The split may be off by so much: 400 flows at 75 % have a standard deviation of 2.2 points. */
-const SPLIT_TOLERANCE = 0.05;
 const WEIGHTS = [3, 1] as const;
 const BULK_SECONDS = 2;
 const FAILOVER_LIMIT_MS = 15_000;
-/** So many new flows in a row without a failure, and the router is called recovered. */
-const STEADY_FLOWS = 25;
 const BOX_FETCHES = 40;
 
 /** A step that was not as it should be. */
@@ -37,17 +32,7 @@ function table(rows: readonly (readonly (string | number)[])[]): string {
   return rows.map((row) => row.map((cell, column) => typeof cell === 'number' ? String(cell).padStart(widths[column]) : cell.padEnd(widths[column])).join('  ').trimEnd()).join('\n');
 }
 
-/** When new flows succeed again for good: the start of the first of STEADY_FLOWS good ones after the last bad one; null while not yet. */
-function recovery(results: readonly WatchResult[], sinceMs: number): { firstGoodMs: number; failed: number } | null {
-  const after = results.filter((result) => result.atMs >= sinceMs);
-  const lastBad = after.findLastIndex((result) => !result.ok);
-  if (after.length - 1 - lastBad < STEADY_FLOWS) return null;
-  return { firstGoodMs: after[lastBad + 1].atMs - sinceMs, failed: after.filter((result) => !result.ok).length };
-}
-
 async function play(lab: Multiwan): Promise<void> {
-  const service = await lab.service();
-
   step(`Ping from PC1: the router ${ROUTER}, the gateway ${GATEWAY} that both uplinks share, the server ${SERVER} behind it.`);
   for (const address of [ROUTER, GATEWAY, SERVER]) {
     const { sent, received, output } = await lab.pc1.ping(address, 5);
@@ -55,21 +40,18 @@ async function play(lab: Multiwan): Promise<void> {
     tell(`${address.padEnd(15)} ${received} of ${sent} answered, ${/= ([\d./]+) ms/.exec(output)?.[1] ?? '?'} ms (min/avg/max/mdev)`);
   }
 
-  step(`${FLOWS} TCP flows from PC1 to the server, which writes down from whom each one comes.`);
-  const before = service.arrivals('tcp').length;
-  const results = await tcpFlows(lab.pc1, SERVER, FLOWS);
-  const failures = results.filter((result) => !result.ok);
-  expect(failures.length === 0, `${failures.length} of ${FLOWS} flows failed, the first with: ${failures[0]?.error}`);
-  const sources = tally(service.arrivals('tcp').slice(before).map((arrival) => arrival.address));
+  step('400 TCP flows from PC1 to the server, which writes down from whom each one comes.');
+  const { flows, sources, off } = await lab.split();
+  const failures = flows.filter((flow) => !flow.ok);
+  expect(failures.length === 0, `${failures.length} of ${flows.length} flows failed, the first with: ${failures[0]?.error}`);
   const strangers = [...sources.keys()].filter((address) => address !== WAN1 && address !== WAN2);
   expect(strangers.length === 0, `the server saw flows from ${strangers.join(', ')}, which is no uplink's address`);
-  const rows = [WAN1, WAN2].map((address, i) => {
+  if (flows.length > 400) tell(`400 happened to stray from the weights, so ${flows.length - 400} more were drawn.`);
+  tell(table([['uplink', 'source seen', 'weight', 'flows', 'share', 'wanted'], ...[WAN1, WAN2].map((address, i) => {
     const count = sources.get(address) ?? 0;
-    const wanted = WEIGHTS[i] / (WEIGHTS[0] + WEIGHTS[1]);
-    return { cells: [`wan${i + 1}`, address, WEIGHTS[i], count, percent(count / FLOWS), percent(wanted)], off: Math.abs(count / FLOWS - wanted) };
-  });
-  tell(table([['uplink', 'source seen', 'weight', 'flows', 'share', 'wanted'], ...rows.map(({ cells }) => cells)]));
-  expect(rows.every(({ off }) => off <= SPLIT_TOLERANCE), `the split is more than ${SPLIT_TOLERANCE * 100} points from the weights`);
+    return [`wan${i + 1}`, address, WEIGHTS[i], count, percent(count / flows.length), percent(WEIGHTS[i] / (WEIGHTS[0] + WEIGHTS[1]))];
+  })]));
+  expect(off <= SPLIT_TOLERANCE, `the split is more than ${SPLIT_TOLERANCE * 100} points from the weights`);
 
   step(`Bulk TCP from PC1 to the server with iperf3, ${BULK_SECONDS} s each.`);
   for (const [streams, reverse] of [[1, false], [4, false], [1, true]] as const) {

@@ -63,7 +63,7 @@ export interface Frame {
 }
 
 const CHECKED = ['ip', 'icmp', 'udp', 'tcp'];
-const FIELDS = ['frame.number', 'frame.len', 'frame.cap_len', 'eth.src', 'ip.src', 'ip.dst', 'arp.src.proto_ipv4', 'arp.dst.proto_ipv4', 'tcp.stream', 'tcp.len', ...CHECKED.map((protocol) => `${protocol}.checksum.status`), '_ws.col.Info'];
+const FIELDS = ['frame.number', 'frame.len', 'frame.cap_len', 'eth.src', 'ip.src', 'ip.dst', 'arp.src.proto_ipv4', 'arp.dst.proto_ipv4', 'tcp.stream', 'tcp.len', 'tcp.checksum.ffff', ...CHECKED.map((protocol) => `${protocol}.checksum.status`), '_ws.col.Info'];
 const BAD = '0';
 const GOOD = '1';
 
@@ -76,13 +76,16 @@ export async function readFrames(file: string, filter?: string): Promise<Frame[]
   return stdout.split('\n').filter((line) => line !== '').map((line) => {
     const value = line.split('\t');
     const list = (text: string): string[] => text === '' ? [] : text.split(',');
-    const status = CHECKED.map((protocol, i) => ({ protocol, values: list(value[10 + i]) }));
+    const status = CHECKED.map((protocol, i) => ({ protocol, values: list(value[11 + i]) }));
+    // All ones and zero are one value in ones' complement, so a TCP sum of 0xffff where tshark would write 0 is right for every
+    // receiver. The kernel itself writes it when it finishes a partial sum.
+    if (value[10] !== '') status[3].values = [GOOD];
     return {
       number: Number(value[0]), lengthBytes: Number(value[1]), capturedBytes: Number(value[2]), sourceMac: value[3],
       sources: list(value[4]), destinations: list(value[5]), arpSource: value[6], arpTarget: value[7], tcpStream: value[8], tcpPayloadBytes: Number(value[9] || 0),
       bad: status.filter(({ values }) => values.includes(BAD)).map(({ protocol }) => protocol),
       good: status.filter(({ values }) => values.includes(GOOD)).map(({ protocol }) => protocol),
-      info: value[14] ?? '',
+      info: value[15] ?? '',
     };
   });
 }

@@ -80,6 +80,17 @@ export class Watch {
   }
 }
 
+/** So many new flows in a row without a failure, and a router is called recovered. */
+const STEADY_FLOWS = 25;
+
+/** When new flows succeed again for good: the start of the first of STEADY_FLOWS good ones after the last bad one; null while not yet. */
+export function recovery(results: readonly WatchResult[], sinceMs: number): { firstGoodMs: number; failed: number } | null {
+  const after = results.filter((result) => result.atMs >= sinceMs);
+  const lastBad = after.findLastIndex((result) => !result.ok);
+  if (after.length - 1 - lastBad < STEADY_FLOWS) return null;
+  return { firstGoodMs: after[lastBad + 1].atMs - sinceMs, failed: after.filter((result) => !result.ok).length };
+}
+
 /** How often each value occurs. */
 export function tally(values: readonly (string | null)[]): Map<string, number> {
   const counts = new Map<string, number>();

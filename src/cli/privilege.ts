@@ -27,10 +27,11 @@ function effectiveCapabilities(): bigint | null {
 /** The capabilities a denied call needs; none when it is a matter of a file's owner and mode. */
 export function neededCapabilities(syscall: string, path: string | undefined): Capability[] {
   if (/setns|netns|unshare/i.test(syscall) || path?.startsWith('/run/netns/') === true) return ['CAP_SYS_ADMIN', 'CAP_NET_ADMIN'];
-  if (/AF_PACKET|packet/i.test(syscall)) return ['CAP_NET_RAW', 'CAP_NET_ADMIN'];
-  if (/^(bind|listen)$/.test(syscall) && path === undefined) return ['CAP_NET_BIND_SERVICE'];
-  if (path?.startsWith('/dev/net/') === true || /ioctl|TUN|netlink|rtnl|RTM_|setsockopt|sendmsg|sendto/i.test(syscall)) return ['CAP_NET_ADMIN'];
-  if (/^socket/.test(syscall)) return ['CAP_NET_RAW', 'CAP_NET_ADMIN'];
+  // A packet socket is bound by `bind`; what Node binds to a port fails in `listen`.
+  if (/AF_PACKET|packet|^bind/i.test(syscall)) return ['CAP_NET_RAW', 'CAP_NET_ADMIN'];
+  if (syscall === 'listen' && path === undefined) return ['CAP_NET_BIND_SERVICE'];
+  if (path?.startsWith('/dev/net/') === true || /ioctl|TUN|netlink|RTM_|NFT_|nf_tables|setsockopt|sendmsg|sendto/i.test(syscall)) return ['CAP_NET_ADMIN'];
+  if (syscall.startsWith('socket')) return ['CAP_NET_RAW', 'CAP_NET_ADMIN'];
   return [];
 }
 

@@ -17,6 +17,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { isSystemError, type SystemError } from '../base/error.js';
+import type { LinkPlan } from '../base/plan.js';
 import { Silence } from './nftables.js';
 import { Rtnetlink, type DeviceInfo, type RouteChange, type RuleInfo } from './rtnetlink.js';
 
@@ -75,6 +76,8 @@ export function netnsPath(name: string | undefined): string | null {
 export interface HostOptions {
   /** File that outlives a crash but not a reboot (/run/weir/NAME.journal). One per running daemon. */
   journalPath: string;
+  /** All links of the plan: a host link gives the box the addresses and prefixes of the others. */
+  links: readonly LinkPlan[];
   /** The nf_tables table's name; unique in its namespace. Absent = weir-PID. */
   table?: string;
 }
@@ -82,6 +85,7 @@ export interface HostOptions {
 export class Host {
   /** What was wrong with the journal, for the log. */
   readonly problems: string[] = [];
+  readonly links: readonly LinkPlan[];
   private readonly journalPath: string;
   private readonly table: string;
   private readonly sockets = new Map<string, Rtnetlink>();
@@ -91,6 +95,7 @@ export class Host {
   /** Takes over what an earlier run left in the journal. */
   constructor(options: HostOptions) {
     this.journalPath = options.journalPath;
+    this.links = options.links;
     this.table = options.table ?? `weir-${process.pid}`;
     this.entries = this.readJournal().map((change) => ({ owner: null, claimed: false, change }));
   }

@@ -39,17 +39,17 @@ export function route(p: Packet, r: Router): Verdict {
 function byFib(p: Packet, r: Router): Verdict {
   const number = r.fib.lookup(p.tuple.d3);
   if (number === NONE) return V.NO_ROUTE;
-  const found = r.routes.get(number);
+  const found = r.routes[number];
   if (found.refuse !== 0) return found.refuse;
   if (found.kind === 'local') return local(p, r);
   if (found.group !== NONE) return byGroup(p, r, found);
-  return leave(p, r, found.nexthop);
+  return leave(p, r, r.routeNexthops[number]);
 }
 
 function byGroup(p: Packet, r: Router, found: Route): Verdict {
   const uplink = r.groups[found.group].pick(r.flows.hash(p.tuple));
   if (uplink === null) return V.NO_UPLINK;
-  return leave(p, r, found.isOnLink ? uplink.onLink : uplink.viaGateway);
+  return leave(p, r, found.kind === 'connected' ? uplink.onLink : uplink.viaGateway);
 }
 
 /** Take a nexthop, if its link is up. */

@@ -5,7 +5,6 @@
 import type { Clock } from '../base/clock.js';
 import type { LinkPlan, Plan } from '../base/plan.js';
 import { Random } from '../base/random.js';
-import { V } from '../base/verdict.js';
 import { Group, Uplink } from '../balance/uplink.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
@@ -17,10 +16,10 @@ import { HeldPackets } from '../table/held.js';
 import { NeighbourTable } from '../table/neighbour.js';
 import { NexthopTable } from '../table/nexthop.js';
 import { PortPool } from '../table/port-pool.js';
-import { RouteTable } from '../table/route.js';
+import { planRoutes } from '../table/route.js';
 import type { Route } from '../table/route.js';
 import { RateLimit } from '../table/rate-limit.js';
-import { formatIpv4, maskOf, parseIpv4, parseMac, parsePrefix } from '../wire/address.js';
+import { maskOf, parseIpv4, parseMac } from '../wire/address.js';
 import * as ip from '../wire/ipv4.js';
 import { Packet } from '../wire/packet.js';
 import { Tuple } from '../wire/tuple.js';
@@ -116,7 +115,9 @@ export class Router {
   readonly uplinks: readonly Uplink[];
   readonly groups: readonly Group[];
   readonly nexthops = new NexthopTable();
-  readonly routes = new RouteTable();
+  /** What the FIB's numbers mean, and the nexthop of each (NONE for a group, an own address or a refusal). */
+  readonly routes: readonly Route[];
+  readonly routeNexthops: number[] = [];
   readonly fib = new Fib();
   readonly flows: FlowTable;
   readonly neighbours: NeighbourTable;
@@ -178,6 +179,7 @@ export class Router {
     this.held = new HeldPackets(plan.limits.heldPackets);
     this.fragments = new FragmentTable(plan.limits.fragments, plan.limits.fragmentBytes, this.random.next(), plan.timeouts.fragment * 1000);
     this.icmpLimit = new RateLimit(plan.limits.icmpErrorsPerSecond, plan.limits.icmpErrorsPerDestination, this.random.next());
+    this.routes = planRoutes(plan);
     this.fillFib();
   }
 
@@ -239,7 +241,7 @@ export class Router {
   /** True for every address that is the router's own, on whichever link. */
   isOwnAddress(address: number): boolean {
     const number = this.fib.lookup(address);
-    return number !== NONE && this.routes.get(number).kind === 'local';
+    return number !== NONE && this.routes[number].kind === 'local';
   }
 
   /** Any address of the router, for a link that has none of its own; 0 when there is none at all. */
@@ -275,55 +277,11 @@ export class Router {
   }
 
   private fillFib(): void {
-    const enter = (to: string, route: Omit<Route, 'to'>): void => {
-      const { prefix, prefixLength } = parsePrefix(to);
-      this.fib.insert(prefix, prefixLength, this.routes.add({ to, ...route }));
-    };
-    const plain = { name: null, nexthop: NONE, group: NONE, isOnLink: false, refuse: V.SENT };
-    // Static routes first, so that a link's own subnet and our own addresses win over an equal prefix.
-    for (const route of this.plan.routes) {
-      const refuse = route.refuse === undefined ? V.SENT
-        : route.refuse === 'blackhole' ? V.ROUTE_BLACKHOLE : route.refuse === 'prohibit' ? V.ROUTE_PROHIBIT : V.ROUTE_UNREACHABLE;
-      const via = route.via === undefined ? null : parseIpv4(route.via);
-      const link = route.link ?? (via === null ? NONE : this.links.findIndex((l) => l.isOnLink(via)));
-      enter(route.to, {
-        ...plain, kind: 'static', name: route.name, refuse, group: route.group ?? NONE,
-        nexthop: link === NONE ? NONE : this.nexthops.intern(link, via, this.uplinkFor(link, via)),
-      });
-    }
-    for (const link of this.plan.links) {
-      for (const { address, prefixLength } of link.addresses) {
-        const prefix = parseIpv4(address) & maskOf(prefixLength);
-        const to = `${formatIpv4(prefix)}/${prefixLength}`;
-        const shared = this.groupSharing(prefix, prefixLength);
-        enter(to, {
-          ...plain, kind: 'connected', group: shared, isOnLink: shared !== NONE,
-          nexthop: shared !== NONE ? NONE : this.nexthops.intern(link.index, null, this.uplinkFor(link.index, null)),
-        });
-        if (prefixLength <= 30) {
-          // RFC 3021: a /31 has no broadcast address.
-          enter(`${formatIpv4(prefix)}/32`, { ...plain, kind: 'broadcast', refuse: V.BROADCAST });
-          enter(`${formatIpv4(prefix | ~maskOf(prefixLength))}/32`, { ...plain, kind: 'broadcast', refuse: V.BROADCAST });
-        }
-      }
-    }
-    for (const link of this.plan.links) {
-      for (const { address } of link.addresses) enter(`${address}/32`, { ...plain, kind: 'local' });
-    }
-    for (const uplink of this.plan.uplinks) {
-      for (const address of uplink.snat) {
-        if (!this.links.some((link) => link.hasAddress(parseIpv4(address)))) enter(`${address}/32`, { ...plain, kind: 'local' });
-      }
-    }
-  }
-
-  /** Group whose uplinks all have this subnet on their own link (two ISPs behind one modem), or NONE when just one link has it. */
-  private groupSharing(prefix: number, prefixLength: number): number {
-    const has = (link: Link): boolean => link.addresses.some((a) => a.mask === maskOf(prefixLength) && (a.address & a.mask) === prefix);
-    const links = this.links.filter(has);
-    if (links.length < 2) return NONE;
-    const group = this.groups.find((g) => links.every((link) => g.pool.targets.some((uplink) => uplink.link === link.index)));
-    return group === undefined ? NONE : group.index;
+    this.routes.forEach((route, number) => {
+      this.fib.insert(route.prefix, route.prefixLength, number);
+      this.routeNexthops.push(route.link === NONE || route.kind === 'local' || route.kind === 'broadcast'
+        ? NONE : this.nexthops.intern(route.link, route.via, this.uplinkFor(route.link, route.via)));
+    });
   }
 
   /** The uplink a flow leaving by `link` (through `gateway`) belongs to, or NONE when the link has none. */

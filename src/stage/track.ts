@@ -92,13 +92,12 @@ function checkSource(p: Packet, r: Router): Verdict {
   if (link === r.hostLink) return 0;
   const number = r.fib.lookup(p.tuple.s3);
   if (number === NONE) return link.uplinks.length > 0 ? 0 : V.SPOOFED_SOURCE;
-  const route = r.routes.get(number);
+  const route = r.routes[number];
   if (route.kind === 'local' || route.kind === 'broadcast') return V.MARTIAN_SOURCE;
   if (route.group !== NONE) {
     const targets = r.groups[route.group].pool.targets;
     for (let i = 0; i < targets.length; i++) if (targets[i].link === p.link) return 0;
     return V.SPOOFED_SOURCE;
   }
-  if (route.nexthop === NONE) return V.SPOOFED_SOURCE;
-  return r.nexthops.get(route.nexthop).link === p.link ? 0 : V.SPOOFED_SOURCE;
+  return route.link === p.link ? 0 : V.SPOOFED_SOURCE;
 }

@@ -26,6 +26,8 @@ const UPLINK_DOUBLES = 8;
 /** Doubles of the router as a whole. */
 export const TURNS = 0;
 export const LONGEST_TURN_US = 1;
+/** The data plane's clock at its last turn, milliseconds: neighbours are stamped with it, and each thread has a clock of its own. */
+export const NOW_MS = 2;
 const ROUTER_DOUBLES = 8;
 
 export function countersBytes(links: number, uplinks: number): number {

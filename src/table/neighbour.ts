@@ -235,20 +235,6 @@ export class NeighbourTable {
     }
   }
 
-  /** Every entry, for the control plane. */
-  rows(): NeighbourRow[] {
-    const rows: NeighbourRow[] = [];
-    for (let entry = 0; entry < this.capacity; entry++) {
-      const at = entry * WORDS;
-      if (this.words[at + STATE] === 0) continue;
-      rows.push({
-        link: this.words[at + LINK], address: this.words[at + A3], macHigh: this.words[at + MAC_HIGH], macLow: this.words[at + MAC_LOW],
-        state: this.words[at + STATE], queued: this.words[at + QUEUED], confirmedAtMs: this.doubles[(at + CONFIRMED) >> 1],
-      });
-    }
-    return rows;
-  }
-
   private enter(entry: number, state: number, confirmedAtMs: number, dueAtMs: number): void {
     const at = entry * WORDS;
     this.words[at + STATE] = state;
@@ -307,4 +293,20 @@ export class NeighbourTable {
   private hash(link: number, a0: number, a1: number, a2: number, a3: number): number {
     return finish(mix(mix(mix(mix(mix(this.seed, a3), link), a2), a1), a0));
   }
+}
+
+/** Every neighbour, read from another thread. An entry that changes meanwhile may show a mix of old and new for one reading. */
+export function readNeighbours(memory: SharedArrayBuffer, capacity: number): NeighbourRow[] {
+  const words = new Int32Array(memory);
+  const doubles = new Float64Array(memory);
+  const rows: NeighbourRow[] = [];
+  for (let entry = 0; entry < capacity; entry++) {
+    const at = entry * WORDS;
+    if (words[at + STATE] === 0) continue;
+    rows.push({
+      link: words[at + LINK], address: words[at + A3], macHigh: words[at + MAC_HIGH], macLow: words[at + MAC_LOW],
+      state: words[at + STATE], queued: words[at + QUEUED], confirmedAtMs: doubles[(at + CONFIRMED) >> 1],
+    });
+  }
+  return rows;
 }

@@ -1,28 +1,85 @@
 /**
- * Routes: what the FIB's numbers mean. A route is a plain record made with the plan; the FIB maps prefixes to its number.
+ * Routes: what the FIB's numbers mean. They follow from the plan alone (`planRoutes`), so the control plane can list them without asking the
+ * data plane.
  */
+import type { LinkPlan, Plan } from '../base/plan.js';
+import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
+import { formatIpv4, maskOf, parseIpv4, parsePrefix } from '../wire/address.js';
+
+const NONE = -1;
 
 export type RouteKind = 'static' | 'connected' | 'local' | 'broadcast';
 
 export interface Route {
   readonly kind: RouteKind;
+  /** Its name in the configuration; null for those that follow from addresses. */
   readonly name: string | null;
-  /** CIDR text. */
-  readonly to: string;
-  /** Exactly one of the next three says what happens to a packet; a local route has none. */
-  readonly nexthop: number;
-  /** Group whose uplinks share the traffic, or -1. */
+  /** int32, host bits zero. */
+  readonly prefix: number;
+  readonly prefixLength: number;
+  /** Gateway as int32, null when the destination is on the link. */
+  readonly via: number | null;
+  /** Out link, or NONE. */
+  readonly link: number;
+  /** Group whose uplinks share the traffic, or NONE. */
   readonly group: number;
-  /** On-link prefix shared by several uplinks of `group`: the destination itself is asked for on the uplink picked. */
-  readonly isOnLink: boolean;
+  /** What a packet is refused with; 0 when it is not. */
   readonly refuse: Verdict;
 }
 
-export class RouteTable {
-  private readonly rows: Route[] = [];
+const REFUSALS = { unreachable: V.ROUTE_UNREACHABLE, prohibit: V.ROUTE_PROHIBIT, blackhole: V.ROUTE_BLACKHOLE } as const;
 
-  add(route: Route): number { return this.rows.push(route) - 1; }
-  get(number: number): Route { return this.rows[number]; }
-  all(): readonly Route[] { return this.rows; }
+/**
+ * Every route of a plan. Of equal prefixes the later one counts: our own addresses over the broadcast addresses over the links' subnets
+ * over what was configured.
+ */
+export function planRoutes(plan: Plan): Route[] {
+  const routes: Route[] = [];
+  for (const { name, to, via, link, group, refuse } of plan.routes) {
+    const gateway = via === undefined ? null : parseIpv4(via);
+    routes.push({
+      kind: 'static', name, ...parsePrefix(to), via: gateway, group: group ?? NONE, refuse: refuse === undefined ? 0 : REFUSALS[refuse],
+      link: link ?? (gateway === null ? NONE : plan.links.findIndex((l) => isOnLink(l, gateway))),
+    });
+  }
+  const derived = { name: null, via: null, group: NONE, refuse: 0 } as const;
+  const all = plan.links.flatMap((link) => link.addresses.map((a) => ({ link: link.index, address: parseIpv4(a.address), prefixLength: a.prefixLength })));
+  for (const { link, address, prefixLength } of all) {
+    const prefix = address & maskOf(prefixLength);
+    const group = groupSharing(plan, prefix, prefixLength);
+    routes.push({ ...derived, kind: 'connected', prefix, prefixLength, link: group === NONE ? link : NONE, group });
+  }
+  for (const { address, prefixLength, link } of all) {
+    // RFC 3021: a /31 has no broadcast address.
+    if (prefixLength > 30) continue;
+    const mask = maskOf(prefixLength);
+    for (const prefix of [address & mask, address | ~mask]) {
+      routes.push({ ...derived, kind: 'broadcast', prefix, prefixLength: 32, link, refuse: V.BROADCAST });
+    }
+  }
+  for (const { address, link } of all) routes.push({ ...derived, kind: 'local', prefix: address, prefixLength: 32, link });
+  for (const uplink of plan.uplinks) {
+    for (const text of uplink.snat) {
+      const prefix = parseIpv4(text);
+      if (!all.some((own) => own.address === prefix)) routes.push({ ...derived, kind: 'local', prefix, prefixLength: 32, link: uplink.link });
+    }
+  }
+  const byPrefix = new Map(routes.map((route) => [`${route.prefix}/${route.prefixLength}`, route]));
+  return [...byPrefix.values()];
+}
+
+export function formatPrefix(route: Route): string { return `${formatIpv4(route.prefix)}/${route.prefixLength}`; }
+
+function isOnLink(link: LinkPlan, address: number): boolean {
+  return link.addresses.some((a) => ((parseIpv4(a.address) ^ address) & maskOf(a.prefixLength)) === 0);
+}
+
+/** Group whose uplinks all have this subnet on their own link (two ISPs behind one modem), or NONE when just one link has it. */
+function groupSharing(plan: Plan, prefix: number, prefixLength: number): number {
+  const links = plan.links.filter((link) =>
+    link.addresses.some((a) => a.prefixLength === prefixLength && (parseIpv4(a.address) & maskOf(prefixLength)) === prefix));
+  if (links.length < 2) return NONE;
+  const group = plan.groups.find((g) => links.every((link) => g.uplinks.some((uplink) => plan.uplinks[uplink].link === link.index)));
+  return group?.index ?? NONE;
 }

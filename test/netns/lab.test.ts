@@ -184,6 +184,29 @@ test('the judge finds a wrong checksum, an inside address and what cannot be jud
   }
 });
 
+test('a TCP sum of all ones is right where zero would be, and wrong elsewhere', async () => {
+  const { lab, left, cable } = pair(true);
+  try {
+    const words = [40_000, 7, 0, 1, 0, 0, 0x5010, 1000, 0, 0];
+    const segment = (fill: number, sum: number): Buffer => {
+      const bytes = Buffer.alloc(22);
+      words.forEach((word, i) => bytes.writeUInt16BE(word, 2 * i));
+      bytes.writeUInt16BE(sum, 16);
+      bytes.writeUInt16BE(fill, 20);
+      return bytes;
+    };
+    // The sum without the payload: both addresses, the protocol, the length, the header. The payload makes it all ones.
+    const rest = [0x0a09, 1, 0x0a09, 2, 6, 22, ...words].reduce((sum, word) => sum + word, 0);
+    const fill = 0xffff - ((rest & 0xffff) + (rest >>> 16));
+    const capture = await cable.capture();
+    for (const bytes of [segment(fill, 0), segment(fill, 0xffff), segment(fill - 1, 0xffff)]) await sendRaw(left, RIGHT, 6, bytes);
+    const frames = (await readFrames(await capture.stop(), 'tcp.dstport == 7'));
+    assert.equal(frames.map((frame) => frame.bad), [[], [], ['tcp']]);
+  } finally {
+    lab.close();
+  }
+});
+
 test('waiting ends with what it waited for and the last reason', async () => {
   let asked = 0;
   assert.is(await waitFor(() => ++asked === 3 ? 'third' : null, 5000, 'the third'), 'third');

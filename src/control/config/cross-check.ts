@@ -126,7 +126,7 @@ class CrossCheck {
     const told = new Set<OwnAddress>();
     for (const own of unique) {
       while (around.length > 0 && lastOf(around[around.length - 1]) < own.address) around.pop();
-      const other = around.find((outer) => outer.link !== own.link && !(this.#uplinkLinks.has(outer.link) && this.#uplinkLinks.has(own.link)));
+      const other = around.findLast((outer) => outer.link !== own.link && !(this.#uplinkLinks.has(outer.link) && this.#uplinkLinks.has(own.link)));
       if (other !== undefined) {
         // The one that comes later in the files is the one to change.
         const [first, second] = order.get(own)! < order.get(other)! ? [own, other] : [other, own];

@@ -55,7 +55,7 @@ export function readDuration(text: string): number | undefined {
 function badDeviceName(name: string): string | undefined {
   const bytes = Buffer.byteLength(name);
   if (bytes > 15) return `${bytes} bytes, 15 at most`;
-  if (name === '.' || name === '..' || /[/:%\s\u0000-\u001f\u007f]/.test(name)) return 'not a name the kernel takes';
+  if (name === '.' || name === '..' || /[/:%\s\p{Cc}]/u.test(name)) return 'not a name the kernel takes';
   return undefined;
 }
 
@@ -167,7 +167,7 @@ export const FORMATS = {
     type: 'network namespace',
     allowed: () => 'the name of a network namespace, as `ip netns` lists it',
     // It becomes a file's name below /run/netns.
-    judge: text((value) => (value === '.' || value === '..' || /[/\u0000]/.test(value) || Buffer.byteLength(value) > 255 ? 'not a file name' : undefined)),
+    judge: text((value) => (value === '.' || value === '..' || value.includes('/') || value.includes('\0') || Buffer.byteLength(value) > 255 ? 'not a file name' : undefined)),
   },
   mac: {
     type: 'MAC address',

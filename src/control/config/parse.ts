@@ -6,7 +6,7 @@
  * file replace those of an earlier one. Anchors, aliases and `<<` work within a file; tags do not. A key given twice in
  * one map of one file is an error, as is everything the YAML parser reports.
  */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type ErrorCode } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument, Parser, type ErrorCode } from 'yaml';
 import type { Findings, Place, Step } from './findings.js';
 
 export interface ScalarNode {
@@ -30,8 +30,11 @@ export interface Source {
   text: string | undefined;
 }
 
-/** Values nested deeper than this are refused: the configuration itself needs five levels. */
+/** Values nested deeper than this are refused: the configuration itself needs five levels, and the YAML parser recurses. */
 const DEPTH_MAX = 32;
+
+/** Maps merge down to the keys of named things; what lies deeper is one value. */
+const MERGE_DEPTH = 3;
 
 /** What to write instead, for the mistakes people make most; the parser's own words say what was found. */
 const ADVICE: Partial<Record<ErrorCode, string>> = {
@@ -58,6 +61,17 @@ export function describe(node: ValueNode): string {
   return typeof node.value === 'string' ? JSON.stringify(shown) : shown;
 }
 
+/** Where a text first nests deeper than DEPTH_MAX. The parser's first half keeps what is open on a stack of its own, so this is safe for any text. */
+function tooDeepAt(text: string): number | undefined {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    // The documents it hands out are of no use here; only what is open matters, and taking them makes it go on.
+    Array.from(parser.next(lexeme));
+    if (parser.stack.length > DEPTH_MAX) return parser.offset - lexeme.length;
+  }
+  return undefined;
+}
+
 /** One file's tree; undefined when the file is empty or (told) not a map. */
 function parseSource(file: string, text: string, fileIndex: number, findings: Findings): MapNode | undefined | 'unreadable' {
   const lines = new LineCounter();
@@ -65,6 +79,12 @@ function parseSource(file: string, text: string, fileIndex: number, findings: Fi
     const { line, col } = lines.linePos(offset);
     return { file, fileIndex, line: Math.max(1, line), column: Math.max(1, col) };
   };
+  const tooDeep = tooDeepAt(text);
+  if (tooDeep !== undefined) {
+    for (let at = text.indexOf('\n'); at >= 0 && at < tooDeep; at = text.indexOf('\n', at + 1)) lines.addNewLine(at + 1);
+    findings.error(placeAt(tooDeep), ['syntax'], `values nested deeper than ${DEPTH_MAX} levels`, 'what docs/config.md lists');
+    return 'unreadable';
+  }
   const document = parseDocument(text, {
     lineCounter: lines, prettyErrors: false, schema: 'core', merge: false, resolveKnownTags: false,
     // We tell of duplicates ourselves: with the path, and with the place of the first.
@@ -107,7 +127,6 @@ function parseSource(file: string, text: string, fileIndex: number, findings: Fi
     }
     if (!isMap(node) && !isSeq(node) && !isScalar(node)) throw new Error('a YAML node of no known kind');
     const at = placeAt(node.range?.[0] ?? 0);
-    if (path.length > DEPTH_MAX) return refuse(at, path.slice(0, 8), `values nested deeper than ${DEPTH_MAX} levels`, 'what docs/config.md lists');
     if (node.anchor !== undefined) anchors.set(node.anchor, 'open');
     let value: ValueNode;
     if (isScalar(node)) {
@@ -161,7 +180,7 @@ function mergeMaps(earlier: MapNode, later: MapNode, depth: number): MapNode {
   for (const [key, entry] of later.entries) {
     const before = entries.get(key);
     if (before !== undefined && before.value.kind === 'map') {
-      if (entry.value.kind === 'map') {
+      if (entry.value.kind === 'map' && depth < MERGE_DEPTH) {
         entries.set(key, { place: before.place, value: mergeMaps(before.value, entry.value, depth + 1) });
         continue;
       }
@@ -177,14 +196,7 @@ export function parseSources(sources: readonly Source[], findings: Findings): Ma
   let readable = true;
   let merged: MapNode = { kind: 'map', place: { file: sources[0]?.file ?? '', fileIndex: 0, line: 1, column: 1 }, entries: new Map() };
   sources.forEach(({ file, text }, fileIndex) => {
-    let tree: MapNode | undefined | 'unreadable' = 'unreadable';
-    try {
-      if (text !== undefined) tree = parseSource(file, text, fileIndex, findings);
-    } catch (error) {
-      // The parser recurses; nesting by the ten thousand exhausts its stack before our own limit is reached.
-      if (!(error instanceof RangeError)) throw error;
-      findings.error({ file, fileIndex, line: 1, column: 1 }, ['syntax'], `values nested deeper than ${DEPTH_MAX} levels`, 'what docs/config.md lists');
-    }
+    const tree = text === undefined ? 'unreadable' : parseSource(file, text, fileIndex, findings);
     if (tree === 'unreadable') readable = false;
     else if (tree !== undefined) merged = mergeMaps(merged, tree, 0);
   });

@@ -107,11 +107,13 @@ export function allowedFor(key: Key): string {
   return FORMATS[key.format].allowed(key);
 }
 
-/** A tree as plain data. Only scalars and lists come here, so no key of the file ever becomes a property. */
+/**
+ * A value as plain data. No key takes more than a list of scalars, so what lies deeper is only shown to be there: no key of
+ * the file ever becomes a property, and a list that aliases blow up is never written out.
+ */
 function plain(node: ValueNode): unknown {
-  if (node.kind === 'scalar') return node.value;
-  if (node.kind === 'list') return node.items.map(plain);
-  return {};
+  const shallow = (value: ValueNode): unknown => (value.kind === 'scalar' ? value.value : {});
+  return node.kind === 'list' ? node.items.map(shallow) : shallow(node);
 }
 
 /** A key nobody knows, or not yet. */

@@ -1,0 +1,280 @@
+/**
+ * What the control plane sees of a running router: the API's JSON made from shared memory, the plan and the links' states. Reads only; nothing
+ * here waits for the data plane or makes it wait.
+ */
+import type { Plan } from '../base/plan.js';
+import { VERDICTS } from '../base/verdict.js';
+import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
+import type { OpenedLink } from '../link/link.js';
+import {
+  Counters, LONGEST_TURN_US, NOW_MS, RX_BYTES, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
+  UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS,
+} from '../table/counters.js';
+import { COUNTERS, CREATED, DEADLINE, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
+import { FlowReader } from '../table/flow-reader.js';
+import { NEIGHBOUR_STATES, readNeighbours } from '../table/neighbour.js';
+import { formatPrefix, planRoutes } from '../table/route.js';
+import { STATE_MASK, STATE_NAMES } from '../table/tcp-state.js';
+import { formatIpv4, formatMac, parseIpv4 } from '../wire/address.js';
+import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.js';
+import type {
+  DropStatus, FlowFilter, FlowPage, FlowStatus, LinkStatus, NeighbourStatus, Problem, RouterStatus, RouterView, RouteStatus, UplinkStatus,
+} from './api/types.js';
+import { SCHEMA_VERSION } from './api/types.js';
+
+/** Table entries one call of `flows` looks at, so that the main thread answers others in between. */
+const FLOW_SCAN = 50_000;
+/** Port pools of one translation address: TCP, UDP, ICMP. */
+const POOLS_PER_ADDRESS = 3;
+const OFFLOADS: readonly [number, string][] = [
+  [OFFLOAD_CSUM, 'csum'], [OFFLOAD_TSO4, 'tso4'], [OFFLOAD_TSO6, 'tso6'], [OFFLOAD_ECN, 'ecn'], [OFFLOAD_USO, 'uso'],
+];
+const PROTOCOLS: ReadonlyMap<number, string> = new Map([[PROTOCOL_ICMP, 'icmp'], [PROTOCOL_TCP, 'tcp'], [PROTOCOL_UDP, 'udp']]);
+
+interface LinkState { isUp: boolean; reason: string | null; sinceMs: number }
+
+export interface ViewMemory { flows: SharedArrayBuffer; counters: SharedArrayBuffer; neighbours: SharedArrayBuffer }
+
+export interface ViewOptions {
+  plan: Plan;
+  links: readonly OpenedLink[];
+  memory: ViewMemory;
+  /** Frames the kernel dropped before they could be read, since start, by link index. */
+  kernelDrops: (link: number) => number;
+  /** A clock that never goes back, milliseconds. */
+  nowMs: () => number;
+}
+
+export class View implements RouterView {
+  private readonly plan: Plan;
+  private readonly opened: readonly OpenedLink[];
+  private readonly memory: ViewMemory;
+  private readonly counters: Counters;
+  private readonly reader: FlowReader;
+  private readonly states: LinkState[];
+  private readonly kernelDrops: (link: number) => number;
+  private readonly nowMs: () => number;
+  private readonly startedAtMs: number;
+
+  constructor(options: ViewOptions) {
+    this.plan = options.plan;
+    this.opened = options.links;
+    this.memory = options.memory;
+    this.kernelDrops = options.kernelDrops;
+    this.nowMs = options.nowMs;
+    this.startedAtMs = options.nowMs();
+    this.counters = new Counters(options.memory.counters, this.plan.links.length, this.plan.uplinks.length);
+    this.reader = new FlowReader(options.memory.flows, this.plan.limits.flows);
+    this.states = this.plan.links.map(() => ({ isUp: false, reason: 'starting', sinceMs: Date.now() }));
+  }
+
+  /** A link's device changed; true when that is news. */
+  setLink(index: number, isUp: boolean, reason: string | null): boolean {
+    const state = this.states[index];
+    if (state.isUp === isUp && state.reason === reason) return false;
+    const isNews = state.isUp !== isUp || state.reason === 'starting';
+    this.states[index] = { isUp, reason, sinceMs: state.isUp === isUp && !isNews ? state.sinceMs : Date.now() };
+    return isNews;
+  }
+
+  status(): Omit<RouterStatus, 'schemaVersion' | 'version' | 'pid' | 'configFile'> {
+    const links = this.links();
+    const uplinks = this.uplinks();
+    const problems: Problem[] = [
+      ...links.filter((link) => link.state === 'down').map((link): Problem => ({ severity: 'error', subject: `link ${link.name}`, message: link.reason ?? 'down' })),
+      ...this.plan.groups.filter((group) => group.uplinks.every((i) => uplinks[i].state !== 'up'))
+        .map((group): Problem => ({ severity: 'error', subject: `group ${group.name}`, message: 'no uplink is usable' })),
+      ...this.nearLimits(uplinks),
+    ];
+    const { reader, counters } = this;
+    const drops = this.drops();
+    return {
+      state: problems.some((problem) => problem.severity === 'error') ? 'degraded' : 'up',
+      problems, uptimeMs: Math.round(this.nowMs() - this.startedAtMs), generation: this.plan.generation, links, uplinks,
+      flows: { count: reader.count, limit: reader.capacity, opened: reader.opened, expired: reader.expired },
+      packets: {
+        received: sum(links.map((link) => link.rxPackets)), sent: sum(links.map((link) => link.txPackets)), dropped: sum(drops.map((row) => row.packets)),
+      },
+      dataPlane: { turns: counters.getRouter(TURNS), longestTurnUs: Math.round(counters.getRouter(LONGEST_TURN_US)) },
+    };
+  }
+
+  links(): LinkStatus[] {
+    return this.plan.links.map((link, i) => {
+      const opened = this.opened[i];
+      const state = this.states[i];
+      const count = (counter: number): number => this.counters.link(i, counter);
+      return {
+        name: link.name, type: link.type, device: opened.device, netns: link.netns ?? null,
+        state: state.isUp ? 'up' : 'down', reason: state.reason, sinceMs: state.sinceMs,
+        mac: opened.mac, mtuBytes: opened.mtu, addresses: link.addresses.map((a) => `${a.address}/${a.prefixLength}`),
+        offloads: OFFLOADS.filter(([bit]) => (opened.offloads & bit) !== 0).map(([, name]) => name),
+        refused: opened.refused.map(({ feature, code, syscall }) => ({ feature, code, syscall })),
+        rxPackets: count(RX_PACKETS), rxBytes: count(RX_BYTES), txPackets: count(TX_PACKETS), txBytes: count(TX_BYTES),
+        rxDrops: sum(VERDICTS.map((row) => (row.kind === 'drop' ? this.counters.verdict(i, row.number) : 0))),
+        txErrors: count(TX_ERRORS), kernelDrops: this.kernelDrops(i),
+      };
+    });
+  }
+
+  uplinks(): UplinkStatus[] {
+    const { limits } = this.plan;
+    return this.plan.uplinks.map((uplink, i) => {
+      const link = this.states[uplink.link];
+      const group = this.plan.groups.find((g) => g.uplinks.includes(i));
+      const count = (counter: number): number => this.counters.uplink(i, counter);
+      return {
+        name: uplink.name, link: this.plan.links[uplink.link].name, gateway: uplink.gateway ?? null,
+        groups: this.plan.groups.filter((g) => g.uplinks.includes(i)).map((g) => g.name),
+        state: !link.isUp ? 'down' : uplink.weight === 0 ? 'drained' : 'up',
+        reason: link.reason, sinceMs: link.sinceMs, weight: uplink.weight,
+        wantedShare: group === undefined ? 0 : share(i, group.uplinks, (j) => (this.states[this.plan.uplinks[j].link].isUp ? this.plan.uplinks[j].weight : 0)),
+        share: group === undefined ? 0 : share(i, group.uplinks, (j) => this.counters.uplink(j, UPLINK_NEW_FLOWS)),
+        snat: uplink.snat, flows: count(UPLINK_FLOWS), newFlows: count(UPLINK_NEW_FLOWS),
+        txBytes: count(UPLINK_TX_BYTES), rxBytes: count(UPLINK_RX_BYTES), txPackets: count(UPLINK_TX_PACKETS), rxPackets: count(UPLINK_RX_PACKETS),
+        portsUsed: count(UPLINK_PORTS_USED),
+        portsTotal: uplink.snat.length * POOLS_PER_ADDRESS * (limits.snatPortLast - limits.snatPortFirst + 1),
+      };
+    });
+  }
+
+  routes(): RouteStatus[] {
+    return planRoutes(this.plan).map((route) => ({
+      kind: route.kind, name: route.name, to: formatPrefix(route), via: route.via === null ? null : formatIpv4(route.via),
+      link: route.link < 0 ? null : this.plan.links[route.link].name, group: route.group < 0 ? null : this.plan.groups[route.group].name,
+      refuse: route.kind === 'static' && route.refuse !== 0 ? VERDICTS[route.refuse].name.replace('ROUTE_', '').toLowerCase() : null,
+    }));
+  }
+
+  neighbours(): NeighbourStatus[] {
+    const now = this.counters.getRouter(NOW_MS);
+    return readNeighbours(this.memory.neighbours, this.plan.limits.neighbours).map((row) => {
+      const state = NEIGHBOUR_STATES[row.state];
+      return {
+        address: formatIpv4(row.address), link: this.plan.links[row.link].name,
+        mac: row.macHigh === 0 && row.macLow === 0 ? null : formatMac(row.macHigh, row.macLow),
+        state: state === 'free' ? 'failed' : state, ageMs: Math.max(0, Math.round(now - row.confirmedAtMs)), queuedPackets: row.queued,
+      };
+    });
+  }
+
+  flows(filter: FlowFilter, cursor: number, limit: number): FlowPage {
+    const { reader } = this;
+    const wants = this.matcher(filter);
+    const flows: FlowStatus[] = [];
+    const high = reader.high;
+    const stop = Math.min(high, cursor + FLOW_SCAN);
+    let entry = cursor;
+    for (; entry < stop && flows.length < limit; entry++) {
+      if (reader.read(entry) && wants()) flows.push(this.describe(entry));
+    }
+    return { schemaVersion: SCHEMA_VERSION, flows, nextCursor: entry < high ? entry : null, total: reader.count, limit: reader.capacity };
+  }
+
+  drops(): DropStatus[] {
+    const rows: DropStatus[] = [];
+    for (const row of VERDICTS) {
+      if (row.kind !== 'drop') continue;
+      const links = this.plan.links.map((link) => ({ link: link.name, packets: this.counters.verdict(link.index, row.number) }))
+        .filter(({ packets }) => packets > 0);
+      const own = this.counters.verdict(-1, row.number);
+      const packets = sum(links.map((link) => link.packets)) + own;
+      if (packets === 0) continue;
+      const { answer } = row;
+      rows.push({ name: row.name, sentence: row.sentence, packets, answer: answer === null ? null : answer.reset ? `tcp reset or ${answer.text}` : answer.text, links });
+    }
+    return rows;
+  }
+
+  /** Warn before a limit is reached, not after. */
+  private nearLimits(uplinks: readonly UplinkStatus[]): Problem[] {
+    const problems: Problem[] = [];
+    const { count, capacity } = this.reader;
+    if (count > capacity * 0.9) problems.push({ severity: 'warning', subject: 'flows', message: `${count} of ${capacity} flows in use` });
+    for (const uplink of uplinks) {
+      if (uplink.portsTotal > 0 && uplink.portsUsed > (uplink.portsTotal / POOLS_PER_ADDRESS) * 0.9) {
+        problems.push({ severity: 'warning', subject: `uplink ${uplink.name}`, message: `${uplink.portsUsed} external ports in use` });
+      }
+    }
+    return problems;
+  }
+
+  /** A test of the entry the reader holds. Addresses and names are looked up once. */
+  private matcher(filter: FlowFilter): () => boolean {
+    const { words } = this.reader;
+    const tests: (() => boolean)[] = [];
+    if (filter.address !== undefined) {
+      const address = parseIpv4(filter.address);
+      tests.push(() => [3, 7, 13, 17].some((at) => words[at] === address));
+    }
+    if (filter.port !== undefined) {
+      const { port } = filter;
+      tests.push(() => [8, 18].some((at) => words[at] >>> 16 === port || (words[at] & 0xffff) === port));
+    }
+    if (filter.protocol !== undefined) {
+      const { protocol } = filter;
+      tests.push(() => protocolName(words[9]) === protocol || String(words[9]) === protocol);
+    }
+    if (filter.uplink !== undefined) {
+      const uplink = this.plan.uplinks.findIndex((u) => u.name === filter.uplink);
+      tests.push(() => words[UPLINK] === uplink);
+    }
+    if (filter.link !== undefined) {
+      const link = this.plan.links.findIndex((l) => l.name === filter.link);
+      tests.push(() => words[IN_LINK] === link || this.outLinkOf() === link);
+    }
+    if (filter.state !== undefined) {
+      const { state } = filter;
+      tests.push(() => STATE_NAMES[words[STATE] & STATE_MASK] === state);
+    }
+    return () => tests.every((test) => test());
+  }
+
+  /** Out link of the entry the reader holds: its uplink's, or the one its destination is on; NONE for the router itself. */
+  private outLinkOf(): number {
+    const { words } = this.reader;
+    if (words[UPLINK] >= 0) return this.plan.uplinks[words[UPLINK]].link;
+    const destination = words[REPLY_TUPLE + 3];
+    let best = -1;
+    let longest = -1;
+    for (const route of this.routeRows) {
+      if (route.prefixLength <= longest || route.link < 0) continue;
+      const mask = route.prefixLength === 0 ? 0 : -1 << (32 - route.prefixLength);
+      if (((destination ^ route.prefix) & mask) === 0) {
+        longest = route.prefixLength;
+        best = route.kind === 'local' ? -1 : route.link;
+      }
+    }
+    return best;
+  }
+
+  private get routeRows(): ReturnType<typeof planRoutes> { return (this.routeCache ??= planRoutes(this.plan)); }
+  private routeCache: ReturnType<typeof planRoutes> | undefined;
+
+  private describe(entry: number): FlowStatus {
+    const { words, doubles, nowTick } = this.reader;
+    const tuple = (at: number): FlowStatus['original'] => ({
+      source: formatIpv4(words[at + 3]), sourcePort: words[at + 8] >>> 16, destination: formatIpv4(words[at + 7]), destinationPort: words[at + 8] & 0xffff,
+    });
+    const out = this.outLinkOf();
+    const pair = COUNTERS / 2;
+    return {
+      id: entry, protocol: protocolName(words[9]), state: STATE_NAMES[words[STATE] & STATE_MASK],
+      original: tuple(ORIGINAL_TUPLE), reply: tuple(REPLY_TUPLE),
+      inLink: this.plan.links[words[IN_LINK]]?.name ?? null, outLink: this.plan.links[out]?.name ?? null,
+      uplink: this.plan.uplinks[words[UPLINK]]?.name ?? null,
+      originalPackets: doubles[pair], originalBytes: doubles[pair + 1], replyPackets: doubles[pair + 2], replyBytes: doubles[pair + 3],
+      ageMs: Math.max(0, nowTick - words[CREATED]) * 1000, expiresInMs: Math.max(0, words[DEADLINE] - nowTick) * 1000,
+    };
+  }
+}
+
+function protocolName(protocol: number): string { return PROTOCOLS.get(protocol) ?? String(protocol); }
+
+function sum(values: readonly number[]): number { return values.reduce((total, value) => total + value, 0); }
+
+/** Part of `of(i)` in the sum over all members; 0 when that is 0. */
+function share(i: number, members: readonly number[], of: (member: number) => number): number {
+  const total = sum(members.map(of));
+  return total === 0 ? 0 : of(i) / total;
+}

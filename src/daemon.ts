@@ -1,0 +1,236 @@
+/**
+ * The daemon: the one place that constructs and wires. In order: read the configuration, lock the socket's place, open the devices, start the
+ * data plane, serve the API, watch the devices; and all of it backwards on the way out, whatever the way out is.
+ *
+ *   TERM, INT   stop gracefully; a second one ends at once
+ */
+import { existsSync } from 'node:fs';
+import { randomInt } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { EXIT_FAILED, EXIT_OK } from './base/error.js';
+import type { Plan } from './base/plan.js';
+import { startApi } from './control/api/server.js';
+import type { ApiServer } from './control/api/server.js';
+import { loadConfig } from './control/config/index.js';
+import { EventLog } from './control/event.js';
+import { componentLog, createLog, logEvents } from './control/log.js';
+import type { Log } from './control/log.js';
+import { View } from './control/view.js';
+import type { DataPlaneOptions, FromDataPlane, ToDataPlane } from './dataplane.js';
+import { KIND_PACKET } from './link/batch.js';
+import { Host } from './link/host.js';
+import { hostEvents } from './link/host-events.js';
+import type { HostWatch } from './link/host-events.js';
+import type { OpenedLink } from './link/link.js';
+import { native } from './link/native.js';
+import { openLink } from './link/registry.js';
+import type { Notice, SharedMemory } from './stage/router.js';
+import { countersBytes } from './table/counters.js';
+import { flowTableBytes } from './table/flow.js';
+import { neighbourTableBytes } from './table/neighbour.js';
+
+export interface DaemonOptions {
+  version: string;
+  /** Instead of control.logLevel. */
+  logLevel?: string;
+}
+
+/** How long the data plane may take to come up, and to end. */
+const START_MS = 10_000;
+const STOP_MS = 2_000;
+/** A device that keeps failing is told of once in this time. */
+const DEVICE_ERROR_INTERVAL_MS = 10_000;
+
+/** Run until told to stop; gives the exit code. Throws ConfigErrors and system errors, with everything undone. */
+export async function runDaemon(file: string, options: DaemonOptions): Promise<number> {
+  const { plan, warnings } = loadConfig(file, { seed: randomInt(0x7fffffff) });
+  const log = await createLog({ level: options.logLevel ?? plan.control.logLevel });
+  for (const warning of warnings) log.warn({ place: warning.place }, warning.message);
+  return new Daemon(plan, file, options.version, log).run();
+}
+
+class Daemon {
+  private readonly plan: Plan;
+  private readonly file: string;
+  private readonly version: string;
+  private readonly log: Log;
+  private readonly events = new EventLog();
+  private readonly host: Host;
+  private readonly links: OpenedLink[] = [];
+  private readonly memory: SharedMemory;
+  private readonly mailbox = new SharedArrayBuffer(4);
+  private readonly wakeFd: number;
+  private readonly kernelDrops: number[];
+  private readonly deviceErrorAtMs = new Map<string, number>();
+  private worker: Worker | undefined;
+  private api: ApiServer | undefined;
+  private watch: HostWatch | undefined;
+  /** Settles when the daemon is to end, with its exit code. */
+  private readonly ended: Promise<number>;
+  private end: (code: number) => void = () => undefined;
+
+  constructor(plan: Plan, file: string, version: string, log: Log) {
+    this.plan = plan;
+    this.file = file;
+    this.version = version;
+    this.log = log;
+    this.host = new Host({ journalPath: `${plan.control.socket}.journal`, links: plan.links });
+    this.kernelDrops = plan.links.map(() => 0);
+    this.memory = {
+      flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
+      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length)),
+      neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
+    };
+    this.wakeFd = native().eventfd();
+    this.ended = new Promise((resolve) => { this.end = resolve; });
+  }
+
+  async run(): Promise<number> {
+    logEvents(componentLog(this.log, 'daemon'), this.events);
+    for (const problem of this.host.problems) this.log.warn(problem);
+    const onSignal = (signal: NodeJS.Signals): void => this.onSignal(signal);
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+    try {
+      this.openLinks();
+      const view = new View({
+        plan: this.plan, links: this.links, memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
+      });
+      await this.startDataPlane();
+      this.watch = hostEvents(this.host, this.links, (link, isUp, reason) => this.onLink(view, link, isUp, reason));
+      this.api = await startApi({
+        view, events: this.events, version: this.version, configFile: this.file, socket: this.plan.control.socket,
+        ...(this.plan.control.group === undefined ? {} : { group: this.plan.control.group }), log: componentLog(this.log, 'api'),
+      });
+      this.events.emit('daemon.ready', 'weir', `forwarding over ${this.plan.links.length} links`);
+      return await this.ended;
+    } finally {
+      await this.close();
+      process.off('SIGTERM', onSignal);
+      process.off('SIGINT', onSignal);
+    }
+  }
+
+  private onSignal(signal: NodeJS.Signals): void {
+    this.log.info({ signal }, 'stopping');
+    this.end(EXIT_OK);
+    // The second one finds the default action again.
+    process.removeAllListeners('SIGTERM');
+    process.removeAllListeners('SIGINT');
+  }
+
+  private openLinks(): void {
+    // The host link last: it gives the box the prefixes of all others.
+    const order = [...this.plan.links].sort((a, b) => Number(a.type === 'tun') - Number(b.type === 'tun'));
+    const opened = new Map<number, OpenedLink>();
+    try {
+      for (const link of order) {
+        const device = openLink(link, this.host);
+        opened.set(link.index, device);
+        for (const { feature, code, syscall } of device.refused) this.log.info({ link: link.name, feature, code, syscall }, `${device.device} does without ${feature}`);
+      }
+    } finally {
+      for (const link of this.plan.links) {
+        const device = opened.get(link.index);
+        if (device !== undefined) this.links.push(device);
+      }
+    }
+    for (const error of this.host.undoUnclaimed()) this.log.warn({ err: error }, 'something an earlier run left could not be undone');
+  }
+
+  private async startDataPlane(): Promise<void> {
+    const workerData: DataPlaneOptions = {
+      plan: this.plan, memory: this.memory, wakeFd: this.wakeFd, mailbox: this.mailbox,
+      devices: this.links.map(({ fd, vnet, kind, mac, mtu, offloads }) => ({ fd, vnet, kind, mac: mac ?? '', mtu, offloads })),
+    };
+    const compiled = new URL('./dataplane.js', import.meta.url);
+    const worker = new Worker(existsSync(compiled) ? compiled : new URL('./dataplane.ts', import.meta.url), {
+      workerData, name: 'weir-dataplane',
+      // Nothing is allocated per packet; what little there is dies young.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    });
+    this.worker = worker;
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`the data plane did not come up within ${START_MS} ms`)), START_MS);
+      worker.on('error', (error) => {
+        clearTimeout(timer);
+        reject(error);
+        this.log.fatal({ err: error }, 'the data plane failed');
+        this.end(EXIT_FAILED);
+      });
+      worker.on('message', (message: FromDataPlane) => {
+        if (message.type === 'notice') this.onNotice(message.notice);
+        if (message.type !== 'ready') return;
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  /** Put a message where the worker finds it after its turn. */
+  private tell(message: ToDataPlane): void {
+    this.worker?.postMessage(message);
+    Atomics.store(new Int32Array(this.mailbox), 0, 1);
+    native().wake(this.wakeFd);
+  }
+
+  private onLink(view: View, index: number, isUp: boolean, reason: string | null): void {
+    if (!view.setLink(index, isUp, reason)) return;
+    this.tell({ type: 'link', index, isUp });
+    const { name } = this.plan.links[index];
+    const why = reason === null ? '' : `: ${reason}`;
+    this.events.emit(isUp ? 'link.up' : 'link.down', name, `link ${name} is ${isUp ? 'up' : 'down'}${why}`, { link: name, reason, severity: isUp ? 'info' : 'warning' });
+    for (const uplink of this.plan.uplinks) {
+      if (uplink.link !== index) continue;
+      this.events.emit(isUp ? 'uplink.up' : 'uplink.down', uplink.name, `uplink ${uplink.name} is ${isUp ? 'up' : 'down'}${why}`,
+        { uplink: uplink.name, link: name, reason, severity: isUp ? 'info' : 'warning' });
+    }
+  }
+
+  private onNotice(notice: Notice): void {
+    if (notice.event === 'addressConflict') {
+      this.events.emit('address.conflict', notice.link, `${notice.mac} on link ${notice.link} claims our address ${notice.address}`,
+        { link: notice.link, address: notice.address, mac: notice.mac, severity: 'error' });
+      return;
+    }
+    const key = `${notice.link} ${notice.errno}`;
+    const now = performance.now();
+    if (now - (this.deviceErrorAtMs.get(key) ?? -Infinity) < DEVICE_ERROR_INTERVAL_MS) return;
+    this.deviceErrorAtMs.set(key, now);
+    this.events.emit('link.error', notice.link, `reading from link ${notice.link} failed with errno ${notice.errno}`, { link: notice.link, errno: notice.errno, severity: 'warning' });
+  }
+
+  /** The kernel forgets what it has told, so the sum is ours. */
+  private kernelDropsOf(link: number): number {
+    const { kind, fd } = this.links[link];
+    if (kind === KIND_PACKET) this.kernelDrops[link] += native().packetStatistics(fd).drops;
+    return this.kernelDrops[link];
+  }
+
+  private async close(): Promise<void> {
+    this.watch?.close();
+    await this.api?.close();
+    await this.stopDataPlane();
+    for (const link of [...this.links].reverse()) this.reportUndo(link.close());
+    this.reportUndo(this.host.close());
+    native().closeFd(this.wakeFd);
+    this.log.info('stopped');
+  }
+
+  private async stopDataPlane(): Promise<void> {
+    const { worker } = this;
+    if (worker === undefined) return;
+    const gone = new Promise<void>((resolve) => { worker.once('exit', () => resolve()); });
+    this.tell({ type: 'stop' });
+    const timer = setTimeout(() => {
+      this.log.error(`the data plane did not end within ${STOP_MS} ms`);
+      void worker.terminate();
+    }, STOP_MS);
+    await gone;
+    clearTimeout(timer);
+  }
+
+  private reportUndo(errors: readonly Error[]): void {
+    for (const error of errors) this.log.warn({ err: error }, 'something could not be undone');
+  }
+}

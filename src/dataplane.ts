@@ -1,0 +1,75 @@
+/**
+ * The worker thread that forwards. It builds a Router from a plan and loops `turn`; it never returns to Node's event loop while it runs, so the
+ * only things it waits for are its devices and the wake-up eventfd.
+ *
+ * Told by the main thread: `link` (a device came up or went down) and `stop`. Tells the main thread: `ready`, `notice`, `stopped`.
+ */
+import { isMainThread, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { systemClock } from './base/clock.js';
+import type { Plan } from './base/plan.js';
+import { Exchange } from './link/exchange.js';
+import { native } from './link/native.js';
+import { turn } from './pipeline.js';
+import { Router } from './stage/router.js';
+import type { LinkDevice, Notice, SharedMemory } from './stage/router.js';
+import { LONGEST_TURN_US, NOW_MS, TURNS } from './table/counters.js';
+
+/** An opened device as the worker needs it. */
+export interface WorkerDevice extends LinkDevice { fd: number; vnet: boolean }
+
+export interface DataPlaneOptions {
+  plan: Plan;
+  devices: WorkerDevice[];
+  memory: SharedMemory;
+  /** eventfd that ends a wait. */
+  wakeFd: number;
+  /** One word: not 0 = messages wait on the port. */
+  mailbox: SharedArrayBuffer;
+}
+
+export type ToDataPlane = { type: 'link'; index: number; isUp: boolean } | { type: 'stop' };
+export type FromDataPlane = { type: 'ready' } | { type: 'notice'; notice: Notice } | { type: 'stopped' };
+
+/** The longest the worker sleeps: the flow table's second must go on. */
+const IDLE_MS = 1000;
+
+function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): void {
+  const { plan, devices, memory } = options;
+  const tell = (message: FromDataPlane): void => port.postMessage(message);
+  let router: Router | undefined;
+  const exchange = new Exchange((link) => router?.countSendError(link));
+  router = new Router(plan, devices, exchange, memory, systemClock, (notice) => tell({ type: 'notice', notice }));
+  const io = native().createIo(exchange.u8, exchange.rx, exchange.tx, options.wakeFd);
+  devices.forEach((device, index) => io.attach(index, device.fd, device.kind, device.vnet));
+  exchange.connect(io);
+  const mailbox = new Int32Array(options.mailbox);
+  const { counters } = router;
+
+  const readMail = (): boolean => {
+    Atomics.store(mailbox, 0, 0);
+    for (let mail = receiveMessageOnPort(port); mail !== undefined; mail = receiveMessageOnPort(port)) {
+      const message = mail.message as ToDataPlane;
+      if (message.type === 'stop') return false;
+      router.setLinkUp(message.index, message.isUp);
+    }
+    return true;
+  };
+
+  tell({ type: 'ready' });
+  let isRunning = true;
+  while (isRunning) {
+    turn(router, IDLE_MS);
+    counters.addRouter(TURNS, 1);
+    counters.setRouter(NOW_MS, router.nowMs);
+    const tookUs = (systemClock.nowMs() - router.nowMs) * 1000;
+    if (tookUs > counters.getRouter(LONGEST_TURN_US)) counters.setRouter(LONGEST_TURN_US, tookUs);
+    if (Atomics.load(mailbox, 0) !== 0) isRunning = readMail();
+  }
+  // What the last turn made still leaves.
+  exchange.flush();
+  io.close();
+  tell({ type: 'stopped' });
+  port.close();
+}
+
+if (!isMainThread && parentPort !== null) run(workerData as DataPlaneOptions, parentPort);

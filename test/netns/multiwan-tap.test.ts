@@ -1,0 +1,4 @@
+/** The suite of multiwan over weir on TAP links in bridges. */
+import { multiwanSuite } from './multiwan-suite.js';
+
+multiwanSuite('tap', 'weir');
