@@ -4,7 +4,7 @@
  * IPv4 only, as the plan is. Every refusal is a system error with the kernel's own words.
  */
 import { formatIpv4, parseIpv4, parsePrefix } from '../wire/address.js';
-import { native, type NetlinkSocket } from './native.js';
+import { native } from './native.js';
 import {
   MessageBuilder, NETLINK_ROUTE, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkClient,
   parseAttributes, parseMessages, textOf, u32Of, u8Of, type Message,
@@ -262,7 +262,6 @@ function linkMessage(type: number, flags: number, ifindex: number, family = AF_U
 export class Rtnetlink {
   private readonly client: NetlinkClient;
   private readonly netns: string | undefined;
-  private watching: NetlinkSocket | null = null;
 
   /** netns: the path of a namespace; absent = the thread's own. */
   constructor(netns?: string) {
@@ -271,8 +270,6 @@ export class Rtnetlink {
   }
 
   close(): void {
-    this.watching?.close();
-    this.watching = null;
     this.client.close();
   }
 
@@ -482,10 +479,13 @@ export class Rtnetlink {
 
   // ---- changes ----
 
-  /** Call back on changes until close(). Runs on the event loop and does not keep the process alive. */
-  watch(listener: ChangeListener): void {
-    this.watching = native().openNetlink(NETLINK_ROUTE, [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR], this.netns);
-    this.watching.watch((bytes) => {
+  /**
+   * Call back on changes until the watch is closed; it has a socket of its own. Runs on the event loop and does not keep the
+   * process alive.
+   */
+  watch(listener: ChangeListener): { close(): void } {
+    const socket = native().openNetlink(NETLINK_ROUTE, [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR], this.netns);
+    socket.watch((bytes) => {
       if (bytes === null) {
         listener.onLost();
         return;
@@ -497,5 +497,6 @@ export class Rtnetlink {
         if (device !== null) listener.onDevice({ gone: message.type === RTM_DELLINK, device });
       }
     });
+    return { close: () => socket.close() };
   }
 }

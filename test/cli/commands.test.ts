@@ -144,7 +144,7 @@ test('what the daemon refuses is a usage error with what is allowed', async () =
     const rows: [args: string[], err: RegExp][] = [
       [['--port', 'http'], /found 'http', allowed: 0 to 65535/],
       [['--uplink', 'isp9'], /there is no uplink 'isp9': found 'isp9', allowed: isp1, isp2/],
-      [['--address', '1.2.3'], /found '1\.2\.3', allowed: an IPv4 or IPv6 address/],
+      [['--address', '1.2.3'], /found '1\.2\.3', allowed: an IPv4 address/],
       [['--state', 'ESTABLISHED'], /allowed: new, replied, opening/],
     ];
     for (const [args, err] of rows) for (const json of [[], ['-j']]) {

@@ -23,10 +23,10 @@ export class QueryError extends Error {
   }
 }
 
-/** The protocols that have a name here; all others go by number. */
-export const PROTOCOL_NAMES: ReadonlyMap<string, number> = new Map([
-  ['icmp', 1], ['igmp', 2], ['tcp', 6], ['udp', 17], ['gre', 47], ['esp', 50], ['ah', 51], ['icmpv6', 58], ['sctp', 132], ['udplite', 136],
-]);
+/** Names of protocols that may be asked for. */
+const PROTOCOLS: ReadonlyMap<string, number> = new Map([['icmp', 1], ['igmp', 2], ['tcp', 6], ['udp', 17], ['gre', 47], ['esp', 50], ['ah', 51], ['sctp', 132]]);
+/** Those whose flows show the name; flows of all others show the number. */
+const NAMED: readonly string[] = ['icmp', 'tcp', 'udp'];
 
 /** Check that `query` holds only `known` parameters, each once, and give their values. */
 export function readParameters(query: URLSearchParams, known: readonly string[]): Map<string, string> {
@@ -52,23 +52,21 @@ export function readInteger(values: Map<string, string>, name: string, min: numb
   return value;
 }
 
-/** An IP address in canonical text (RFC 5952 for IPv6), v4-mapped ones as IPv4. */
+/** An IPv4 address in canonical text, also from its v4-mapped form. The router carries no IPv6 flows, so asking for one is a mistake worth telling. */
 function readAddress(text: string): string {
   // Only net.isIP is strict: the library alone also takes octal and shortened forms.
-  if (isIP(text) === 0) throw new QueryError(`parameter 'address' is not an IP address`, 'address', text, 'an IPv4 or IPv6 address');
-  return ipaddr.process(text).toString();
+  const address = isIP(text) === 0 ? null : ipaddr.process(text);
+  if (address?.kind() !== 'ipv4') throw new QueryError(`parameter 'address' is not an IPv4 address`, 'address', text, 'an IPv4 address');
+  return address.toString();
 }
 
-/** A protocol's name in lower case, or its number where it has no name. */
+/** A protocol in the form flows show it: a name, or a number in decimal. */
 function readProtocol(text: string): string {
-  const name = text.toLowerCase();
-  if (PROTOCOL_NAMES.has(name)) return name;
-  const number = /^[0-9]{1,3}$/.test(text) ? Number(text) : NaN;
+  const number = PROTOCOLS.get(text.toLowerCase()) ?? (/^[0-9]{1,3}$/.test(text) ? Number(text) : NaN);
   if (!(number >= 0 && number <= 255)) {
-    throw new QueryError(`parameter 'protocol' is not a protocol`, 'protocol', text, `${[...PROTOCOL_NAMES.keys()].join(', ')}, or 0 to 255`);
+    throw new QueryError(`parameter 'protocol' is not a protocol`, 'protocol', text, `${[...PROTOCOLS.keys()].join(', ')}, or 0 to 255`);
   }
-  for (const [known, value] of PROTOCOL_NAMES) if (value === number) return known;
-  return String(number);
+  return NAMED.find((name) => PROTOCOLS.get(name) === number) ?? String(number);
 }
 
 /** One of the names the configuration gives to `kind`. */

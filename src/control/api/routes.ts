@@ -23,7 +23,8 @@ export const STREAMS_MAX = 64;
 export interface ApiCounters { requests: number; badRequests: number; failures: number; streams: number; streamsRefused: number }
 
 export interface RoutesOptions {
-  view: RouterView;
+  /** Null until there is a router to look at. */
+  view: () => RouterView | null;
   events: EventLog;
   version: string;
   configFile: string;
@@ -39,20 +40,32 @@ function refusal(message: string, parameter: string | null = null, found: string
   return { schemaVersion: SCHEMA_VERSION, error: { message, parameter, found, allowed } };
 }
 
+/** The daemon is alive but cannot answer yet, or cannot answer more; the server says so with status 503. */
+class Unavailable extends Error {
+  override readonly name = 'Unavailable';
+}
+
 const queryOf = (c: Context): URLSearchParams => new URL(c.req.url).searchParams;
 
 /** The parameters of a resource that takes none. */
 const noParameters = (c: Context): void => { readParameters(queryOf(c), []); };
 
 export function createRoutes(options: RoutesOptions): Hono {
-  const { view, events, counters } = options;
+  const { events, counters } = options;
   const app = new Hono();
+  const router = (): RouterView => {
+    const view = options.view();
+    if (view === null) throw new Unavailable('weir is still starting');
+    return view;
+  };
   const paths = RESOURCES.map((name) => `${API_PREFIX}/${name}`);
 
   app.use(async (c, next) => {
     counters.requests++;
     // Answers are a moment's truth.
     c.header('Cache-Control', 'no-store');
+    // Known also while nothing else is: a second daemon names the first one by it.
+    c.header('Weir-Pid', String(process.pid));
     if (c.req.method !== 'GET') {
       counters.badRequests++;
       c.header('Allow', 'GET');
@@ -63,7 +76,7 @@ export function createRoutes(options: RoutesOptions): Hono {
 
   app.get(`${API_PREFIX}/status`, (c) => {
     noParameters(c);
-    const { state, problems, uptimeMs, generation, ...rest } = view.status();
+    const { state, problems, uptimeMs, generation, ...rest } = router().status();
     const status: RouterStatus = {
       schemaVersion: SCHEMA_VERSION, version: options.version, pid: process.pid,
       state, problems, uptimeMs, generation, configFile: options.configFile, ...rest,
@@ -73,32 +86,33 @@ export function createRoutes(options: RoutesOptions): Hono {
 
   app.get(`${API_PREFIX}/links`, (c) => {
     noParameters(c);
-    return c.json({ schemaVersion: SCHEMA_VERSION, links: view.links() } satisfies LinkList);
+    return c.json({ schemaVersion: SCHEMA_VERSION, links: router().links() } satisfies LinkList);
   });
 
   app.get(`${API_PREFIX}/uplinks`, (c) => {
     noParameters(c);
-    return c.json({ schemaVersion: SCHEMA_VERSION, uplinks: view.uplinks() } satisfies UplinkList);
+    return c.json({ schemaVersion: SCHEMA_VERSION, uplinks: router().uplinks() } satisfies UplinkList);
   });
 
   app.get(`${API_PREFIX}/routes`, (c) => {
     noParameters(c);
-    return c.json({ schemaVersion: SCHEMA_VERSION, routes: view.routes() } satisfies RouteList);
+    return c.json({ schemaVersion: SCHEMA_VERSION, routes: router().routes() } satisfies RouteList);
   });
 
   app.get(`${API_PREFIX}/neighbours`, (c) => {
     noParameters(c);
-    return c.json({ schemaVersion: SCHEMA_VERSION, neighbours: view.neighbours() } satisfies NeighbourList);
+    return c.json({ schemaVersion: SCHEMA_VERSION, neighbours: router().neighbours() } satisfies NeighbourList);
   });
 
   app.get(`${API_PREFIX}/flows`, (c) => {
+    const view = router();
     const { filter, cursor, limit } = readFlowQuery(queryOf(c), view);
     return c.json(view.flows(filter, cursor, limit));
   });
 
   app.get(`${API_PREFIX}/drops`, (c) => {
     noParameters(c);
-    return c.json({ schemaVersion: SCHEMA_VERSION, drops: view.drops() } satisfies DropList);
+    return c.json({ schemaVersion: SCHEMA_VERSION, drops: router().drops() } satisfies DropList);
   });
 
   app.get(`${API_PREFIX}/events`, (c) => {
@@ -111,7 +125,7 @@ export function createRoutes(options: RoutesOptions): Hono {
     if (resumed !== undefined && /^[0-9]{1,15}$/.test(resumed)) from = Number(resumed) < events.next ? Number(resumed) + 1 : events.first;
     if (options.streamEnds.size >= options.streamsMax) {
       counters.streamsRefused++;
-      return c.json(refusal(`too many event streams are open (${options.streamsMax})`), 503);
+      throw new Unavailable(`too many event streams are open (${options.streamsMax})`);
     }
     counters.streams++;
     const stream = streamEvents(events, from, options.heartbeatMs, () => { options.streamEnds.delete(stream.end); });
@@ -129,6 +143,7 @@ export function createRoutes(options: RoutesOptions): Hono {
       counters.badRequests++;
       return c.json(refusal(error.message, error.parameter, error.found, error.allowed), 400);
     }
+    if (error instanceof Unavailable) return c.json(refusal(error.message), 503);
     // A programmer's mistake: the whole of it goes to the log, the client only learns that it was ours.
     counters.failures++;
     options.log?.error({ err: error, path: c.req.path }, 'the API failed to answer');

@@ -18,7 +18,8 @@ export const CONNECTIONS_MAX = 256;
 const CLOSE_GRACE_MS = 500;
 
 export interface ApiOptions {
-  view: RouterView;
+  /** Absent while the router is still being built: the socket is taken, and requests are told so, until `serve` brings it. */
+  view?: RouterView;
   events: EventLog;
   version: string;
   configFile: string;
@@ -36,20 +37,23 @@ export interface ApiServer {
   /** The group the socket belongs to. */
   gid: number;
   counters: ApiCounters;
+  /** Answer from this view from now on. */
+  serve(view: RouterView): void;
   /** End the streams, finish what is being answered, remove the socket. */
   close(): Promise<void>;
 }
 
 /**
- * Start serving. Throws ConfigErrors for an unknown group or too long a path, and Node-shaped system errors:
+ * Start serving. Taking the socket is also what keeps two daemons apart, so it may come before any device is touched. Throws ConfigErrors for an unknown group or too long a path, and Node-shaped system errors:
  * EADDRINUSE when another daemon lives there, ENOTSOCK when something else does, EACCES, EPERM and so on as they come.
  */
 export async function startApi(options: ApiOptions): Promise<ApiServer> {
   const counters: ApiCounters = { requests: 0, badRequests: 0, failures: 0, streams: 0, streamsRefused: 0 };
   const streamEnds = new Set<() => void>();
   const log = options.log ?? null;
+  let view = options.view ?? null;
   const routes = createRoutes({
-    view: options.view, events: options.events, version: options.version, configFile: options.configFile,
+    view: () => view, events: options.events, version: options.version, configFile: options.configFile,
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS, streamsMax: options.streamsMax ?? STREAMS_MAX, log, counters, streamEnds,
   });
   const server = createAdaptorServer({
@@ -68,6 +72,7 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   let closing: Promise<void> | null = null;
   return {
     socket: options.socket, gid, counters,
+    serve(next): void { view = next; },
     close(): Promise<void> {
       closing ??= new Promise<void>((resolve) => {
         const grace = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);

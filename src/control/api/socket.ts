@@ -50,19 +50,10 @@ function probe(path: string): Promise<Probe> {
 /** The pid of the weir that answers on the path, or null when whoever answers does not say. */
 function askPid(path: string): Promise<number | null> {
   return new Promise((resolve) => {
-    const query = request({ socketPath: path, path: '/api/v1/status', timeout: PID_TIMEOUT_MS }, (answer) => {
-      let text = '';
-      answer.setEncoding('utf8');
-      answer.on('data', (chunk: string) => { text += chunk; });
-      answer.on('error', () => resolve(null));
-      answer.on('end', () => {
-        try {
-          const pid = (JSON.parse(text) as { pid?: unknown }).pid;
-          resolve(typeof pid === 'number' ? pid : null);
-        } catch {
-          resolve(null);
-        }
-      });
+    const query = request({ socketPath: path, path: '/api/v1/status', agent: false, timeout: PID_TIMEOUT_MS }, (answer) => {
+      const pid = Number(answer.headers['weir-pid']);
+      answer.resume();
+      resolve(Number.isInteger(pid) && pid > 0 ? pid : null);
     });
     query.on('timeout', () => query.destroy());
     query.on('error', () => resolve(null));

@@ -6,6 +6,7 @@ export const SCHEMA_VERSION = 1;
 
 export type Health = 'up' | 'down' | 'drained';
 
+/** `sinceMs` is Unix time, here and in UplinkStatus: the moment the state began. */
 export interface LinkStatus {
   name: string; type: 'tap' | 'raw' | 'tun'; device: string; netns: string | null; state: 'up' | 'down';
   /** Why it is down, one phrase; null while up. */

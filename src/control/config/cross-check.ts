@@ -24,6 +24,8 @@ class CrossCheck {
   readonly #findings: Findings;
   /** By link, in the order of the file. */
   readonly #own = new Map<Link, OwnAddress[]>();
+  /** All of them in one list, in the same order. */
+  readonly #all: readonly OwnAddress[];
   readonly #ownByAddress = new Map<number, OwnAddress>();
   readonly #uplinkLinks = new Set<Link>();
 
@@ -36,6 +38,7 @@ class CrossCheck {
         return prefix === undefined ? [] : [{ ...prefix, link, index }];
       }));
     }
+    this.#all = [...this.#own.values()].flat();
     for (const uplink of values.uplinks.items) {
       const link = values.links.byName.get(uplink.values.link ?? '');
       if (link !== undefined) this.#uplinkLinks.add(link);
@@ -107,9 +110,8 @@ class CrossCheck {
 
   /** An address stands once; networks overlap only where uplinks are told apart by their links. */
   #addresses(): void {
-    const all = [...this.#own.values()].flat();
     const unique: OwnAddress[] = [];
-    for (const own of all) {
+    for (const own of this.#all) {
       const other = this.#ownByAddress.get(own.address);
       if (other === undefined) {
         this.#ownByAddress.set(own.address, own);
@@ -154,14 +156,15 @@ class CrossCheck {
 
   #peer(link: Link): void {
     const address = readAddress(link.values.peer ?? '');
-    if (address === undefined || link.values.type !== 'tun' || link.refused('addresses')) return;
+    if (address === undefined || link.values.type !== 'tun') return;
     const own = this.#own.get(link) ?? [];
     const around = own.find((prefix) => contains(prefix, address));
     const tell = (why: string, allowed: string): void =>
       this.#findings.error(link.at('peer'), [...link.steps, 'peer'], `${link.show('peer')} (${why})`, allowed);
-    if (own.length === 0) return tell('the link has no address', 'a peer next to at least one of addresses');
     const ours = this.#isOurs(address);
     if (ours !== undefined) return tell(ours, 'another address');
+    if (around === undefined && link.refused('addresses')) return;
+    if (own.length === 0) return tell('the link has no address', 'a peer next to at least one of addresses');
     if (around === undefined) return tell('outside the link\'s networks', `an address of ${this.#prefixesOf(link)}`);
     const not = notAHost(around, address);
     if (not !== undefined) tell(not, 'an address a host can have');
@@ -234,7 +237,7 @@ class CrossCheck {
   }
 
   #around(address: number): OwnAddress[] {
-    return [...this.#own.values()].flatMap((list) => list.filter((prefix) => contains(prefix, address)));
+    return this.#all.filter((prefix) => contains(prefix, address));
   }
 
   #uplink(uplink: Item<UplinkKeys>): void {
@@ -273,9 +276,10 @@ class CrossCheck {
       this.#findings.error(uplink.at('gateway'), [...uplink.steps, 'gateway'], `${uplink.show('gateway')} (${why})`, allowed);
     const ours = this.#isOurs(address);
     if (ours !== undefined) return tell(ours, 'the address of another router');
-    if (link.refused('addresses')) return;
     const around = this.#own.get(link)!.find((prefix) => contains(prefix, address));
     if (around === undefined) {
+      // An address that was refused might have been the one.
+      if (link.refused('addresses')) return;
       const networks = this.#prefixesOf(link);
       this.#findings.warning(uplink.at('gateway'), [...uplink.steps, 'gateway'],
         networks === ''

@@ -1,7 +1,7 @@
 /** From checked values to a plan: names become indexes, `auto` becomes an address, durations become seconds. */
 import type { LimitsPlan, LinkPlan, Plan, RoutePlan, TimeoutsPlan, UplinkPlan } from '../../base/plan.js';
 import { readDuration } from './format.js';
-import { contains, readAddress, readPrefix } from './ip.js';
+import { contains, readAddress, type Prefix } from './ip.js';
 import type { ControlKeys, GroupKeys, LinkKeys, RouteKeys, TimeoutsKeys, UplinkKeys } from './schema.js';
 import type { Item, Things, Values } from './validate.js';
 
@@ -36,14 +36,22 @@ function linkPlan(item: Item<LinkKeys>, index: number): LinkPlan {
   };
 }
 
-function routePlan(item: Item<RouteKeys>, links: Map<string, number>, groups: Map<string, number>, linkPlans: readonly LinkPlan[]): RoutePlan {
+/** A network a link's own address is in, and the link's index. */
+interface Connected extends Prefix { link: number }
+
+function connectedOf(linkPlans: readonly LinkPlan[]): Connected[] {
+  return linkPlans.flatMap(({ index, addresses }) =>
+    addresses.map(({ address, prefixLength }) => ({ address: readAddress(address)!, prefixLength, link: index })));
+}
+
+function routePlan(item: Item<RouteKeys>, links: Map<string, number>, groups: Map<string, number>, connected: readonly Connected[]): RoutePlan {
   const { to, via, link, group, refuse } = complete(item);
   const plan: RoutePlan = { name: item.name, to };
   if (via !== undefined) {
     plan.via = via;
     const address = readAddress(via)!;
-    plan.link = link !== undefined ? links.get(link)!
-      : linkPlans.findIndex((candidate) => candidate.addresses.some((own) => contains(readPrefix(`${own.address}/${own.prefixLength}`)!, address)));
+    // Without a link, the cross-check has seen to it that exactly one link has the gateway on its networks.
+    plan.link = link !== undefined ? links.get(link)! : connected.find((prefix) => contains(prefix, address))!.link;
   } else if (link !== undefined) plan.link = links.get(link)!;
   if (group !== undefined) plan.group = groups.get(group)!;
   if (refuse !== undefined) plan.refuse = refuse;
@@ -74,12 +82,13 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
   const uplinks = indexes(values.uplinks);
   const groups = indexes(values.groups);
   const linkPlans = values.links.items.map(linkPlan);
+  const connected = connectedOf(linkPlans);
   const { socket, group, logLevel }: ControlKeys = complete(values.control);
   return {
     generation: options.generation,
     seed: options.seed,
     links: linkPlans,
-    routes: values.routes.items.map((item) => routePlan(item, links, groups, linkPlans)),
+    routes: values.routes.items.map((item) => routePlan(item, links, groups, connected)),
     uplinks: values.uplinks.items.map((item, index) => uplinkPlan(item, index, links, linkPlans)),
     groups: values.groups.items.map((item, index) => {
       const keys: GroupKeys = complete(item);
