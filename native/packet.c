@@ -2,8 +2,8 @@
  * Packet sockets: an existing device's frames, past the host's stack. Every option is set before the socket is bound to
  * its protocol, so that no frame arrives that was handled by other rules.
  *
- * Frames are sent past the queueing discipline (and with it past the nf_tables egress hook, which keeps the host's own
- * stack silent). That path drops a GSO frame the device cannot segment by itself instead of splitting it, so the
+ * Frames are sent past the queueing discipline, with a mark that lets them through the nf_tables egress chain which keeps
+ * the host's own stack silent (src/link/nftables.ts). That path drops a GSO frame the device cannot segment by itself instead of splitting it, so the
  * offloads reported here are the ones the device has switched on; checksums the kernel always finishes in place.
  */
 #include "weir.h"
@@ -25,6 +25,9 @@
 #ifndef PACKET_IGNORE_OUTGOING
 #define PACKET_IGNORE_OUTGOING 23
 #endif
+
+/* 'weir' in ASCII; src/link/nftables.ts knows it as SOCKET_MARK. */
+#define SOCKET_MARK 0x77656972
 
 /* More features than any kernel has; guards the sizes computed from its answer. */
 #define ETHTOOL_FEATURES_MAX 1024
@@ -112,6 +115,11 @@ static bool open_packet(struct opened *opened, bool offload, int buffer_bytes, b
   opened->ifindex = (int)if_nametoindex(opened->name);
   if (opened->ifindex == 0) {
     *failure = (struct failure){errno, "if_nametoindex"};
+    return false;
+  }
+  int mark = SOCKET_MARK;
+  if (setsockopt(opened->fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark) < 0) {
+    *failure = (struct failure){errno, "setsockopt SO_MARK"};
     return false;
   }
   /* Without this one every frame sent would come back as received. */

@@ -18,9 +18,9 @@ import type { Log } from './control/log.js';
 import { View } from './control/view.js';
 import type { DataPlaneOptions, FromDataPlane, ToDataPlane } from './dataplane.js';
 import { KIND_PACKET } from './link/batch.js';
-import { hostEvents } from './link/events.js';
-import type { HostEvents, LinkState } from './link/events.js';
 import { Host } from './link/host.js';
+import { hostEvents } from './link/host-events.js';
+import type { HostWatch } from './link/host-events.js';
 import type { OpenedLink } from './link/link.js';
 import { native } from './link/native.js';
 import { openLink } from './link/registry.js';
@@ -64,7 +64,7 @@ class Daemon {
   private readonly deviceErrorAtMs = new Map<string, number>();
   private worker: Worker | undefined;
   private api: ApiServer | undefined;
-  private watch: HostEvents | undefined;
+  private watch: HostWatch | undefined;
   /** Settles when the daemon is to end, with its exit code. */
   private readonly ended: Promise<number>;
   private end: (code: number) => void = () => undefined;
@@ -97,8 +97,7 @@ class Daemon {
         plan: this.plan, links: this.links, memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
       });
       await this.startDataPlane();
-      this.watch = hostEvents(this.links, (state) => this.onLink(view, state));
-      for (const state of this.watch.states()) this.onLink(view, state);
+      this.watch = hostEvents(this.host, this.links, (link, isUp, reason) => this.onLink(view, link, isUp, reason));
       this.api = await startApi({
         view, events: this.events, version: this.version, configFile: this.file, socket: this.plan.control.socket,
         ...(this.plan.control.group === undefined ? {} : { group: this.plan.control.group }), log: componentLog(this.log, 'api'),
@@ -175,9 +174,7 @@ class Daemon {
     native().wake(this.wakeFd);
   }
 
-  private onLink(view: View, state: LinkState): void {
-    const { up: isUp, reason } = state;
-    const { index } = state.link.plan;
+  private onLink(view: View, index: number, isUp: boolean, reason: string | null): void {
     if (!view.setLink(index, isUp, reason)) return;
     this.tell({ type: 'link', index, isUp });
     const { name } = this.plan.links[index];

@@ -27,6 +27,9 @@ export class MemoryIo implements BatchDevice {
     this.kinds = kinds;
   }
 
+  /** Frames still to be received. */
+  get waitingCount(): number { return this.waiting.length; }
+
   /** Queue a frame for the next turn. */
   receive(link: number, frame: Uint8Array, vnet: Uint8Array = PLAIN, vlanTci = -1): void {
     this.waiting.push({ link, frame, vnet, vlanTci });

@@ -58,6 +58,7 @@ export class MessageBuilder {
     this.buffer.writeUInt16LE(flags, 6);
   }
 
+  /** Where the next bytes go. May put a longer buffer in place, so it is called before `this.buffer` is looked at. */
   private room(lengthBytes: number): number {
     const at = this.at;
     this.at += lengthBytes;
@@ -70,22 +71,26 @@ export class MessageBuilder {
   }
 
   u8(value: number): this {
-    this.buffer.writeUInt8(value, this.room(1));
+    const at = this.room(1);
+    this.buffer.writeUInt8(value, at);
     return this;
   }
 
   u16(value: number): this {
-    this.buffer.writeUInt16LE(value, this.room(2));
+    const at = this.room(2);
+    this.buffer.writeUInt16LE(value, at);
     return this;
   }
 
   u32(value: number): this {
-    this.buffer.writeUInt32LE(value >>> 0, this.room(4));
+    const at = this.room(4);
+    this.buffer.writeUInt32LE(value >>> 0, at);
     return this;
   }
 
   bytes(value: Uint8Array): this {
-    this.buffer.set(value, this.room(value.length));
+    const at = this.room(value.length);
+    this.buffer.set(value, at);
     return this;
   }
 
@@ -121,7 +126,10 @@ export class MessageBuilder {
 
   /** nf_tables keeps its numbers in network order. */
   attrU32BE(type: number, value: number): this {
-    return this.attribute(type, () => this.buffer.writeUInt32BE(value >>> 0, this.room(4)));
+    return this.attribute(type, () => {
+      const at = this.room(4);
+      this.buffer.writeUInt32BE(value >>> 0, at);
+    });
   }
 
   /** Zero-terminated text. */

@@ -2,8 +2,9 @@
  * The silence rule: keeps the host's own stack quiet on devices that raw links have taken over.
  *
  * One nf_tables table of family netdev with, for each device, a base chain on ingress and one on egress, both with policy
- * drop and no rules. Packet sockets see a frame before the ingress hook, and frames sent past the queueing discipline never
- * meet the egress hook, so weir's own traffic passes where the host's does not.
+ * drop. Packet sockets see a frame before the ingress hook. What they send does meet the egress hook (Linux 5.16 and later, also past the
+ * queueing discipline), so that chain accepts frames that bear weir's mark, which the addon gives its sockets (SOCKET_MARK
+ * of native/packet.c).
  *
  * The netlink socket that made the table owns it: other processes can neither change nor delete it, and when the socket is closed,
  * even by the kernel after a kill -9, the table goes with it and the host's stack speaks again.
@@ -25,6 +26,7 @@ const NFPROTO_NETDEV = 5;
 
 const NFT_MSG_NEWTABLE = 0;
 const NFT_MSG_NEWCHAIN = 3;
+const NFT_MSG_NEWRULE = 6;
 const NFT_MSG_DELCHAIN = 5;
 
 const NFTA_TABLE_NAME = 1;
@@ -40,7 +42,31 @@ const NFTA_HOOK_HOOKNUM = 1;
 const NFTA_HOOK_PRIORITY = 2;
 const NFTA_HOOK_DEV = 3;
 
+const NFTA_RULE_TABLE = 1;
+const NFTA_RULE_CHAIN = 2;
+const NFTA_RULE_EXPRESSIONS = 4;
+const NFTA_LIST_ELEM = 1;
+const NFTA_EXPR_NAME = 1;
+const NFTA_EXPR_DATA = 2;
+const NFTA_META_DREG = 1;
+const NFTA_META_KEY = 2;
+const NFT_META_MARK = 3;
+const NFTA_CMP_SREG = 1;
+const NFTA_CMP_OP = 2;
+const NFTA_CMP_DATA = 3;
+const NFT_CMP_EQ = 0;
+const NFTA_DATA_VALUE = 1;
+const NFTA_IMMEDIATE_DREG = 1;
+const NFTA_IMMEDIATE_DATA = 2;
+const NFTA_DATA_VERDICT = 2;
+const NFTA_VERDICT_CODE = 1;
+const NFT_REG_VERDICT = 0;
+const NFT_REG_1 = 1;
+
 const NF_DROP = 0;
+const NF_ACCEPT = 1;
+/** SO_MARK of weir's packet sockets: 'weir' in ASCII. */
+export const SOCKET_MARK = 0x77656972;
 const HOOK = { ingress: 0, egress: 1 } as const;
 type HookName = keyof typeof HOOK;
 
@@ -135,6 +161,29 @@ export class Silence {
     }]);
   }
 
+  /** On egress, let frames with weir's mark pass: `meta mark 0x77656972 accept`. */
+  private acceptMarked(client: NetlinkClient, device: string): void {
+    const mark = Buffer.alloc(4);
+    // The mark is compared as the register holds it, in the machine's own order.
+    new Uint32Array(mark.buffer, mark.byteOffset, 1)[0] = SOCKET_MARK;
+    const expression = (list: MessageBuilder, name: string, data: (nest: MessageBuilder) => void): void => {
+      list.nest(NFTA_LIST_ELEM, (element) => element.attrText(NFTA_EXPR_NAME, name).nest(NFTA_EXPR_DATA, data));
+    };
+    this.commit(client, [{
+      what: `NFT_MSG_NEWRULE egress ${device}`,
+      build: () => message(NFT_MSG_NEWRULE, NLM_F_ACK | NLM_F_CREATE, NFPROTO_NETDEV)
+        .attrText(NFTA_RULE_TABLE, this.table)
+        .attrText(NFTA_RULE_CHAIN, `egress-${device}`)
+        .nest(NFTA_RULE_EXPRESSIONS, (list) => {
+          expression(list, 'meta', (e) => e.attrU32BE(NFTA_META_DREG, NFT_REG_1).attrU32BE(NFTA_META_KEY, NFT_META_MARK));
+          expression(list, 'cmp', (e) => e.attrU32BE(NFTA_CMP_SREG, NFT_REG_1).attrU32BE(NFTA_CMP_OP, NFT_CMP_EQ)
+            .nest(NFTA_CMP_DATA, (data) => data.attrBytes(NFTA_DATA_VALUE, mark)));
+          expression(list, 'immediate', (e) => e.attrU32BE(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)
+            .nest(NFTA_IMMEDIATE_DATA, (data) => data.nest(NFTA_DATA_VERDICT, (verdict) => verdict.attrU32BE(NFTA_VERDICT_CODE, NF_ACCEPT))));
+        }),
+    }]);
+  }
+
   private deleteChain(client: NetlinkClient, hook: HookName, device: string): void {
     this.commit(client, [{
       what: `NFT_MSG_DELCHAIN ${hook} ${device}`,
@@ -159,8 +208,12 @@ export class Silence {
     try {
       this.addChain(client, 'egress', device);
       made.push('egress');
+      this.acceptMarked(client, device);
     } catch (error) {
       if (!isSystemError(error)) throw error;
+      // A chain without its rule would silence weir as well.
+      if (made.includes('egress')) this.deleteChain(client, 'egress', device);
+      made.splice(1);
       refused.push({ feature: 'egress-silence', code: error.code, errno: error.errno, syscall: error.syscall });
     }
     return { refused, end: () => this.end(made, device) };

@@ -12,6 +12,7 @@ import { waitFor } from '../../netns/kit/wait.js';
 import { weir, WEIR } from '../../netns/kit/weir.js';
 import { GATEWAY, Multiwan, PC1, ROUTER, SERVER, WAN1, WAN2, type Form } from '../../netns/multiwan.js';
 import type { DropStatus, FlowPage, LinkStatus, NeighbourStatus, RouterStatus, RouteStatus, UplinkStatus } from '../../src/control/api/types.js';
+import { telling } from './telling.js';
 
 interface Context { lab: Multiwan }
 
@@ -43,7 +44,7 @@ async function forwards(lab: Multiwan): Promise<void> {
 
 for (const form of ['raw', 'tap'] satisfies Form[]) {
   const life = suite<Context>(`daemon, ${form}`);
-  life.before(async (context) => { context.lab = await Multiwan.up({ form, start: false }); });
+  life.before(telling(async (context) => { context.lab = await Multiwan.up({ form, start: false }); }));
   life.after((context) => context.lab?.close());
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -84,11 +85,11 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
 }
 
 const ask = suite<Context>('daemon: what it answers');
-ask.before(async (context) => {
+ask.before(telling(async (context) => {
   context.lab = await Multiwan.up({ weights: [3, 1] });
   await forwards(context.lab);
   await context.lab.pc1.ping(GATEWAY, 3);
-});
+}));
 ask.after((context) => context.lab?.close());
 
 ask('status says up, with every link and uplink', async ({ lab }) => {
@@ -157,7 +158,7 @@ ask('a mistyped command is a usage error', async ({ lab }) => {
 ask.run();
 
 const refuse = suite<Context>('daemon: what it refuses to start with');
-refuse.before(async (context) => { context.lab = await Multiwan.up({ start: false }); });
+refuse.before(telling(async (context) => { context.lab = await Multiwan.up({ start: false }); }));
 refuse.after((context) => context.lab?.close());
 
 refuse('a missing privilege is named, exit code 77', async ({ lab }) => {

@@ -9,6 +9,7 @@ import { bulkTcp, checksumErrors, recovery, steadyFlow, tally, tcpFlows, Traffic
 import { waitFor } from '../../netns/kit/wait.js';
 import { GATEWAY, INSIDE, Multiwan, PC1, ROUTER, SERVER, SPLIT_TOLERANCE, WAN1, WAN2, type Form } from '../../netns/multiwan.js';
 import type { LinkStatus, RouterStatus, UplinkStatus } from '../../src/control/api/types.js';
+import { telling } from './telling.js';
 
 /** Sizes around the edges: small, the largest whole datagram, one byte more, several fragments, the most UDP can carry nearly. */
 const DATAGRAM_BYTES = [1, 100, 1472, 1473, 4000, 60_000];
@@ -31,10 +32,10 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
   const title = peer === 'kernel' ? `kernel, ${form}` : form;
   const wan = suite<Context>(`multiwan ${title}: uplink wires judged`);
 
-  wan.before(async (context) => {
+  wan.before(telling(async (context) => {
     context.lab = await Multiwan.up({ form, peer, weights: [3, 1], judged: ['wan1', 'wan2'] });
     context.wires = await Promise.all([context.lab.cables.wan1.capture(), context.lab.cables.wan2.capture()]);
-  });
+  }));
   wan.after((context) => context.lab?.close());
 
   wan('pings of every size are answered by the router, the gateway and the server', async ({ lab }) => {
@@ -153,7 +154,7 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
   wan.run();
 
   const lan = suite<Context>(`multiwan ${title}: LAN wire judged, offloads on the uplinks`);
-  lan.before(async (context) => { context.lab = await Multiwan.up({ form, peer, weights: [3, 1], judged: ['lan'] }); });
+  lan.before(telling(async (context) => { context.lab = await Multiwan.up({ form, peer, weights: [3, 1], judged: ['lan'] }); }));
   lan.after((context) => context.lab?.close());
 
   lan('bulk TCP, flows and datagrams arrive with right checksums, and the LAN sees no uplink address', async ({ lab }) => {

@@ -28,7 +28,6 @@ const LINES: readonly { path: string; line: string; broken: readonly string[] }[
   { path: 'uplinks.isp.link', line: '  isp: { link: wan, gateway: 192.0.2.1 }', broken: ['  isp: { link: won, gateway: 192.0.2.1 }', '  isp: { gateway: 192.0.2.1 }', '  isp: { link: [wan], gateway: 192.0.2.1 }'] },
   { path: 'uplinks.two.gateway', line: '  two: { link: wan, gateway: 192.0.2.3 }', broken: ['  two: { link: wan }', '  two: { link: wan, gateway: 192.0.2.2 }', '  two: { link: wan, gateway: 192.0.2.300 }', '  two: { link: wan, gateway: 192.0.2.0 }'] },
   { path: 'uplinks.three.weight', line: '  three: { link: wan, gateway: 192.0.2.4, weight: 3 }', broken: ['  three: { link: wan, gateway: 192.0.2.4, weight: -3 }', '  three: { link: wan, gateway: 192.0.2.4, weight: 3kg }'] },
-  { path: 'uplinks.three.wieght', line: '', broken: ['    #', '    # a comment breaks nothing'] },
   { path: '', line: 'groups:', broken: [] },
   { path: 'groups.internet.uplinks[1]', line: '  internet: { uplinks: [isp, two, three] }', broken: ['  internet: { uplinks: [isp, tow, three] }', '  internet: { uplinks: [isp, isp, three] }', '  internet: { uplinks: [isp, 2, three] }', '  internet: { uplinks: [isp, {}, three] }'] },
   { path: '', line: 'limits:', broken: [] },
@@ -40,10 +39,12 @@ const LINES: readonly { path: string; line: string; broken: readonly string[] }[
   { path: 'control.socket', line: '  socket: /run/w.sock', broken: ['  socket: w.sock', '  socket: 1', '  socket: /run/', '  socket: []'] },
   { path: 'vrrp', line: '# nothing here', broken: ['vrrp: {}', 'vrrp:', 'vrrp: [1, 2]'] },
 ];
-const BREAKABLE = LINES.flatMap(({ path, broken }, index) => (path !== '' && path !== 'uplinks.three.wieght' ? [{ index, ways: broken.length }] : []));
+const BREAKABLE = LINES.flatMap(({ path, broken }, index) => (path !== '' ? [{ index, ways: broken.length }] : []));
 
 test('unbroken, it is a configuration', () => {
-  assert.equal(compile(LINES.map(({ line }) => line).join('\n')), { ...compile(LINES.map(({ line }) => line).join('\n')), errors: [], warnings: [] });
+  const { errors, warnings } = compile(LINES.map(({ line }) => line).join('\n'));
+  assert.equal(errors, []);
+  assert.equal(warnings, []);
 });
 
 test('every broken key is told once, in its line, and nothing else is', () => {

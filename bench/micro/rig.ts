@@ -1,0 +1,120 @@
+/** A whole router on a FlowRing: two uplinks with SNAT, neighbours known, any number of established flows. */
+import { compileConfig } from '../../src/control/config/load.js';
+import type { Plan } from '../../src/base/plan.js';
+import { V } from '../../src/base/verdict.js';
+import { systemClock } from '../../src/base/clock.js';
+import { KIND_TAP, OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4 } from '../../src/link/batch.js';
+import { Exchange } from '../../src/link/exchange.js';
+import { turn } from '../../src/pipeline.js';
+import { Router } from '../../src/stage/router.js';
+import type { SharedMemory } from '../../src/stage/router.js';
+import { countersBytes } from '../../src/table/counters.js';
+import { flowTableBytes, HEADER_HIGH, UPLINK } from '../../src/table/flow.js';
+import { neighbourTableBytes } from '../../src/table/neighbour.js';
+import { parseIpv4, V4_MAPPED } from '../../src/wire/address.js';
+import { FlowRing, HOSTS } from './ring.js';
+import type { Mix, Port } from './ring.js';
+
+const CONFIG = `
+links:
+  lan: { type: tap, device: lan, addresses: [10.0.0.1/24] }
+  wan1: { type: tap, device: wan1, addresses: [198.51.100.2/24] }
+  wan2: { type: tap, device: wan2, addresses: [203.0.113.2/24] }
+uplinks:
+  isp1: { link: wan1, gateway: 198.51.100.1 }
+  isp2: { link: wan2, gateway: 203.0.113.1 }
+groups:
+  internet: { uplinks: [isp1, isp2] }
+routes:
+  default: { to: 0.0.0.0/0, group: internet }
+limits: { neighbours: 1024 }
+timeouts: { tcpOpening: 2h, neighbourReachable: 1h }
+`;
+const SEED = 1;
+const OFFLOADS = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_ECN;
+const NEIGHBOURS: readonly [link: number, address: string][] = [[1, '198.51.100.1'], [2, '203.0.113.1']];
+
+const macOf = (link: number): string => `02:00:00:00:00:0${link}`;
+const FAR_HIGH = 0x0200;
+const FAR_LOW = 0x00000100;
+
+function port(plan: Plan, link: number): Port {
+  return { link, macHigh: 0x0200, macLow: link, farHigh: FAR_HIGH, farLow: FAR_LOW, address: parseIpv4(plan.links[link].addresses[0].address) };
+}
+
+export class Rig {
+  readonly plan: Plan;
+  readonly memory: SharedMemory;
+  readonly exchange: Exchange;
+  readonly router: Router;
+  readonly lan: Port;
+  readonly wans: readonly Port[];
+  readonly ring: FlowRing;
+  readonly mix: Mix;
+  /** What the first packets took, all together. */
+  openMs = 0;
+
+  /** @param capacity flows the table has room for; as many as the mix has, if absent. */
+  constructor(mix: Mix, capacity = Math.max(1024, mix.flows)) {
+    this.mix = mix;
+    const { plan } = compileConfig([{ file: 'bench.yaml', text: CONFIG }], { generation: 1, seed: SEED });
+    this.plan = { ...plan, limits: { ...plan.limits, flows: capacity } };
+    this.memory = {
+      flows: new SharedArrayBuffer(flowTableBytes(capacity)),
+      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length)),
+      neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
+    };
+    this.exchange = new Exchange(() => undefined);
+    this.router = new Router(
+      this.plan, plan.links.map((link) => ({ kind: KIND_TAP, mac: macOf(link.index), mtu: 1500, offloads: OFFLOADS })),
+      this.exchange, this.memory, systemClock, () => undefined);
+    this.lan = port(plan, 0);
+    this.wans = [port(plan, 1), port(plan, 2)];
+    this.ring = new FlowRing(this.exchange, this.lan, this.wans, mix);
+    this.exchange.connect(this.ring);
+    for (let link = 0; link < plan.links.length; link++) this.router.setLinkUp(link, true);
+    const hosts = Array.from({ length: HOSTS }, (_, i) => parseIpv4('10.0.0.10') + i);
+    for (const host of hosts) this.meet(0, host);
+    for (const [link, address] of NEIGHBOURS) this.meet(link, parseIpv4(address));
+  }
+
+  /** Ask for a neighbour and have it answer. */
+  private meet(link: number, address: number): void {
+    const { router } = this;
+    router.neighbours.solicit(link, 0, 0, V4_MAPPED, address, router.nowMs);
+    router.neighbours.learn(link, address, FAR_HIGH, FAR_LOW, true, true, V4_MAPPED, router.nowMs);
+  }
+
+  /** Play a phase to its end. */
+  play(phase: Parameters<FlowRing['play']>[0], packets: number): void {
+    this.ring.play(phase, packets);
+    while (!this.ring.isDone) turn(this.router, 0);
+    turn(this.router, 0);
+  }
+
+  /** SYN, SYN-ACK and ACK of every flow. Throws when one of them was refused. */
+  establish(): void {
+    const { flows } = this.mix;
+    const startMs = performance.now();
+    this.play('open', flows);
+    this.openMs = performance.now() - startMs;
+    this.learnUplinks();
+    this.play('answer', flows);
+    this.play('establish', flows);
+    if (this.router.flows.count !== flows) throw new Error(`${this.router.flows.count} flows where ${flows} were opened`);
+  }
+
+  /** Packets of the mix that have left; what the router made itself is not among them. */
+  get forwarded(): number {
+    const { counters, links } = this.router;
+    return links.reduce((total, link) => total + counters.verdict(link.index, V.SENT), 0);
+  }
+
+  private learnUplinks(): void {
+    const { words } = this.router.flows;
+    for (let entry = 0; entry < words[HEADER_HIGH]; entry++) {
+      const at = this.router.flows.at(entry);
+      this.ring.uplinkOf[FlowRing.flowOf(words[at + 8] >>> 16, words[at + 7])] = words[at + UPLINK];
+    }
+  }
+}
