@@ -95,7 +95,7 @@ export function housekeep(r: Router): void {
 
 /** Count how a packet ended and tell its sender when it was refused. */
 function settle(p: Packet, r: Router, verdict: Verdict): void {
-  r.counters.addVerdict(p.link, verdict);
+  r.counters.addVerdict(p.link, verdict, p.frames);
   if (isDrop[verdict]) refuse(p, r, verdict);
 }
 
@@ -112,7 +112,15 @@ function sendMade(r: Router, made: Made): void {
 function sendWaiting(r: Router): void {
   const p = r.packet;
   for (const entry of r.answered) while (release(p, r, entry)) settle(p, r, resume(p, r));
-  r.answered.length = 0;
   for (const entry of r.unanswered) while (release(p, r, entry)) settle(p, r, V.NEIGHBOUR_FAILED);
-  r.unanswered.length = 0;
+  // With the scratch region used up the rest goes on in the next turn.
+  keepWaiting(r, r.answered);
+  keepWaiting(r, r.unanswered);
+}
+
+/** Leave only those neighbours in a list for which packets still wait. */
+function keepWaiting(r: Router, entries: number[]): void {
+  let kept = 0;
+  for (const entry of entries) if (r.held.has(entry)) entries[kept++] = entry;
+  entries.length = kept;
 }

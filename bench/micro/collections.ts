@@ -30,7 +30,7 @@ export class CollectionCount {
 
   private count(entries: readonly PerformanceEntry[]): void {
     for (const entry of entries) {
-      const { kind } = entry.detail as { kind: number };
+      const { kind } = (entry as PerformanceEntry & { detail: { kind: number } }).detail;
       if (kind === constants.NODE_PERFORMANCE_GC_MAJOR) this.majorCollections++;
       else if (kind === constants.NODE_PERFORMANCE_GC_MINOR) this.minorCollections++;
     }

@@ -36,7 +36,7 @@ const STALE_SEGMENT = icmp(3, 13, 'communication administratively prohibited', t
 const rows = {
   SENT: done('left on a link'),
   TAKEN: done('was for the router itself and has been handled'),
-  HELD: done('waits for its neighbour to answer or for the rest of its fragments'),
+  HELD: done('waits at this moment for its neighbour to answer or for the rest of its fragments; counted elsewhere once it is known how it ended'),
 
   LINK_DOWN_IN: drop('arrived on a link that is down'),
   RUNT: drop('frame shorter than its headers'),
@@ -62,6 +62,7 @@ const rows = {
 
   FRAGMENT_BAD: drop('fragment with an impossible offset or length'),
   FRAGMENT_OVERLAP: drop('fragment that overlaps another one of its datagram'),
+  FRAGMENT_COPY: drop('fragment that is here already'),
   FRAGMENT_TINY: drop('first fragment too short for its transport header'),
   FRAGMENT_LIMIT: drop('more fragments waiting than the limit allows'),
   FRAGMENT_TIMEOUT: drop('the rest of the datagram did not come in time', REASSEMBLY_EXCEEDED),

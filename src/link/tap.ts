@@ -67,7 +67,11 @@ export function openTap(plan: LinkPlan, host: Host): OpenedLink {
       host.quietIpv6(netns, device.ifindex);
       rtnetlink.setTxQueueLength(device.ifindex, TX_QUEUE_PACKETS);
       if (plan.mtu !== undefined) rtnetlink.setMtu(device.ifindex, plan.mtu);
-      if (bridge !== null) rtnetlink.setMaster(device.ifindex, bridge.ifindex);
+      if (bridge !== null) {
+        // A bridge takes the lowest MAC address among its ports: with the highest first byte ours never becomes the box's own.
+        rtnetlink.setMac(device.ifindex, `fe${deriveMac(device.name, plan.netns, null).slice(2)}`);
+        rtnetlink.setMaster(device.ifindex, bridge.ifindex);
+      }
       rtnetlink.setDevconf(device.ifindex, DEVCONF_ARP_IGNORE, ARP_IGNORE_OTHER_DEVICES);
       rtnetlink.setUp(device.ifindex, true);
     }

@@ -3,7 +3,7 @@
  * cuts it up again, in pieces no larger than it came in.
  *
  * Reads: the fragment word. Writes: the whole packet, when it completes a datagram. Stops with HELD.
- * Drops: FRAGMENT_BAD FRAGMENT_OVERLAP FRAGMENT_TINY FRAGMENT_LIMIT L4_TRUNCATED NO_BUFFER; FRAGMENT_TIMEOUT later.
+ * Drops: FRAGMENT_BAD FRAGMENT_OVERLAP FRAGMENT_COPY FRAGMENT_TINY FRAGMENT_LIMIT L4_TRUNCATED NO_BUFFER; FRAGMENT_TIMEOUT later.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -29,10 +29,14 @@ export function reassemble(p: Packet, r: Router): Verdict {
   const result = fragments.add(
     p.u8, p.ipAt, p.end, header, p.tuple.s3, p.tuple.d3, p.protocol, ip.identification(p.view, p.ipAt), offset, more, p.link, r.nowMs);
   switch (result) {
-    case 'held':
-    case 'copy': return V.HELD;
-    case 'overlap': return V.FRAGMENT_OVERLAP;
-    case 'bad': return V.FRAGMENT_BAD;
+    case 'held': return V.HELD;
+    case 'copy': return V.FRAGMENT_COPY;
+    case 'overlap':
+      takeBack(p, r, fragments.lost);
+      return V.FRAGMENT_OVERLAP;
+    case 'bad':
+      takeBack(p, r, fragments.lost);
+      return V.FRAGMENT_BAD;
     case 'limit': return V.FRAGMENT_LIMIT;
     case 'complete': return join(p, r, fragments.current);
   }
@@ -44,6 +48,8 @@ function join(p: Packet, r: Router, number: number): Verdict {
   const assembly = fragments.assembly(number);
   const first = assembly.offsets.indexOf(0);
   const header = assembly.headers[first];
+  const before = assembly.slots.length - 1;
+  takeBack(p, r, before);
   const at = header + assembly.totalBytes > 65535 ? -1 : r.exchange.allocate(header + assembly.totalBytes);
   if (at < 0) {
     fragments.discard(number);
@@ -60,9 +66,16 @@ function join(p: Packet, r: Router, number: number): Verdict {
   p.view.setUint16(at + 6, hadDf);
   ip.writeChecksum(p.view, at);
   p.load(link, at, length, 0);
+  p.frames = 1 + before;
   p.fragmentSize = largest;
   p.parseIp();
   return p.parseL4() ? 0 : V.L4_TRUNCATED;
+}
+
+/** Pieces that were counted as HELD end as the packet now under way does. */
+function takeBack(p: Packet, r: Router, pieces: number): void {
+  p.frames = 1 + pieces;
+  r.counters.addVerdict(p.link, V.HELD, -pieces);
 }
 
 function copyPayload(u8: Uint8Array, to: number, r: Router, assembly: Assembly): void {
@@ -89,7 +102,8 @@ export function expireFragments(p: Packet, r: Router): void {
         refuse(p, r, V.FRAGMENT_TIMEOUT);
       }
     }
-    r.counters.addVerdict(link, V.FRAGMENT_TIMEOUT);
+    r.counters.addVerdict(link, V.HELD, -assembly.slots.length);
+    r.counters.addVerdict(link, V.FRAGMENT_TIMEOUT, assembly.slots.length);
     r.fragments.discard(number);
   }
 }

@@ -42,15 +42,17 @@ function hold(p: Packet, r: Router, entry: number): Verdict {
   return V.HELD;
 }
 
-/** Take the first packet waiting for a neighbour back into the arena; false when none is left (or no room). */
+/** Take the first packet waiting for a neighbour back into the arena; false when none is left, or no room for it in this turn. */
 export function release(p: Packet, r: Router, entry: number): boolean {
   const length = r.held.firstLength(entry);
   if (length === NONE) return false;
   const at = r.exchange.allocate(length);
-  if (at >= 0) r.held.load(entry, p, at);
+  if (at < 0) return false;
+  r.held.load(entry, p, at);
   r.held.drop(entry);
+  r.counters.addVerdict(p.link, V.HELD, -p.frames);
   r.heldCount--;
   r.neighbours.addQueued(entry, -1);
   p.neighbour = entry;
-  return at >= 0;
+  return true;
 }

@@ -1,6 +1,7 @@
 /**
  * route — where does it go? FIB, then the pick of an uplink where the route names a group. Decided on a flow's first packet in each
- * direction and kept on the flow; the answer to a flow that came in by an uplink goes back by that uplink.
+ * direction and kept on the flow; the answer to a flow that came in by an uplink goes back by that uplink. An ICMP error goes as its flow's
+ * packets do: it bears the flow's address.
  *
  * Reads: destination, FIB, groups. Writes: nexthop, outLink, next address, uplink, isLocal; the flow's ROUTE.
  * Drops: NO_ROUTE NO_UPLINK ROUTE_UNREACHABLE ROUTE_PROHIBIT ROUTE_BLACKHOLE BROADCAST UPLINK_DOWN LINK_DOWN_OUT PORT_CLOSED.
@@ -18,7 +19,7 @@ const LOCAL = 0x7fffffff;
 
 export function route(p: Packet, r: Router): Verdict {
   if (p.nexthop !== NONE) return leave(p, r, p.nexthop);
-  if (p.flow === NONE || p.isRelated) return byFib(p, r);
+  if (p.flow === NONE) return byFib(p, r);
   const { words } = r.flows;
   const at = r.flows.at(p.flow);
   if (words[at + GENERATION] !== r.plan.generation) {
@@ -30,7 +31,7 @@ export function route(p: Packet, r: Router): Verdict {
   if (decided === LOCAL) return local(p, r);
   if (decided !== NONE) return leave(p, r, decided);
   const verdict = byFib(p, r);
-  if (verdict !== 0) return verdict;
+  if (verdict !== 0 || p.isRelated) return verdict;
   words[at + ROUTE + p.direction] = p.isLocal ? LOCAL : p.nexthop;
   if (p.isNew) words[at + ROUTE + 1] = backNexthop(p, r);
   return 0;

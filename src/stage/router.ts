@@ -219,6 +219,7 @@ export class Router {
 
   /** Milliseconds until something is due, at most `most`. */
   idleMs(most: number): number {
+    if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
     let at = this.neighbours.nextDueMs;
     for (const due of this.announcements) at = Math.min(at, due.atMs);
     return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));

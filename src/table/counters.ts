@@ -57,9 +57,9 @@ export class Counters {
   addUplink(uplink: number, counter: number, by: number): void { this.uplinks[uplink * UPLINK_DOUBLES + counter] += by; }
   uplink(uplink: number, counter: number): number { return this.uplinks[uplink * UPLINK_DOUBLES + counter]; }
 
-  /** Count how a packet of a link ended; link -1 = one the router made. */
-  addVerdict(link: number, verdict: number): void {
-    this.verdicts[(link < 0 ? this.linkCount : link) * VERDICTS.length + verdict]++;
+  /** Count how frames of a link ended; link -1 = packets the router made. Negative: they only waited, and end otherwise now. */
+  addVerdict(link: number, verdict: number, frames: number): void {
+    this.verdicts[(link < 0 ? this.linkCount : link) * VERDICTS.length + verdict] += frames;
   }
 
   verdict(link: number, verdict: number): number {

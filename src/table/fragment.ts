@@ -1,7 +1,7 @@
 /**
  * Datagrams being put together again (RFC 791 §3.2, as the NAT needs it by RFC 4787 REQ-14: fragments may come in any order).
  *
- * One assembly per (source, destination, protocol, identification); its pieces are whole IP packets copied out of the arena. Bounded by
+ * One assembly per (link, source, destination, protocol, identification), so that nobody on one link can spoil what comes in by another; its pieces are whole IP packets copied out of the arena. Bounded by
  * count of assemblies, by bytes of all of them, by pieces of one, and by time from its first arrival. Pieces must not overlap: one that
  * does discards the assembly (RFC 5722 §4 for IPv6; for IPv4 RFC 1858 §3 shows the attack), an exact copy is ignored.
  */
@@ -43,6 +43,8 @@ export class FragmentTable {
   bytes = 0;
   /** Number of the assembly the last `add` worked on. */
   current = NONE;
+  /** Pieces the last `add` threw away because it answered 'overlap' or 'bad', its own not counted. */
+  lost = 0;
 
   constructor(limit: number, limitBytes: number, seed: number, timeoutMs: number) {
     this.limit = limit;
@@ -67,8 +69,8 @@ export class FragmentTable {
     offset: number, more: boolean, link: number, nowMs: number,
   ): AddResult {
     const length = end - ipAt - header;
-    const hash = this.hash(source, destination, protocol, id);
-    let number = this.find(hash, source, destination, protocol, id);
+    const hash = this.hash(link, source, destination, protocol, id);
+    let number = this.find(hash, link, source, destination, protocol, id);
     if (number === NONE) {
       if (this.count >= this.limit) return 'limit';
       number = this.free.pop() ?? this.assemblies.push({
@@ -87,6 +89,7 @@ export class FragmentTable {
     }
     this.current = number;
     const assembly = this.assemblies[number];
+    this.lost = assembly.slots.length;
     for (let i = 0; i < assembly.slots.length; i++) {
       const from = assembly.offsets[i], to = from + assembly.lengths[i];
       if (from === offset && to === offset + length) return 'copy';
@@ -129,7 +132,7 @@ export class FragmentTable {
     assembly.lengths.length = 0;
     assembly.headers.length = 0;
     assembly.inUse = false;
-    this.index.remove(this.hash(assembly.source, assembly.destination, assembly.protocol, assembly.id), number);
+    this.index.remove(this.hash(assembly.link, assembly.source, assembly.destination, assembly.protocol, assembly.id), number);
     this.free.push(number);
   }
 
@@ -142,16 +145,16 @@ export class FragmentTable {
     return numbers;
   }
 
-  private find(hash: number, source: number, destination: number, protocol: number, id: number): number {
+  private find(hash: number, link: number, source: number, destination: number, protocol: number, id: number): number {
     for (let slot = this.index.first(hash); slot >= 0; slot = this.index.next(slot, hash)) {
       const number = this.index.reference(slot);
       const a = this.assemblies[number];
-      if (a.source === source && a.destination === destination && a.id === id && a.protocol === protocol) return number;
+      if (a.source === source && a.destination === destination && a.id === id && a.protocol === protocol && a.link === link) return number;
     }
     return NONE;
   }
 
-  private hash(source: number, destination: number, protocol: number, id: number): number {
-    return finish(mix(mix(mix(mix(this.seed, source), destination), protocol), id));
+  private hash(link: number, source: number, destination: number, protocol: number, id: number): number {
+    return finish(mix(mix(mix(mix(mix(this.seed, source), destination), protocol), id), link));
   }
 }

@@ -8,7 +8,7 @@ import { SlotPool } from './slot-pool.js';
 const NONE = -1;
 
 /** Words per slot. */
-const WORDS = 12;
+const WORDS = 13;
 const LENGTH = 0;
 const NEXT = 1;
 const LINK = 2;
@@ -21,6 +21,7 @@ const FRAGMENT_SIZE = 8;
 const GSO = 9;
 const CSUM = 10;
 const UPLINK = 11;
+const FRAMES = 12;
 
 export class HeldPackets {
   private readonly pool: SlotPool;
@@ -53,6 +54,7 @@ export class HeldPackets {
     words[at + GSO] = (p.gsoType << 16) | p.gsoSize;
     words[at + CSUM] = p.csumAt === NONE ? NONE : (p.csumAt << 16) | p.csumOffset;
     words[at + UPLINK] = p.uplink;
+    words[at + FRAMES] = p.frames;
     const head = this.heads.get(neighbour);
     if (head === undefined) {
       this.heads.set(neighbour, slot);
@@ -63,6 +65,9 @@ export class HeldPackets {
     words[last * WORDS + NEXT] = slot;
     return true;
   }
+
+  /** True while packets wait for this neighbour. */
+  has(neighbour: number): boolean { return this.heads.has(neighbour); }
 
   /** Bytes of the first packet waiting for a neighbour, or NONE. */
   firstLength(neighbour: number): number {
@@ -92,6 +97,7 @@ export class HeldPackets {
     p.mustFragment = words[at + MUST_FRAGMENT] === 1;
     p.fragmentSize = words[at + FRAGMENT_SIZE];
     p.uplink = words[at + UPLINK];
+    p.frames = words[at + FRAMES];
   }
 
   /** Let the first packet of a neighbour go. */

@@ -54,6 +54,8 @@ export class Packet {
 
   // --- where it came from
   link = NONE;
+  /** Frames received that it stands for: more than one when it was put together from fragments. */
+  frames = 1;
   /** VLAN tag the kernel took off the frame, or NONE. */
   vlanTci = NONE;
 
@@ -92,6 +94,7 @@ export class Packet {
   /** Point at a received or made record. `ipOffset` is the length of the link header before the IP packet. */
   load(link: number, frameAt: number, frameLength: number, ipOffset: number): void {
     this.link = link;
+    this.frames = 1;
     this.vlanTci = NONE;
     this.frameAt = frameAt;
     this.frameLength = frameLength;

@@ -77,7 +77,10 @@ tap('our MAC is the same after a restart and differs by device and namespace; a 
 tap('a missing bridge is made, shared, and goes at the end; one that was there is only joined', () => {
   const { ns, host } = box();
   try {
+    // With a port of its own: an empty bridge takes the address of whoever comes first.
     ns.ip('link', 'add', 'mine', 'type', 'bridge');
+    ns.ip('link', 'add', 'va', 'type', 'veth', 'peer', 'name', 'vb');
+    ns.ip('link', 'set', 'va', 'master', 'mine');
     const before = snapshot(ns);
     const links = [
       plan({ index: 0, name: 'a', type: 'tap', device: 'ta', netns: ns.name, bridge: 'br-new' }),
@@ -86,6 +89,7 @@ tap('a missing bridge is made, shared, and goes at the end; one that was there i
     ];
     const h = host(links);
     const [a, b, c] = links.map((link) => openLink(link, h));
+    assert.is(device(ns, 'mine')?.address, device(ns, 'va')?.address, 'the bridge keeps its MAC address');
     assert.equal(['ta', 'tb', 'tc'].map((name) => device(ns, name)?.master), ['br-new', 'br-new', 'mine']);
     assert.equal([device(ns, 'br-new')?.ifalias, isUp(device(ns, 'br-new')), isUp(device(ns, 'mine'))], ['weir', true, true]);
     assert.equal(a.close(), []);
@@ -117,7 +121,7 @@ tap('a persistent device keeps what it had', () => {
   const { ns, host } = box();
   try {
     ns.ip('tuntap', 'add', 'mode', 'tap', 'name', 'keep');
-    ns.ip('link', 'add', 'br0', 'type', 'bridge');
+    ns.ip('link', 'add', 'br0', 'address', '02:00:00:00:00:99', 'type', 'bridge');
     const before = snapshot(ns);
     const lan = plan({ name: 'lan', type: 'tap', device: 'keep', netns: ns.name, mtu: 1300, bridge: 'br0' });
     const h = host([lan]);
@@ -190,9 +194,11 @@ raw('a device that does not exist is told with those that do', () => {
 
 const tun = suite('tun links');
 
-const hostLink = (ns: Namespace, fields = {}) => plan({
-  index: 2, name: 'host', type: 'tun', device: 'weir0', netns: ns.name, peer: '100.64.0.2', addresses: [{ address: '100.64.0.1', prefixLength: 30 }], defaultRoute: true, ...fields,
+/** The link of a gateway box to itself, in the process's own namespace. */
+const innerHostLink = (fields = {}): OpenedLink['plan'] => plan({
+  index: 2, name: 'host', type: 'tun', device: 'weir0', peer: '100.64.0.2', addresses: [{ address: '100.64.0.1', prefixLength: 30 }], defaultRoute: true, ...fields,
 });
+const hostLink = (ns: Namespace, fields = {}): OpenedLink['plan'] => innerHostLink({ netns: ns.name, ...fields });
 const others = [
   plan({ index: 0, name: 'wan1', type: 'tap', device: 'x', addresses: [{ address: '192.168.201.11', prefixLength: 24 }] }),
   plan({ index: 1, name: 'wan2', type: 'tap', device: 'y', addresses: [{ address: '192.168.201.13', prefixLength: 24 }, { address: '10.0.1.1', prefixLength: 24 }] }),
@@ -299,13 +305,13 @@ crash('the box is reachable at once, the next run takes over, and its end restor
   try {
     wired(ns);
     ns.ip('link', 'add', 'near', 'type', 'veth', 'peer', 'name', 'far');
-    ns.ip('link', 'add', 'old-br', 'type', 'bridge');
+    ns.ip('link', 'add', 'old-br', 'address', '02:00:00:00:00:99', 'type', 'bridge');
     const before = snapshot(ns);
     // No netns: these run inside the box, as the daemon does.
     const links = (mtu: number, bridge: string): OpenedLink['plan'][] => [
       plan({ index: 0, name: 'lan', type: 'tap', device: 'weir-lan', bridge, addresses: [{ address: '10.0.1.1', prefixLength: 24 }] }),
       plan({ index: 1, name: 'wan', type: 'raw', device: 'near', mtu, addresses: [{ address: '203.0.113.2', prefixLength: 24 }] }),
-      (({ netns: _, ...rest }) => rest)(hostLink(ns)),
+      innerHostLink(),
     ];
     first = holder(ns, { journalPath, links: links(1400, 'br-made') });
     await until('the first run', () => first!.lines().includes('ready'));

@@ -8,7 +8,7 @@ import { readFrames, assertWireClean, type Capture, type Frame } from '../../net
 import { bulkTcp, checksumErrors, recovery, steadyFlow, tally, tcpFlows, TrafficServer, udpEchoes, Watch } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { GATEWAY, INSIDE, Multiwan, PC1, ROUTER, SERVER, SPLIT_TOLERANCE, WAN1, WAN2, type Form } from '../../netns/multiwan.js';
-import type { LinkStatus, RouterStatus, UplinkStatus } from '../../src/control/api/types.js';
+import type { RouterStatus, UplinkStatus } from '../../src/control/api/types.js';
 import { telling } from './telling.js';
 
 /** Sizes around the edges: small, the largest whole datagram, one byte more, several fragments, the most UDP can carry nearly. */
@@ -171,33 +171,36 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
     assert.equal(plain(checksumErrors(lab.server)), {});
   });
 
-  lan('a pulled cable moves new flows to the other uplink, a plugged one gets its share again', async ({ lab }) => {
-    // A TAP has no cable: what can be pulled is the device itself.
-    const device = form === 'tap' && peer === 'weir' ? (await lab.weir.askJson<{ links: LinkStatus[] }>('status')).links.find((link) => link.name === 'wan1')!.device : null;
-    const pull = (): void => { if (device === null) lab.cables.wan1.cut(); else lab.router.ip('link', 'set', device, 'down'); };
-    const plug = (): void => { if (device === null) lab.cables.wan1.plug(); else lab.router.ip('link', 'set', device, 'up'); };
-    const stateOfWan1 = async (): Promise<string | undefined> => (await lab.weir.askJson<RouterStatus>('status')).uplinks.find((uplink: UplinkStatus) => uplink.link === 'wan1')?.state;
-    const watch = await Watch.start(lab.pc1, SERVER, 100_000);
-    await waitFor(() => { const peers = tally(watch.results().map((result) => result.peer)); return peers.has(WAN1) && peers.has(WAN2); }, FAILOVER_LIMIT_MS, 'flows on both uplinks');
-    const pulledAtMs = Date.now();
-    pull();
-    const { firstGoodMs } = await waitFor(() => recovery(watch.results(), pulledAtMs), FAILOVER_LIMIT_MS, 'new flows to succeed again');
-    const moved = watch.results().filter((result) => result.ok && result.atMs >= pulledAtMs + firstGoodMs);
-    assert.equal(plain(tally(moved.map((result) => result.peer))), { [WAN2]: moved.length });
-    if (peer === 'weir') {
-      await waitFor(async () => await stateOfWan1() === 'down', FAILOVER_LIMIT_MS, 'weir to call the uplink down');
-      assert.is((await lab.weir.askJson<RouterStatus>('status')).state, 'degraded');
-    }
-    const pluggedAtMs = Date.now();
-    plug();
-    await waitFor(() => watch.results().some((result) => result.ok && result.atMs >= pluggedAtMs && result.peer === WAN1), FAILOVER_LIMIT_MS, 'new flows to use wan1 again');
-    await waitFor(() => recovery(watch.results(), pluggedAtMs), FAILOVER_LIMIT_MS, 'every new flow to succeed');
-    await watch.stop();
-    if (peer === 'weir') {
-      await waitFor(async () => await stateOfWan1() === 'up', FAILOVER_LIMIT_MS, 'weir to call the uplink up');
-      assert.is((await lab.weir.askJson<RouterStatus>('status')).state, 'up');
-    }
-  });
+  const losses: { what: string; pull: (lab: Multiwan) => void; plug: (lab: Multiwan) => void }[] = [
+    { what: 'a pulled cable', pull: (lab) => lab.cables.wan1.cut(), plug: (lab) => lab.cables.wan1.plug() },
+    // On a bridge the TAP itself can be taken down as well, while the cable is well.
+    ...(form === 'tap' ? [{ what: 'a device set down', pull: (lab: Multiwan) => { lab.router.ip('link', 'set', 'weir-wan1', 'down'); }, plug: (lab: Multiwan) => { lab.router.ip('link', 'set', 'weir-wan1', 'up'); } }] : []),
+  ];
+  for (const { what, pull, plug } of losses) {
+    lan(`${what} moves new flows to the other uplink, and the first gets its share again when it is back`, async ({ lab }) => {
+      const stateOfWan1 = async (): Promise<string | undefined> => (await lab.weir.askJson<RouterStatus>('status')).uplinks.find((uplink: UplinkStatus) => uplink.link === 'wan1')?.state;
+      const watch = await Watch.start(lab.pc1, SERVER, 100_000);
+      await waitFor(() => { const peers = tally(watch.results().map((result) => result.peer)); return peers.has(WAN1) && peers.has(WAN2); }, FAILOVER_LIMIT_MS, 'flows on both uplinks');
+      const pulledAtMs = Date.now();
+      pull(lab);
+      const { firstGoodMs } = await waitFor(() => recovery(watch.results(), pulledAtMs), FAILOVER_LIMIT_MS, 'new flows to succeed again');
+      const moved = watch.results().filter((result) => result.ok && result.atMs >= pulledAtMs + firstGoodMs);
+      assert.equal(plain(tally(moved.map((result) => result.peer))), { [WAN2]: moved.length });
+      if (peer === 'weir') {
+        await waitFor(async () => await stateOfWan1() === 'down', FAILOVER_LIMIT_MS, 'weir to call the uplink down');
+        assert.is((await lab.weir.askJson<RouterStatus>('status')).state, 'degraded');
+      }
+      const pluggedAtMs = Date.now();
+      plug(lab);
+      await waitFor(() => watch.results().some((result) => result.ok && result.atMs >= pluggedAtMs && result.peer === WAN1), FAILOVER_LIMIT_MS, 'new flows to use wan1 again');
+      await waitFor(() => recovery(watch.results(), pluggedAtMs), FAILOVER_LIMIT_MS, 'every new flow to succeed');
+      await watch.stop();
+      if (peer === 'weir') {
+        await waitFor(async () => await stateOfWan1() === 'up', FAILOVER_LIMIT_MS, 'weir to call the uplink up');
+        assert.is((await lab.weir.askJson<RouterStatus>('status')).state, 'up');
+      }
+    });
+  }
 
   lan.run();
 }

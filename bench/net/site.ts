@@ -1,0 +1,136 @@
+/**
+ * The topology every peer is measured on: one LAN, two uplinks, each to a gateway of its own, and a far end behind both.
+ *
+ *   ┌ client ─────────────┐   ┌ router ─────────────────────┐   ┌ server ─────────────────────┐
+ *   │                eth0 ├───┤ lan                    wan1 ├───┤ wan1  198.51.100.1          │
+ *   │ 10.0.0.10 … .17     │   │ 10.0.0.1       198.51.100.2 │   │                             │
+ *   │ via 10.0.0.1        │   │                        wan2 ├───┤ wan2  203.0.113.1           │
+ *   │                     │   │                 203.0.113.2 │   │ 198.18.0.0/16 all its own   │
+ *   └─────────────────────┘   └─────────────────────────────┘   └─────────────────────────────┘
+ *
+ * kernel   veth cables; the router namespace forwards with a multipath route hashed over ports and SNAT in nftables.
+ * raw      veth cables; weir runs in the router namespace and takes its three ends over.
+ * tap      no cables: the devices of client and server are weir's own TAP devices, opened inside their namespaces.
+ *
+ * Every peer has its three hosts to itself and stays up for the whole run, so that rounds can go back and forth between peers.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import type { Host, Lab } from '../../netns/kit/lab.js';
+import type { Process } from '../../netns/kit/process.js';
+import { waitFor } from '../../netns/kit/wait.js';
+
+export type Peer = 'kernel' | 'raw' | 'tap';
+export const PEERS: readonly Peer[] = ['kernel', 'raw', 'tap'];
+
+const WEIR = fileURLToPath(new URL('../../bin/weir', import.meta.url));
+const START_MS = 20_000;
+
+/** First address of the far end, and how many it has. */
+export const SERVER = '198.18.0.1';
+export const SERVERS = 60_000;
+/** First address of the client, and how many it has. */
+export const CLIENT = '10.0.0.10';
+export const CLIENTS = 8;
+
+const UPLINKS = [
+  { link: 'wan1', own: '198.51.100.2', gateway: '198.51.100.1' },
+  { link: 'wan2', own: '203.0.113.2', gateway: '203.0.113.1' },
+] as const;
+
+export class Site {
+  readonly peer: Peer;
+  readonly client: Host;
+  readonly router: Host;
+  readonly server: Host;
+  private readonly lab: Lab;
+  private daemon: Process | null = null;
+
+  private constructor(lab: Lab, peer: Peer) {
+    this.lab = lab;
+    this.peer = peer;
+    this.client = lab.host(`${peer}client`);
+    this.router = lab.host(`${peer}router`);
+    this.server = lab.host(`${peer}server`);
+    if (peer !== 'tap') {
+      lab.cable(`${peer}lan`, { host: this.router, device: 'lan' }, { host: this.client, device: 'eth0' });
+      for (const { link } of UPLINKS) lab.cable(`${peer}${link}`, { host: this.router, device: link }, { host: this.server, device: link });
+    }
+  }
+
+  /** The site of a peer, up, with packets getting through. */
+  static async up(lab: Lab, peer: Peer): Promise<Site> {
+    const site = new Site(lab, peer);
+    if (peer === 'kernel') site.routeWithKernel();
+    else await site.startWeir(peer);
+    site.addressEnds();
+    try {
+      await waitFor(async () => (await site.client.ping(SERVER, 1)).received === 1, START_MS, `the ${peer} client to reach ${SERVER}`);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${site.log()}`, { cause: error });
+    }
+    return site;
+  }
+
+  /** The router's process; null where the router is the kernel. */
+  get routerPid(): number | null { return this.daemon?.pid ?? null; }
+
+  /** What the daemon said last. */
+  log(): string { return this.daemon === null ? '' : `${this.daemon.errors()}${this.daemon.output()}`.slice(-4096); }
+
+  /** Throws when the router has ended meanwhile. */
+  assertRunning(): void {
+    if (this.daemon !== null && this.daemon.exit !== null) throw new Error(`weir (${this.peer}) ended with ${this.daemon.exit.signal ?? `exit code ${this.daemon.exit.code}`}\n${this.log()}`);
+  }
+
+  private addressEnds(): void {
+    const { client, server } = this;
+    const firstHost = Number(CLIENT.split('.')[3]);
+    for (let i = 0; i < CLIENTS; i++) client.ip('address', 'add', `10.0.0.${firstHost + i}/24`, 'dev', 'eth0');
+    client.ip('link', 'set', 'eth0', 'up');
+    client.ip('route', 'add', 'default', 'via', '10.0.0.1');
+    for (const { link, gateway } of UPLINKS) {
+      server.ip('address', 'add', `${gateway}/24`, 'dev', link);
+      server.ip('link', 'set', link, 'up');
+    }
+    server.ip('route', 'add', 'local', '198.18.0.0/16', 'dev', 'lo');
+  }
+
+  private routeWithKernel(): void {
+    const { router } = this;
+    router.sysctl({ 'net.ipv4.ip_forward': 1, 'net.ipv4.fib_multipath_hash_policy': 1, 'net.ipv4.conf.all.send_redirects': 0 });
+    router.ip('address', 'add', '10.0.0.1/24', 'dev', 'lan');
+    for (const { link, own } of UPLINKS) router.ip('address', 'add', `${own}/24`, 'dev', link);
+    router.ip('route', 'add', 'default', ...UPLINKS.flatMap(({ link, gateway }) => ['nexthop', 'via', gateway, 'dev', link, 'weight', '1']));
+    router.runNow(['nft', '-f', '-'], { input: `table ip bench { chain postrouting { type nat hook postrouting priority srcnat;
+${UPLINKS.map(({ link, own }) => `      oifname "${link}" snat to ${own}`).join('\n')}
+      }
+    }
+` });
+  }
+
+  private async startWeir(peer: 'raw' | 'tap'): Promise<void> {
+    const link = (device: string, address: string, host: Host, far: string): object =>
+      ({ addresses: [`${address}/24`], ...(peer === 'raw' ? { type: 'raw', device } : { type: 'tap', device: far, netns: host.namespace }) });
+    const config = join(this.lab.directory, `${peer}.yaml`);
+    writeFileSync(config, stringify({
+      links: {
+        lan: link('lan', '10.0.0.1', this.client, 'eth0'),
+        ...Object.fromEntries(UPLINKS.map((uplink) => [uplink.link, link(uplink.link, uplink.own, this.server, uplink.link)])),
+      },
+      uplinks: Object.fromEntries(UPLINKS.map((uplink) => [`by-${uplink.link}`, { link: uplink.link, gateway: uplink.gateway }])),
+      groups: { internet: { uplinks: UPLINKS.map((uplink) => `by-${uplink.link}`) } },
+      routes: { default: { to: '0.0.0.0/0', group: 'internet' } },
+      control: { socket: join(this.lab.directory, `${peer}.sock`), logLevel: 'warn' },
+    }));
+    const daemon = this.router.spawn(`weir-${peer}`, [WEIR, 'run', '-c', config]);
+    this.daemon = daemon;
+    await waitFor(async () => {
+      if (daemon.exit !== null) return true;
+      return (await this.router.run([WEIR, 'status', '-j', '--socket', join(this.lab.directory, `${peer}.sock`)], { check: false })).code <= 1;
+    }, START_MS, `weir (${peer}) to answer`);
+    this.assertRunning();
+  }
+}
