@@ -87,7 +87,7 @@ export function housekeep(r: Router): void {
   r.announceDue();
   sendWaiting(r);
   if (r.fragments.count > 0) expireFragments(r.packet, r);
-  r.flows.expire(r.tick, EXPIRE_BUDGET);
+  r.isBehind = !r.flows.expire(r.tick, EXPIRE_BUDGET);
   // Indexed, for a packet of ours may itself be refused; nothing it makes is refused again (refuse() answers only what came by a link).
   for (let i = 0; i < r.outbox.length; i++) sendMade(r, r.outbox[i]);
   r.outbox.length = 0;

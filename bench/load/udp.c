@@ -5,7 +5,7 @@
  *   udp send ADDRESS PORT FLOWS PAYLOAD_BYTES SECONDS RATE    RATE 0 = as fast as it goes
  *   udp sink PORT WARM_SECONDS SECONDS                        counts what comes later than WARM_SECONDS after the first datagram; says
  *                                                             `counting` when it begins
- *   udp echo PORT SECONDS                                     sends everything back
+ *   udp echo ADDRESS PORT SECONDS                             sends everything back, from the address it came to
  *   udp ping ADDRESS PORT COUNT INTERVAL_US SECONDS           one at a time; round-trip times in nanoseconds, sorted
  *
  * A flow is a destination address: flow i goes to ADDRESS + i from one and the same socket, so that ten thousand flows cost the
@@ -28,6 +28,7 @@
 
 #define BURST 64
 #define ROOM 2048
+#define ANY "0.0.0.0"
 
 static int64_t now_ns(void) {
   struct timespec now;
@@ -40,14 +41,14 @@ static void fail(const char *what) {
   exit(1);
 }
 
-static int socket_on(int port) {
+static int socket_on(const char *address, int port) {
   int fd = socket(AF_INET, SOCK_DGRAM, 0);
   if (fd < 0) fail("socket");
   int bytes = 8 * 1024 * 1024;
   if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0) fail("setsockopt SO_RCVBUFFORCE");
   if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0) fail("setsockopt SO_SNDBUFFORCE");
   struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  if (bind(fd, (struct sockaddr *)&own, sizeof own) < 0) fail("bind");
+  if (inet_pton(AF_INET, address, &own.sin_addr) != 1 || bind(fd, (struct sockaddr *)&own, sizeof own) < 0) fail("bind");
   return fd;
 }
 
@@ -70,7 +71,7 @@ static void prepare(size_t payload_bytes) {
 }
 
 static int send_load(const char *address, int port, int flows, int payload_bytes, double seconds, double rate) {
-  int fd = socket_on(0);
+  int fd = socket_on(ANY, 0);
   struct in_addr first;
   if (inet_pton(AF_INET, address, &first) != 1 || payload_bytes < 1 || payload_bytes > ROOM || flows < 1) return 2;
   prepare((size_t)payload_bytes);
@@ -105,8 +106,8 @@ static int send_load(const char *address, int port, int flows, int payload_bytes
   return 0;
 }
 
-static int sink(int port, double warm_seconds, double seconds, int answer) {
-  int fd = socket_on(port);
+static int sink(const char *address, int port, double warm_seconds, double seconds, int answer) {
+  int fd = socket_on(address, port);
   prepare(ROOM);
   uint64_t received = 0;
   int64_t first = 0, start = 0, end = now_ns() + 30000000000;
@@ -147,7 +148,7 @@ static int compare(const void *a, const void *b) {
 }
 
 static int ping(const char *address, int port, int count, int interval_us, double seconds) {
-  int fd = socket_on(0);
+  int fd = socket_on(ANY, 0);
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   if (inet_pton(AF_INET, address, &to.sin_addr) != 1 || count < 1) return 2;
   if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) fail("connect");
@@ -180,8 +181,8 @@ static int ping(const char *address, int port, int count, int interval_us, doubl
 int main(int argc, char **argv) {
   const char *mode = argc > 1 ? argv[1] : "";
   if (strcmp(mode, "send") == 0 && argc == 8) return send_load(argv[2], atoi(argv[3]), atoi(argv[4]), atoi(argv[5]), atof(argv[6]), atof(argv[7]));
-  if (strcmp(mode, "sink") == 0 && argc == 5) return sink(atoi(argv[2]), atof(argv[3]), atof(argv[4]), 0);
-  if (strcmp(mode, "echo") == 0 && argc == 4) return sink(atoi(argv[2]), 0, atof(argv[3]), 1);
+  if (strcmp(mode, "sink") == 0 && argc == 5) return sink(ANY, atoi(argv[2]), atof(argv[3]), atof(argv[4]), 0);
+  if (strcmp(mode, "echo") == 0 && argc == 5) return sink(argv[2], atoi(argv[3]), 0, atof(argv[4]), 1);
   if (strcmp(mode, "ping") == 0 && argc == 7) return ping(argv[2], atoi(argv[3]), atoi(argv[4]), atoi(argv[5]), atof(argv[6]));
   fprintf(stderr, "usage: udp send|sink|echo|ping …, see the head of udp.c\n");
   return 2;

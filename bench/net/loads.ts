@@ -124,7 +124,7 @@ const latency: Load = {
     const { seconds } = context;
     const total = seconds + WARM_SECONDS;
     const [echo, sink] = await Promise.all([
-      ready(start(site.server, 'udp', 'echo', ECHO_PORT, total + GRACE_MS / 1000)),
+      ready(start(site.server, 'udp', 'echo', SERVER, ECHO_PORT, total + GRACE_MS / 1000)),
       ready(start(site.server, 'udp', 'sink', SINK_PORT, WARM_SECONDS, total)),
     ]);
     try {

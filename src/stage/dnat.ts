@@ -32,6 +32,6 @@ function related(p: Packet, r: Router, at: number): Verdict {
   const { words } = r.flows;
   r.spare.load(words, at + (1 - p.direction) * TUPLE_WORDS);
   translateQuote(p, r.quoted, r.spare);
-  if (p.tuple.d3 === r.quoted.s3) p.rewriteDestination(r.spare.s3, 0);
+  p.rewriteDestination(r.spare.s3, 0);
   return 0;
 }

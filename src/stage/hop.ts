@@ -15,8 +15,10 @@ export function hop(p: Packet, r: Router): Verdict {
   // What goes to the box has arrived: it makes no further hop (RFC 1812 §5.3.1).
   if (!p.isLocal && ip.ttl(p.view, p.ipAt) <= 1) return V.TTL;
   const verdict = fit(p, r);
-  if (verdict === 0 && !p.isLocal) ip.decrementTtl(p.view, p.ipAt);
-  return verdict;
+  if (verdict !== 0 || p.isLocal) return verdict;
+  ip.decrementTtl(p.view, p.ipAt);
+  p.hops = 1;
+  return 0;
 }
 
 /** Does the packet, or each segment of a super-frame, fit the out link? */

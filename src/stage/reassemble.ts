@@ -3,7 +3,7 @@
  * cuts it up again, in pieces no larger than it came in.
  *
  * Reads: the fragment word. Writes: the whole packet, when it completes a datagram. Stops with HELD.
- * Drops: FRAGMENT_BAD FRAGMENT_OVERLAP FRAGMENT_COPY FRAGMENT_TINY FRAGMENT_LIMIT L4_TRUNCATED NO_BUFFER; FRAGMENT_TIMEOUT later.
+ * Drops: FRAGMENT_BAD FRAGMENT_OVERLAP FRAGMENT_COPY FRAGMENT_TINY FRAGMENT_LIMIT L4_TRUNCATED NO_BUFFER SPOOFED_SOURCE MARTIAN_SOURCE; FRAGMENT_TIMEOUT later.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -14,9 +14,12 @@ import { TCP_HEADER } from '../wire/tcp.js';
 import { UDP_HEADER } from '../wire/udp.js';
 import { refuse } from './refuse.js';
 import type { Router } from './router.js';
+import { checkSource } from './source.js';
 
 export function reassemble(p: Packet, r: Router): Verdict {
   if ((p.fragment & (ip.FLAG_MF | ip.OFFSET_MASK)) === 0) return 0;
+  const verdict = checkSource(p, r);
+  if (verdict !== 0) return verdict;
   const more = (p.fragment & ip.FLAG_MF) !== 0;
   const offset = (p.fragment & ip.OFFSET_MASK) * 8;
   const header = p.l4At - p.ipAt;
@@ -99,6 +102,8 @@ export function expireFragments(p: Packet, r: Router): void {
         p.u8.set(bytes.subarray(0, length), at);
         p.load(link, at, length, 0);
         p.parseIp();
+        // Only to learn what it is: a cut datagram is shorter than its transport header says.
+        p.parseL4();
         refuse(p, r, V.FRAGMENT_TIMEOUT);
       }
     }

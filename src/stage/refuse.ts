@@ -2,7 +2,7 @@
  * refuse — what the sender of a refused packet is told: an ICMP error (RFC 792, RFC 1812 §4.3.2) or a TCP reset, by the verdict's row. Not a
  * stage of the path: `turn` calls it with the verdict a stage gave.
  *
- * The quote is the packet as it was received: whatever translation had been done to it is taken back first (RFC 5508 §7). Rate-limited in all and
+ * The quote is the packet as it was received: translation and the hop it has made are taken back first (RFC 5508 §7). Rate-limited in all and
  * per destination. Never about an ICMP error, a later fragment, or a source that is no single host (RFC 1812 §4.3.2.7).
  */
 import { VERDICTS } from '../base/verdict.js';
@@ -29,11 +29,18 @@ export function refuse(p: Packet, r: Router, verdict: Verdict): void {
   if ((p.fragment & ip.OFFSET_MASK) !== 0) return;
   if (p.protocol === ip.PROTOCOL_ICMP && icmp.isError(p.icmpType)) return;
   takeTranslationBack(p, r);
+  if (p.hops > 0) ip.incrementTtl(p.view, p.ipAt);
   const source = p.tuple.s3;
   if (source === 0 || source >>> 24 === 127 || source >>> 24 >= 224 || r.isOwnAddress(source) && r.links[p.link] !== r.hostLink) return;
   if (!r.icmpLimit.take(source, r.nowMs)) return;
-  if (answer.reset && p.protocol === ip.PROTOCOL_TCP) sendReset(p, r);
+  if (answer.reset && p.protocol === ip.PROTOCOL_TCP && maySpeakFor(p, r)) sendReset(p, r);
   else sendError(p, r, answer.type, answer.code);
+}
+
+/** A reset bears the address it answers for: an inside one must not be seen on an uplink that translates. */
+function maySpeakFor(p: Packet, r: Router): boolean {
+  const { uplinks } = r.links[p.link];
+  return !uplinks.some((uplink) => uplink.snat.length > 0) || r.isOwnAddress(p.tuple.d3);
 }
 
 /** Make the packet again what it was when it arrived. */

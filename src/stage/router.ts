@@ -138,6 +138,8 @@ export class Router {
   readonly notify: (notice: Notice) => void;
   /** Milliseconds, read once a turn. */
   nowMs = 0;
+  /** More flows are due to expire than one turn may look at. */
+  isBehind = false;
   /** Seconds since start, the flow table's time. */
   tick = 0;
   private readonly startMs: number;
@@ -217,8 +219,9 @@ export class Router {
     this.announcements = this.announcements.filter((due) => due.left > 0 && due.link.isUp);
   }
 
-  /** Milliseconds until something is due, at most `most`. */
+  /** Milliseconds until something is due, at most `most`; 0 while expiry has not caught up. */
   idleMs(most: number): number {
+    if (this.isBehind) return 0;
     if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
     let at = this.neighbours.nextDueMs;
     for (const due of this.announcements) at = Math.min(at, due.atMs);

@@ -10,7 +10,7 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
-import { STATE, UPLINK } from '../table/flow.js';
+import { IN_LINK, STATE, UPLINK } from '../table/flow.js';
 import { isOver, nextTcp, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
 import * as icmp from '../wire/icmp.js';
 import * as ip from '../wire/ipv4.js';
@@ -18,6 +18,7 @@ import type { Packet } from '../wire/packet.js';
 import { ACK, RST, SYN } from '../wire/tcp.js';
 import { quotedTuple } from './icmp-error.js';
 import type { Router } from './router.js';
+import { checkSource } from './source.js';
 import { timeoutOf } from './timeout.js';
 
 const NONE = -1;
@@ -31,6 +32,13 @@ export function track(p: Packet, r: Router): Verdict {
   const { flows } = r;
   const words = flows.words;
   const at = flows.at(p.flow);
+  const uplink = words[at + UPLINK];
+  const uplinkLink = uplink === NONE ? NONE : r.uplinks[uplink].link;
+  // Whoever knows the addresses and ports could otherwise speak in a flow from the wrong side.
+  if (p.link !== (p.direction === 0 ? words[at + IN_LINK] : uplinkLink)) {
+    const verdict = checkSource(p, r);
+    if (verdict !== 0) return verdict;
+  }
   const before = words[at + STATE];
   let after = before;
   if (p.protocol === ip.PROTOCOL_TCP) {
@@ -44,8 +52,7 @@ export function track(p: Packet, r: Router): Verdict {
     flows.refresh(p.flow, r.tick, timeoutOf(p.protocol, after, r.plan.timeouts));
   }
   flows.account(p.flow, p.direction, p.end - p.ipAt);
-  const uplink = words[at + UPLINK];
-  if (uplink !== NONE && r.uplinks[uplink].link === p.link) {
+  if (p.link === uplinkLink) {
     r.counters.addUplink(uplink, UPLINK_RX_PACKETS, 1);
     r.counters.addUplink(uplink, UPLINK_RX_BYTES, p.end - p.ipAt);
   }
@@ -53,10 +60,10 @@ export function track(p: Packet, r: Router): Verdict {
 }
 
 function open(p: Packet, r: Router): Verdict {
-  if (p.protocol === ip.PROTOCOL_TCP && (p.tcpFlags & (SYN | ACK | RST)) !== SYN) return V.MIDSTREAM;
-  if (p.protocol === ip.PROTOCOL_ICMP && !icmp.isRequest(p.icmpType)) return V.STRAY_REPLY;
   const verdict = checkSource(p, r);
   if (verdict !== 0) return verdict;
+  if (p.protocol === ip.PROTOCOL_TCP && (p.tcpFlags & (SYN | ACK | RST)) !== SYN) return V.MIDSTREAM;
+  if (p.protocol === ip.PROTOCOL_ICMP && !icmp.isRequest(p.icmpType)) return V.STRAY_REPLY;
   const flow = r.flows.open(p.tuple, p.link, r.plan.generation);
   if (flow === NONE) return V.TABLE_FULL;
   if (p.protocol === ip.PROTOCOL_TCP) r.flows.words[r.flows.at(flow) + STATE] = nextTcp(STATE_NEW, p.tcpFlags, 0);
@@ -71,6 +78,8 @@ function trackError(p: Packet, r: Router): Verdict {
   if (!icmp.checksumIsRight(view, l4At, p.end - l4At)) return V.ICMP_CHECKSUM;
   const quoted = r.quoted;
   if (!quotedTuple(view, l4At + icmp.ICMP_HEADER, p.end, quoted)) return V.ICMP_CHECKSUM;
+  // It is for who sent the quoted packet, as that packet was out there; to anyone else it is a forgery.
+  if (p.tuple.d3 !== quoted.s3) return V.STRAY_ERROR;
   r.spare.invert(quoted);
   const reference = r.flows.find(r.spare);
   if (reference === NONE) {
@@ -81,23 +90,4 @@ function trackError(p: Packet, r: Router): Verdict {
   p.direction = reference & 1;
   p.isRelated = true;
   return 0;
-}
-
-/**
- * Could a packet from there come in by this link? (RFC 3704 §2.2 strict inside, §2.3 feasible on uplinks: any uplink of the group that
- * leads to the source will do, so that asymmetric paths live.)
- */
-function checkSource(p: Packet, r: Router): Verdict {
-  const link = r.links[p.link];
-  if (link === r.hostLink) return 0;
-  const number = r.fib.lookup(p.tuple.s3);
-  if (number === NONE) return link.uplinks.length > 0 ? 0 : V.SPOOFED_SOURCE;
-  const route = r.routes[number];
-  if (route.kind === 'local' || route.kind === 'broadcast') return V.MARTIAN_SOURCE;
-  if (route.group !== NONE) {
-    const targets = r.groups[route.group].pool.targets;
-    for (let i = 0; i < targets.length; i++) if (targets[i].link === p.link) return 0;
-    return V.SPOOFED_SOURCE;
-  }
-  return route.link === p.link ? 0 : V.SPOOFED_SOURCE;
 }

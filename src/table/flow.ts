@@ -223,9 +223,9 @@ export class FlowTable {
     words[HEADER_COUNT]--;
   }
 
-  /** Expire what is due, looking at no more than `budget` entries. */
-  expire(nowTick: number, budget: number): void {
+  /** Expire what is due, looking at no more than `budget` entries; false when more is due. */
+  expire(nowTick: number, budget: number): boolean {
     this.words[HEADER_NOW] = nowTick;
-    this.wheel.advance(nowTick, budget, this.fire);
+    return this.wheel.advance(nowTick, budget, this.fire);
   }
 }

@@ -8,7 +8,7 @@ import { SlotPool } from './slot-pool.js';
 const NONE = -1;
 
 /** Words per slot. */
-const WORDS = 13;
+const WORDS = 14;
 const LENGTH = 0;
 const NEXT = 1;
 const LINK = 2;
@@ -22,6 +22,7 @@ const GSO = 9;
 const CSUM = 10;
 const UPLINK = 11;
 const FRAMES = 12;
+const HOPS = 13;
 
 export class HeldPackets {
   private readonly pool: SlotPool;
@@ -55,6 +56,7 @@ export class HeldPackets {
     words[at + CSUM] = p.csumAt === NONE ? NONE : (p.csumAt << 16) | p.csumOffset;
     words[at + UPLINK] = p.uplink;
     words[at + FRAMES] = p.frames;
+    words[at + HOPS] = p.hops;
     const head = this.heads.get(neighbour);
     if (head === undefined) {
       this.heads.set(neighbour, slot);
@@ -98,6 +100,7 @@ export class HeldPackets {
     p.fragmentSize = words[at + FRAGMENT_SIZE];
     p.uplink = words[at + UPLINK];
     p.frames = words[at + FRAMES];
+    p.hops = words[at + HOPS];
   }
 
   /** Let the first packet of a neighbour go. */

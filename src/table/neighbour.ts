@@ -131,7 +131,7 @@ export class NeighbourTable {
     const state = this.words[at + STATE];
     if (state === REACHABLE) return true;
     if (state === INCOMPLETE || state === FAILED) {
-      if (state === FAILED && nowMs >= this.doubles[(at + DUE) >> 1]) this.askAgain(entry, nowMs);
+      if (state === FAILED && (this.words[at + SENT] === 0 || nowMs >= this.doubles[(at + DUE) >> 1])) this.askAgain(entry, nowMs);
       return false;
     }
     if (state === STALE) {
@@ -215,7 +215,8 @@ export class NeighbourTable {
         break;
       }
       case FAILED:
-        // Kept a little longer so that a sender who goes on is refused at once; forgotten when nobody asks.
+        // It may be asked for again (SENT 0); shown as failed until then, and forgotten when nobody asks.
+        words[at + SENT] = 0;
         if (nowMs >= confirmed + this.staleMs) this.forget(entry);
         else this.doubles[(at + DUE) >> 1] = Math.max(nowMs + RETRY_MS, confirmed + this.staleMs);
         break;

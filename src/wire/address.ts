@@ -26,9 +26,9 @@ export function maskOf(prefixLength: number): number {
 
 /** CIDR text to prefix (host bits cleared) and length. */
 export function parsePrefix(text: string): { prefix: number; prefixLength: number } {
-  const [address = '', length = '32'] = text.split('/');
-  const prefixLength = Number(length);
-  if (!Number.isInteger(prefixLength) || prefixLength < 0 || prefixLength > 32) throw new RangeError(`'${text}' has no prefix length of 0 to 32`);
+  const [address, length = '32', ...rest] = text.split('/');
+  const prefixLength = /^(0|[1-9]\d?)$/.test(length) ? Number(length) : NaN;
+  if (rest.length > 0 || !(prefixLength <= 32)) throw new RangeError(`'${text}' has no prefix length of 0 to 32`);
   return { prefix: parseIpv4(address) & maskOf(prefixLength), prefixLength };
 }
 

@@ -52,6 +52,11 @@ export function decrementTtl(view: DataView, at: number): void {
   setWord(view, at, 8, view.getUint16(at + 8) - 0x100);
 }
 
+/** Take a hop back: the packet is to be shown as it was received. */
+export function incrementTtl(view: DataView, at: number): void {
+  setWord(view, at, 8, view.getUint16(at + 8) + 0x100);
+}
+
 /** Write a header without options and its checksum. */
 export function writeIpv4(
   view: DataView, at: number, length: number, id: number, fragment: number, hops: number, proto: number, from: number, to: number, tos = 0,

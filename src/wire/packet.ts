@@ -79,6 +79,8 @@ export class Packet {
   uplink = NONE;
   /** Neighbour the frame goes to, or NONE on a link without any. */
   neighbour = NONE;
+  /** Hops taken off its TTL here. */
+  hops = 0;
   /** Larger than the out link's MTU and allowed to be fragmented. */
   mustFragment = false;
   /** Largest fragment a reassembled datagram came in, bytes of IP packet; 0 = it was whole. */
@@ -120,6 +122,7 @@ export class Packet {
     this.mapping = NONE;
     this.uplink = NONE;
     this.neighbour = NONE;
+    this.hops = 0;
     this.mustFragment = false;
     this.fragmentSize = 0;
   }

@@ -8,7 +8,7 @@ import { Random } from '../../../src/base/random.js';
 const seed = process.env['SEED'] === undefined ? Math.floor(Math.random() * 0x7fffffff) : Number(process.env['SEED']);
 
 export function check<T>(property: fc.IRawProperty<T, false>, numRuns: number): void {
-  fc.assert(property, { numRuns, seed });
+  fc.assert(property, { numRuns, seed, includeErrorInReport: true });
 }
 
 /** Bytes that follow from a seed. */
