@@ -38,8 +38,6 @@ export interface DaemonOptions {
 /** How long the data plane may take to come up, and to end. */
 const START_MS = 10_000;
 const STOP_MS = 2_000;
-/** A device that keeps failing is told of once in this time. */
-const DEVICE_ERROR_INTERVAL_MS = 10_000;
 
 /** Run until told to stop; gives the exit code. Throws ConfigErrors and system errors, with everything undone. */
 export async function runDaemon(file: string, options: DaemonOptions): Promise<number> {
@@ -61,7 +59,6 @@ class Daemon {
   private readonly mailbox = new SharedArrayBuffer(4);
   private readonly wakeFd: number;
   private readonly kernelDrops: number[];
-  private readonly deviceErrorAtMs = new Map<string, number>();
   private worker: Worker | undefined;
   private api: ApiServer | undefined;
   private watch: HostWatch | undefined;
@@ -193,10 +190,6 @@ class Daemon {
         { link: notice.link, address: notice.address, mac: notice.mac, severity: 'error' });
       return;
     }
-    const key = `${notice.link} ${notice.errno}`;
-    const now = performance.now();
-    if (now - (this.deviceErrorAtMs.get(key) ?? -Infinity) < DEVICE_ERROR_INTERVAL_MS) return;
-    this.deviceErrorAtMs.set(key, now);
     this.events.emit('link.error', notice.link, `reading from link ${notice.link} failed with errno ${notice.errno}`, { link: notice.link, errno: notice.errno, severity: 'warning' });
   }
 

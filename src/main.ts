@@ -3,6 +3,7 @@
  * latter can do. Each is loaded when it is asked for, so that `weir status` starts fast and `weir check` works without the addon.
  */
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -38,13 +39,15 @@ function lab(args: string[]): Promise<number> {
     throw new CliFailure(EXIT_UNAVAILABLE, `the lab is part of a checkout of weir, and there is none at ${root}`);
   }
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: 'inherit' });
-    // The lab cleans up after itself when interrupted: we stay until it has, and pass on what the terminal did not send to it.
+    // The lab cleans up after itself when interrupted: we stay until it has, and pass on what the terminal did not send to it. Listening comes
+    // first: a signal between the lab's start and that would end us and leave it alone.
+    let child: ChildProcess | null = null;
     const ignore = (): void => undefined;
-    const pass = (signal: NodeJS.Signals): void => { child.kill(signal); };
+    const pass = (signal: NodeJS.Signals): void => { child?.kill(signal); };
     process.on('SIGINT', ignore);
     process.on('SIGTERM', pass);
     process.on('SIGHUP', pass);
+    child = spawn(program, args, { stdio: 'inherit' });
     child.on('error', reject);
     child.on('close', (code, signal) => {
       process.off('SIGINT', ignore);

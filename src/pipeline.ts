@@ -68,7 +68,7 @@ export function turn(r: Router, timeoutMs: number): number {
     const link = rx[at + RX_LINK];
     const length = rx[at + RX_LENGTH_BYTES];
     if (length < 0) {
-      r.notify({ event: 'deviceError', link: r.links[link].name, errno: -length });
+      r.deviceError(link, -length);
       continue;
     }
     counters.addLink(link, RX_PACKETS, 1);

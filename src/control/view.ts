@@ -7,7 +7,7 @@ import { VERDICTS } from '../base/verdict.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  Counters, LONGEST_TURN_US, NOW_MS, RX_BYTES, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
+  Counters, LONGEST_TURN_US, NOW_MS, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS,
 } from '../table/counters.js';
 import { COUNTERS, CREATED, DEADLINE, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
@@ -112,7 +112,7 @@ export class View implements RouterView {
         refused: opened.refused.map(({ feature, code, syscall }) => ({ feature, code, syscall })),
         rxPackets: count(RX_PACKETS), rxBytes: count(RX_BYTES), txPackets: count(TX_PACKETS), txBytes: count(TX_BYTES),
         rxDrops: sum(VERDICTS.map((row) => (row.kind === 'drop' ? this.counters.verdict(i, row.number) : 0))),
-        txErrors: count(TX_ERRORS), kernelDrops: this.kernelDrops(i),
+        txErrors: count(TX_ERRORS), kernelDrops: this.kernelDrops(i) + count(RX_ERRORS),
       };
     });
   }

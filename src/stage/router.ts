@@ -8,7 +8,7 @@ import { Random } from '../base/random.js';
 import { Group, Uplink } from '../balance/uplink.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
-import { Counters, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_PORTS_USED } from '../table/counters.js';
+import { Counters, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_PORTS_USED } from '../table/counters.js';
 import { Fib } from '../table/fib.js';
 import { FlowTable, MAPPING, UPLINK } from '../table/flow.js';
 import { FragmentTable } from '../table/fragment.js';
@@ -26,6 +26,9 @@ import { Tuple } from '../wire/tuple.js';
 import { announce, solicit } from './arp.js';
 
 export const NONE = -1;
+
+/** Trouble with a link's device is told of once in this time. */
+const ERROR_INTERVAL_MS = 10_000;
 
 /** What is known of a link's device once it is open. */
 export interface LinkDevice {
@@ -66,6 +69,8 @@ export class Link {
   isUp = false;
   /** When we last defended an address here (RFC 5227 §2.4). */
   defendedAtMs = -Infinity;
+  /** When we last told of trouble with its device. */
+  errorToldAtMs = -Infinity;
 
   constructor(plan: LinkPlan, device: LinkDevice) {
     this.index = plan.index;
@@ -257,6 +262,15 @@ export class Router {
   countSent(link: number, bytes: number): void {
     this.counters.addLink(link, TX_PACKETS, 1);
     this.counters.addLink(link, TX_BYTES, bytes);
+  }
+
+  /** Reading a device failed. Counted each time, told of at most once in a while: it may be every frame. */
+  deviceError(index: number, errno: number): void {
+    this.counters.addLink(index, RX_ERRORS, 1);
+    const link = this.links[index];
+    if (this.nowMs - link.errorToldAtMs < ERROR_INTERVAL_MS) return;
+    link.errorToldAtMs = this.nowMs;
+    this.notify({ event: 'deviceError', link: link.name, errno });
   }
 
   /** A device would not take a frame. */

@@ -4,12 +4,13 @@
  */
 import { VERDICTS } from '../base/verdict.js';
 
-/** Doubles per link: packets and bytes in and out, frames the device would not take. */
+/** Doubles per link: packets and bytes in and out, frames the device would not take, reads that failed. */
 export const RX_PACKETS = 0;
 export const RX_BYTES = 1;
 export const TX_PACKETS = 2;
 export const TX_BYTES = 3;
 export const TX_ERRORS = 4;
+export const RX_ERRORS = 5;
 const LINK_DOUBLES = 8;
 
 /** Doubles per uplink. */

@@ -136,6 +136,7 @@ export class Packet {
     // GSO_UDP is a datagram still to be fragmented: which is what happens to any packet larger than the MTU.
     if (this.gsoType === GSO_UDP) this.gsoType = GSO_NONE;
     if (this.gsoType !== GSO_NONE) this.gsoSize = this.view.getUint16(at + 4, true);
+    if (this.gsoSize === 0) this.gsoType = GSO_NONE;
     if (word & VNET_F_NEEDS_CSUM) {
       this.csumAt = this.view.getUint16(at + 6, true) - (this.ipAt - this.frameAt);
       this.csumOffset = this.view.getUint16(at + 8, true);
@@ -173,7 +174,8 @@ export class Packet {
 
   /** Bytes of the largest packet that leaves when a super-frame is cut up; the packet's own length when it is none. */
   get wireLengthBytes(): number {
-    return this.gsoType === GSO_NONE ? this.end - this.ipAt : this.payloadAt() - this.ipAt + this.gsoSize;
+    const whole = this.end - this.ipAt;
+    return this.gsoType === GSO_NONE ? whole : Math.min(whole, this.payloadAt() - this.ipAt + this.gsoSize);
   }
 
   /** Take addresses and protocol from the IP header (already checked). */
@@ -272,7 +274,8 @@ export class Packet {
         // No pseudo-header: only the identifier counts, and only on the side that bears it.
         if (portBefore === port || icmp.isError(this.icmpType)) break;
         const at = l4At + icmp.ICMP_CHECKSUM_OFFSET;
-        view.setUint16(at, update(view.getUint16(at), delta16(portBefore, port)));
+        // An echo reply may come out as all zeroes, whose checksum is 0xffff; for any other message 0xffff is as right as 0.
+        if (!this.partial) view.setUint16(at, update(view.getUint16(at), delta16(portBefore, port)) || 0xffff);
         view.setUint16(l4At + icmp.ICMP_ID_OFFSET, port);
         break;
       }

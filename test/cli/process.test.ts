@@ -114,7 +114,7 @@ test('lab runs the program of the checkout, and an interrupt leaves it time to c
   assert.match(missing.err, /part of a checkout/);
 
   const program = join(copy, 'scripts', 'lab');
-  writeFileSync(program, '#!/bin/sh\n[ "$1" = fail ] && exit 3\ntrap \'echo cleaned; exit 9\' TERM\necho "up $*"\nwhile :; do sleep 0.05; done\n');
+  writeFileSync(program, '#!/bin/sh\n[ "$1" = fail ] && exit 3\ntrap \'echo cleaned; exit 9\' TERM\necho "up $*"\ni=0; while [ $i -lt 600 ]; do sleep 0.05; i=$((i+1)); done\n');
   chmodSync(program, 0o755);
   assert.is((await weir(['lab', 'fail'], copy)).code, 3);
   const lab = start(process.execPath, [...tsx, join(copy, 'src', 'main.ts'), 'lab', 'multiwan', '--raw']);
