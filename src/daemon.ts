@@ -1,10 +1,9 @@
 /**
- * The daemon: the one place that constructs and wires. In order: read the configuration, lock the socket's place, open the devices, start the
- * data plane, serve the API, watch the devices; and all of it backwards on the way out, whatever the way out is.
+ * The daemon: the one place that constructs and wires. In order: read the configuration, take the API's socket, open the devices, start the
+ * data plane, watch the devices, serve; and all of it backwards on the way out, whatever the way out is.
  *
  *   TERM, INT   stop gracefully; a second one ends at once
  */
-import { existsSync } from 'node:fs';
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { EXIT_FAILED, EXIT_OK, formatConfigWarning } from './base/error.js';
@@ -53,7 +52,7 @@ class Daemon {
   private readonly version: string;
   private readonly log: Log;
   private readonly events = new EventLog();
-  private readonly host: Host;
+  private host: Host | undefined;
   private readonly links: OpenedLink[] = [];
   private readonly memory: SharedMemory;
   private readonly mailbox = new SharedArrayBuffer(4);
@@ -71,7 +70,6 @@ class Daemon {
     this.file = file;
     this.version = version;
     this.log = log;
-    this.host = new Host({ journalPath: `${plan.control.socket}.journal`, links: plan.links });
     this.kernelDrops = plan.links.map(() => 0);
     this.memory = {
       flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
@@ -84,21 +82,25 @@ class Daemon {
 
   async run(): Promise<number> {
     logEvents(componentLog(this.log, 'daemon'), this.events);
-    for (const problem of this.host.problems) this.log.warn(problem);
     const onSignal = (signal: NodeJS.Signals): void => this.onSignal(signal);
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
     try {
-      this.openLinks();
-      const view = new View({
-        plan: this.plan, links: this.links, memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
-      });
-      await this.startDataPlane();
-      this.watch = hostEvents(this.host, this.links, (link, isUp, reason) => this.onLink(view, link, isUp, reason));
+      // The socket first: it tells whether another weir runs here, before anything of the box is touched.
       this.api = await startApi({
-        view, events: this.events, version: this.version, configFile: this.file, socket: this.plan.control.socket,
+        events: this.events, version: this.version, configFile: this.file, socket: this.plan.control.socket,
         ...(this.plan.control.group === undefined ? {} : { group: this.plan.control.group }), log: componentLog(this.log, 'api'),
       });
+      const host = new Host({ journalPath: `${this.plan.control.socket}.journal`, links: this.plan.links });
+      this.host = host;
+      for (const problem of host.problems) this.log.warn(problem);
+      this.openLinks(host);
+      const view = new View({
+        plan: this.plan, links: [...this.links], memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
+      });
+      await this.startDataPlane();
+      this.watch = hostEvents(host, this.links, (link, isUp, reason) => this.onLink(view, link, isUp, reason));
+      this.api.serve(view);
       this.events.emit('daemon.ready', 'weir', `forwarding over ${this.plan.links.length} links`);
       return await this.ended;
     } finally {
@@ -116,13 +118,13 @@ class Daemon {
     process.removeAllListeners('SIGINT');
   }
 
-  private openLinks(): void {
+  private openLinks(host: Host): void {
     // The host link last: it gives the box the prefixes of all others.
     const order = [...this.plan.links].sort((a, b) => Number(a.type === 'tun') - Number(b.type === 'tun'));
     const opened = new Map<number, OpenedLink>();
     try {
       for (const link of order) {
-        const device = openLink(link, this.host);
+        const device = openLink(link, host);
         opened.set(link.index, device);
         for (const { feature, code, syscall } of device.refused) this.log.info({ link: link.name, feature, code, syscall }, `${device.device} does without ${feature}`);
       }
@@ -132,7 +134,7 @@ class Daemon {
         if (device !== undefined) this.links.push(device);
       }
     }
-    for (const error of this.host.undoUnclaimed()) this.log.warn({ err: error }, 'something an earlier run left could not be undone');
+    for (const error of host.undoUnclaimed()) this.log.warn({ err: error }, 'something an earlier run left could not be undone');
   }
 
   private async startDataPlane(): Promise<void> {
@@ -140,8 +142,7 @@ class Daemon {
       plan: this.plan, memory: this.memory, wakeFd: this.wakeFd, mailbox: this.mailbox,
       devices: this.links.map(({ fd, vnet, kind, mac, mtu, offloads }) => ({ fd, vnet, kind, mac: mac ?? '', mtu, offloads })),
     };
-    const compiled = new URL('./dataplane.js', import.meta.url);
-    const worker = new Worker(existsSync(compiled) ? compiled : new URL('./dataplane.ts', import.meta.url), {
+    const worker = new Worker(new URL('./dataplane.js', import.meta.url), {
       workerData, name: 'weir-dataplane',
       // Nothing is allocated per packet; what little there is dies young.
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
@@ -195,17 +196,18 @@ class Daemon {
 
   /** The kernel forgets what it has told, so the sum is ours. */
   private kernelDropsOf(link: number): number {
-    const { kind, fd } = this.links[link];
-    if (kind === KIND_PACKET) this.kernelDrops[link] += native().packetStatistics(fd).drops;
+    const device = this.links[link];
+    if (device?.kind === KIND_PACKET) this.kernelDrops[link] += native().packetStatistics(device.fd).drops;
     return this.kernelDrops[link];
   }
 
   private async close(): Promise<void> {
     this.watch?.close();
-    await this.api?.close();
     await this.stopDataPlane();
-    for (const link of [...this.links].reverse()) this.reportUndo(link.close());
-    this.reportUndo(this.host.close());
+    for (const link of this.links.splice(0).reverse()) this.reportUndo(link.close());
+    this.reportUndo(this.host?.close() ?? []);
+    // Last, for it is what keeps a second weir out.
+    await this.api?.close();
     native().closeFd(this.wakeFd);
     this.log.info('stopped');
   }

@@ -1,0 +1,82 @@
+/**
+ * The bench: weir against the kernel on the same topology in the same run, and weir's parts by size.
+ *
+ *     npm run bench [-- --quick] [-- NAME…]     NAME: part of a job's name (bulk, udp, new-flows, latency) or of a micro-bench's
+ *                                               (micro, pipeline, flow-table, fib, port-pool, listing)
+ *     npm run bench -- --write-docs             puts the figures of the last whole run into docs/performance.md
+ *
+ * Leaves bench/out/bench.json and bench/out/pipeline.svg. Exit code 0 when everything was measured, whatever the figures say: speed is
+ * judged by people reading the table, not by a test on somebody else's machine.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { LOADS } from './net/loads.js';
+import { runMicro } from './micro/run.js';
+import { runNet } from './net/run.js';
+import { blocksOf, fillIn } from './report/docs.js';
+import { describe, machine } from './report/machine.js';
+import { plot } from './report/plot.js';
+import type { BenchResult } from './report/result.js';
+import { GOAL_HEAD, goalLines, NET_HEAD, netLines, PIPELINE_HEAD, pipelineLines, TABLE_HEAD, tableLines } from './report/rows.js';
+import { textTable } from './report/table.js';
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const JSON_FILE = at('out/bench.json');
+const PLOT_FILE = at('out/pipeline.svg');
+const DOCUMENT = at('../docs/performance.md');
+const DOCUMENT_PLOT = at('../docs/performance.svg');
+const MICRO_NAMES = ['micro', 'pipeline', 'flow-table', 'fib', 'port-pool', 'listing'];
+
+function writeDocs(): void {
+  const result = JSON.parse(readFileSync(JSON_FILE, 'utf8')) as BenchResult;
+  writeFileSync(DOCUMENT, fillIn(readFileSync(DOCUMENT, 'utf8'), blocksOf(result)));
+  writeFileSync(DOCUMENT_PLOT, plot(result.micro!.pipeline, describe(result.machine)));
+  console.log('docs/performance.md and docs/performance.svg hold the figures of the last run');
+}
+
+function show(title: string, head: readonly string[], lines: Parameters<typeof textTable>[1]): void {
+  if (lines.length > 0) console.log(`\n${title}\n\n${textTable(head, lines)}`);
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({ options: { quick: { type: 'boolean', default: false }, 'write-docs': { type: 'boolean', default: false } }, allowPositionals: true });
+  const known = [...LOADS.map(({ name }) => name), ...MICRO_NAMES];
+  const unknown = positionals.filter((part) => !known.some((name) => name.includes(part)));
+  if (unknown.length > 0) {
+    console.error(`bench: nothing is called ${unknown.join(', ')}; there are ${known.join(', ')}`);
+    return 2;
+  }
+  if (values['write-docs']) {
+    writeDocs();
+    return 0;
+  }
+  const isQuick = values.quick;
+  const say = (line: string): void => console.log(line);
+  const startMs = performance.now();
+  const startedAt = new Date().toISOString();
+  const host = machine();
+  say(describe(host));
+  // A name like udp asks for jobs only, one like fib for micro-benches only.
+  const net = await runNet({ rounds: isQuick ? 3 : 5, seconds: isQuick ? 0.8 : 2, only: positionals, say });
+  const micro = await runMicro({ isQuick, only: positionals, say });
+  const result: BenchResult = { schemaVersion: 1, startedAt, seconds: Math.round((performance.now() - startMs) / 1000), isQuick, only: positionals, machine: host, net, micro };
+  mkdirSync(at('out'), { recursive: true });
+  writeFileSync(JSON_FILE, `${JSON.stringify(result, null, 2)}\n`);
+  if (micro !== null && micro.pipeline.length > 0) writeFileSync(PLOT_FILE, plot(micro.pipeline, describe(host)));
+  if (net !== null) show(`weir against the kernel: medians of ${net.rounds} rounds, the ratio that of the rounds' own ratios`, NET_HEAD, netLines(net));
+  if (micro !== null) {
+    show('Goals of scale and steadiness', GOAL_HEAD, goalLines(micro));
+    show('The pipeline without devices; collections are minor + major', PIPELINE_HEAD, pipelineLines(micro));
+    show('Tables', TABLE_HEAD, tableLines(micro));
+  }
+  say(`\nDone in ${result.seconds} s. All figures: bench/out/bench.json${micro !== null && micro.pipeline.length > 0 ? '; the plot: bench/out/pipeline.svg' : ''}`);
+  return 0;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(`\nbench: ${(error as Error).message}`);
+  process.exitCode = (error as NodeJS.ErrnoException).code === 'EPERM' ? 77 : 1;
+}

@@ -1,0 +1,76 @@
+/** Runs the micro-benches, each in a process of its own so that none works with what another one taught the compiler. */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { run } from '../../netns/kit/command.js';
+import type { ListingResult } from './listing.js';
+import type { PipelineResult } from './pipeline.js';
+import type { FibResult, FlowResult, PortPoolResult } from './tables.js';
+
+/** Where scripts/bench has put the compiled programs: what runs in production is compiled too. */
+const PROGRAMS = fileURLToPath(new URL('../out/js/bench/micro', import.meta.url));
+const LIMIT_MS = 120_000;
+
+export interface MicroResult {
+  pipeline: PipelineResult[];
+  flowTable: FlowResult[];
+  fib: FibResult[];
+  portPool: PortPoolResult[];
+  listing: ListingResult | null;
+}
+
+export interface MicroOptions {
+  isQuick: boolean;
+  only: readonly string[];
+  say: (line: string) => void;
+}
+
+const GSO_BYTES = 14 + 40 + 45 * 1448;
+const NAMES = ['pipeline', 'flow-table', 'fib', 'port-pool', 'listing'];
+
+async function program<T>(name: string, ...args: (string | number)[]): Promise<T> {
+  const { stdout } = await run([process.execPath, join(PROGRAMS, `${name}.js`), ...args.map(String)], { timeoutMs: LIMIT_MS });
+  return JSON.parse(stdout) as T;
+}
+
+export async function runMicro({ isQuick, only, say }: MicroOptions): Promise<MicroResult | null> {
+  const wanted = NAMES.filter((name) => only.length === 0 || only.some((part) => name.includes(part) || part === 'micro'));
+  if (wanted.length === 0) return null;
+  const result: MicroResult = { pipeline: [], flowTable: [], fib: [], portPool: [], listing: null };
+  const k = 1024;
+  if (wanted.includes('pipeline')) {
+    for (const frameBytes of isQuick ? [60, GSO_BYTES] : [60, 1400, GSO_BYTES]) {
+      for (const flows of isQuick ? [k, 64 * k, 1024 * k] : [k, 10 * k, 64 * k, 256 * k, 1024 * k]) {
+        const done = await program<PipelineResult>('pipeline', flows, frameBytes, isQuick ? 15 : 40);
+        result.pipeline.push(done);
+        say(`pipeline    ${String(flows).padStart(8)} flows  ${String(frameBytes).padStart(6)} B  ${done.nsPerPacket.toFixed(0)} ns/packet  ${done.nsPerNewFlow.toFixed(0)} ns/new flow`);
+      }
+    }
+  }
+  if (wanted.includes('flow-table')) {
+    for (const flows of isQuick ? [k, 1024 * k] : [k, 10 * k, 64 * k, 256 * k, 1024 * k]) {
+      const done = await program<FlowResult>('tables', 'flow', flows);
+      result.flowTable.push(done);
+      say(`flow table  ${String(flows).padStart(8)} flows  find ${done.findNs.toFixed(0)}  open ${done.insertNs.toFixed(0)}  expire ${done.expireNs.toFixed(0)} ns`);
+    }
+  }
+  if (wanted.includes('fib')) {
+    for (const routes of isQuick ? [1000, 1_000_000] : [1000, 10_000, 100_000, 1_000_000]) {
+      const done = await program<FibResult>('tables', 'fib', routes);
+      result.fib.push(done);
+      say(`FIB         ${String(routes).padStart(8)} routes  ${done.lookupNs.toFixed(1)} ns  loaded in ${done.loadSeconds.toFixed(2)} s`);
+    }
+  }
+  if (wanted.includes('port-pool')) {
+    for (const percent of isQuick ? [10, 90] : [10, 50, 90, 99]) {
+      const done = await program<PortPoolResult>('tables', 'port-pool', percent);
+      result.portPool.push(done);
+      say(`port pool   ${percent} % taken  acquire ${done.acquireNs.toFixed(0)}  release ${done.releaseNs.toFixed(0)} ns`);
+    }
+  }
+  if (wanted.includes('listing')) {
+    const done = await program<ListingResult>('listing', 1024 * k);
+    result.listing = done;
+    say(`listing     ${done.listedFlows} flows in ${done.listSeconds.toFixed(1)} s; longest turn ${done.turnMaxUsBefore.toFixed(0)} µs before, ${done.turnMaxUsDuring.toFixed(0)} µs meanwhile`);
+  }
+  return result;
+}

@@ -1,0 +1,125 @@
+/** Every row of the bench: what it measures, its unit, its goal (design goals, kept in docs/performance.md), and what it came to. */
+import type { MicroResult } from '../micro/run.js';
+import type { NetResult } from '../net/run.js';
+import { median } from './statistics.js';
+
+/** A job weir and the kernel both did. */
+export interface NetRow {
+  key: string;
+  work: string;
+  unit: string;
+  /** True when less is better. */
+  less: boolean;
+  /** weir ÷ kernel: at least this, or with `less` at most. */
+  goal: number;
+  meaning: string;
+}
+
+const BULK = 'iperf3, received by the far end';
+export const NET_ROWS: readonly NetRow[] = [
+  { key: 'bulk-1', work: 'bulk TCP, 1 stream', unit: 'Gbit/s', less: false, goal: 0.9, meaning: BULK },
+  { key: 'bulk-4', work: 'bulk TCP, 4 streams', unit: 'Gbit/s', less: false, goal: 0.8, meaning: BULK },
+  { key: 'bulk-16', work: 'bulk TCP, 16 streams', unit: 'Gbit/s', less: false, goal: 0.8, meaning: BULK },
+  { key: 'bulk-1-reverse', work: 'bulk TCP, 1 stream, far end sends', unit: 'Gbit/s', less: false, goal: 0.9, meaning: BULK },
+  { key: 'udp-1', work: '64 B UDP delivered, 1 flow', unit: 'packets/s', less: false, goal: 0.7, meaning: 'the sender sends as fast as it can; counted where they arrive' },
+  { key: 'udp-10000', work: '64 B UDP delivered, 10 k flows', unit: 'packets/s', less: false, goal: 0.7, meaning: 'the same, round robin over ten thousand destinations' },
+  { key: 'udp-cpu-1', work: '64 B UDP per CPU-second, 1 flow', unit: 'packets', less: false, goal: 1, meaning: 'at half load: packets delivered for each CPU-second the whole machine was busy, sender and receiver included' },
+  { key: 'udp-cpu-10000', work: '64 B UDP per CPU-second, 10 k flows', unit: 'packets', less: false, goal: 1, meaning: 'the same with ten thousand flows' },
+  { key: 'new-flows', work: 'new TCP flows', unit: 'flows/s', less: false, goal: 0.7, meaning: 'connect, 64 bytes, 64 bytes back, closed by the server; 64 at once' },
+  { key: 'latency-p50', work: 'round trip at half load, p50', unit: 'µs', less: true, goal: 1.5, meaning: 'UDP there and back beside a paced load of half the rate the slowest peer delivered' },
+  { key: 'latency-p99', work: 'round trip at half load, p99', unit: 'µs', less: true, goal: 2, meaning: 'the slowest one in a hundred of them' },
+];
+
+/** One line of a table, as text. */
+export interface Line { cells: string[]; ok: boolean | null }
+
+export function number(value: number): string {
+  if (!Number.isFinite(value)) return '–';
+  const size = Math.abs(value);
+  if (size >= 1e5) return `${(value / 1000).toFixed(0)} k`;
+  if (size >= 1000) return `${(value / 1000).toFixed(1)} k`;
+  if (size >= 100) return value.toFixed(0);
+  return value.toFixed(size >= 10 ? 1 : 2);
+}
+
+export const NET_HEAD = ['work', 'links', 'weir', 'kernel', 'ratio', 'goal', ''];
+
+/** One line per row and kind of link; the ratio is the median of the rounds' own ratios. */
+export function netLines(net: NetResult): Line[] {
+  return NET_ROWS.flatMap(({ key, work, unit, less, goal }) => {
+    const samples = net.samples[key];
+    if (samples === undefined) return [];
+    return (['raw', 'tap'] as const).map((peer): Line => {
+      const ratio = median(samples[peer].map((value, round) => value / samples.kernel[round]));
+      const ok = less ? ratio <= goal : ratio >= goal;
+      const links = `${peer}–${peer}`;
+      return { cells: [`${work}, ${unit}`, links, number(median(samples[peer])), number(median(samples.kernel)), ratio.toFixed(2), `${less ? '≤' : '≥'} ${goal}`, ok ? 'ok' : 'not yet'], ok };
+    });
+  });
+}
+
+export const PIPELINE_HEAD = ['frame', 'flows', 'ns/packet', 'ns/new flow', 'allocated B/packet', 'collections', 'turn p50 µs', 'p99.9', 'longest'];
+
+export function sizeName(bytes: number): string { return bytes >= 60_000 ? '64 KiB GSO' : bytes === 60 ? '64 B' : `${bytes} B`; }
+export function countName(count: number): string { return count >= 1e6 ? '1 M' : `${Math.round(count / 1024)} k`; }
+
+export function pipelineLines(micro: MicroResult): Line[] {
+  return micro.pipeline.map((r): Line => ({
+    cells: [sizeName(r.frameBytes), countName(r.flows), r.nsPerPacket.toFixed(0), r.nsPerNewFlow.toFixed(0), r.allocatedBytesPerPacket.toFixed(1), `${r.minorCollections} + ${r.majorCollections}`,
+      r.turnP50Us.toFixed(1), r.turnP999Us.toFixed(1), r.turnMaxUs.toFixed(0)],
+    ok: null,
+  }));
+}
+
+export const TABLE_HEAD = ['table', 'size', 'step', 'ns'];
+
+export function tableLines(micro: MicroResult): Line[] {
+  const line = (table: string, size: string, step: string, ns: number): Line => ({ cells: [table, size, step, ns.toFixed(ns < 100 ? 1 : 0)], ok: null });
+  return [
+    ...micro.flowTable.flatMap((r) => [
+      line('flow table', `${countName(r.flows)} flows`, 'find', r.findNs), line('', '', 'find nothing', r.missNs),
+      line('', '', 'open and confirm', r.insertNs), line('', '', 'expire', r.expireNs),
+    ]),
+    ...micro.fib.map((r) => line('FIB', `${r.routes >= 1e6 ? '1 M' : `${r.routes / 1000} k`} routes`, 'look up', r.lookupNs)),
+    ...micro.portPool.flatMap((r) => [line('port pool', `${r.percent} % taken`, 'acquire', r.acquireNs), line('', '', 'release', r.releaseNs)]),
+  ];
+}
+
+export const GOAL_HEAD = ['what', 'measured', 'goal', ''];
+
+/** The goals of scale and steadiness that the micro-benches judge. */
+export function goalLines(micro: MicroResult): Line[] {
+  const lines: Line[] = [];
+  const add = (what: string, measured: string, goal: string, ok: boolean): void => { lines.push({ cells: [what, measured, goal, ok ? 'ok' : 'not yet'], ok }); };
+  const small = micro.pipeline.filter((r) => r.frameBytes === 60);
+  const few = small.find((r) => r.flows === 1024);
+  const many = small.find((r) => r.flows >= 1e6);
+  if (few !== undefined && many !== undefined) {
+    const ratio = many.nsPerPacket / few.nsPerPacket;
+    add('packet at 1 M flows ÷ at 1 k', ratio.toFixed(2), '≤ 2', ratio <= 2);
+  }
+  const held = micro.flowTable.find((r) => r.flows >= 1e6);
+  if (held !== undefined) add('memory of a flow at 1 M', `${held.bytesPerFlow.toFixed(0)} B`, '≤ 256 B', held.bytesPerFlow <= 256);
+  const short = micro.fib.find((r) => r.routes === 1000);
+  const long = micro.fib.find((r) => r.routes >= 1e6);
+  if (short !== undefined && long !== undefined) {
+    const ratio = long.lookupNs / short.lookupNs;
+    add('route lookup at 1 M ÷ at 1 k', ratio.toFixed(2), '≤ 2', ratio <= 2);
+    add('loading 1 M routes', `${long.loadSeconds.toFixed(2)} s`, '≤ 2 s', long.loadSeconds <= 2);
+  }
+  if (micro.listing !== null) {
+    const { turnMaxUsBefore, turnMaxUsDuring } = micro.listing;
+    const more = Math.max(0, turnMaxUsDuring - turnMaxUsBefore) / 1000;
+    add('longest turn while 1 M flows are listed, beyond that before', `${more.toFixed(2)} ms`, '≤ 1 ms', more <= 1);
+  }
+  if (micro.pipeline.length > 0) {
+    const major = micro.pipeline.reduce((total, r) => total + r.majorCollections, 0);
+    const allocated = Math.max(...micro.pipeline.map((r) => r.allocatedBytesPerPacket));
+    const longest = Math.max(...small.map((r) => r.turnMaxUs)) / 1000;
+    add('major collections in the steady state', String(major), '0', major === 0);
+    // A heap object of one word is 16 bytes: below one, the packets are not what allocates.
+    add('allocated per packet, most of all mixes', `${allocated.toFixed(1)} B`, '< 16 B', allocated < 16);
+    add('longest turn of the steady state', `${longest.toFixed(2)} ms`, '< 2 ms', longest < 2);
+  }
+  return lines;
+}
