@@ -58,7 +58,7 @@ async function main(): Promise<number> {
   const host = machine();
   say(describe(host));
   // A name like udp asks for jobs only, one like fib for micro-benches only.
-  const net = await runNet({ rounds: isQuick ? 3 : 5, seconds: isQuick ? 0.8 : 2, only: positionals, say });
+  const net = await runNet({ rounds: isQuick ? 3 : 5, seconds: isQuick ? 0.6 : 2, only: positionals, say });
   const micro = await runMicro({ isQuick, only: positionals, say });
   const result: BenchResult = { schemaVersion: 1, startedAt, seconds: Math.round((performance.now() - startMs) / 1000), isQuick, only: positionals, machine: host, net, micro };
   mkdirSync(at('out'), { recursive: true });

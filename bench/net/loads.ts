@@ -85,7 +85,8 @@ function bulk(streams: number, reverse: boolean): Load {
   const name = `bulk-${streams}${reverse ? '-reverse' : ''}`;
   return {
     name,
-    run: async (site, { seconds }) => ({ [name]: (await bulkTcp(site.client, site.server, SERVER, { streams, reverse, seconds })).receivedBps / 1e9 }),
+    // iperf3 knows whole seconds only.
+    run: async (site, { seconds }) => ({ [name]: (await bulkTcp(site.client, site.server, SERVER, { streams, reverse, seconds: Math.ceil(seconds) })).receivedBps / 1e9 }),
   };
 }
 

@@ -57,8 +57,7 @@ const rows = {
   SPOOFED_SOURCE: drop('source address that is not reachable by the link it came in on'),
   MULTICAST: drop('multicast, which is not routed'),
   BROADCAST: drop('directed or limited broadcast, which is not forwarded'),
-  L4_TRUNCATED: drop('transport header shorter than its protocol asks for'),
-  L4_MALFORMED: drop('transport header that contradicts itself'),
+  L4_TRUNCATED: drop('transport header cut short, or longer than the packet'),
 
   FRAGMENT_BAD: drop('fragment with an impossible offset or length'),
   FRAGMENT_OVERLAP: drop('fragment that overlaps another one of its datagram'),

@@ -266,13 +266,17 @@ export class NeighbourTable {
     return NONE;
   }
 
-  /** Room for a new entry at the cost of the one longest out of use that is not being asked for. */
+  /**
+   * Room for a new entry at the cost of the stale or failed one longest out of use. One that is asked for or known to be there stays: or
+   * else whoever scans a subnet would push the gateway out.
+   */
   private evict(): number {
     let oldest = NONE;
     let oldestAtMs = Infinity;
     for (let entry = 0; entry < this.capacity; entry++) {
       const at = entry * WORDS;
-      if (this.words[at + STATE] === INCOMPLETE || this.words[at + STATE] === PROBE || this.words[at + QUEUED] > 0) continue;
+      const state = this.words[at + STATE];
+      if ((state !== STALE && state !== FAILED) || this.words[at + QUEUED] > 0) continue;
       const usedAtMs = Math.max(this.doubles[(at + USED) >> 1], this.doubles[(at + CONFIRMED) >> 1]);
       if (usedAtMs < oldestAtMs) {
         oldestAtMs = usedAtMs;
