@@ -1,6 +1,7 @@
 /**
  * Does a full listing stall forwarding? The pipeline runs on a memory ring in the main thread while a worker thread lists every flow through
- * the control plane's own view, page by page, as JSON. Tells the turns before and meanwhile. Prints one JSON line.
+ * the control plane's own view, page by page, as JSON. Tells the turns before and meanwhile, less what they stood in line for a CPU. Prints
+ * one JSON line.
  *
  *     node listing.js FLOWS
  */
@@ -12,6 +13,7 @@ import { turn } from '../../src/pipeline.js';
 import type { SharedMemory } from '../../src/stage/router.js';
 import { quantile } from '../report/statistics.js';
 import { Rig } from './rig.js';
+import { Waiting } from './waiting.js';
 
 const PAGE = 1000;
 const PACKETS_BEFORE = 1 << 21;
@@ -26,6 +28,8 @@ export interface ListingResult {
   turnMaxUsBefore: number;
   turnP999UsDuring: number;
   turnMaxUsDuring: number;
+  /** Part of the listing's time in which the forwarding thread stood in line for a CPU. */
+  waitingShare: number;
 }
 
 interface Order { plan: Plan; memory: SharedMemory; done: SharedArrayBuffer }
@@ -47,19 +51,22 @@ function list({ plan, memory, done }: Order): void {
   parentPort!.postMessage(result);
 }
 
-/** Turns until `isOver`, at least `packets`; their times in microseconds, sorted. */
-function run(rig: Rig, packets: number, isOver: () => boolean): number[] {
+/** Turns until `isOver`, at least `packets`; their times in microseconds. */
+function run(rig: Rig, waiting: Waiting, packets: number, isOver: () => boolean): number[] {
   const times = new Float64Array(TURNS_MAX);
   let count = 0;
   let left = packets;
+  let waitedMs = waiting.totalMs();
   let beforeMs = performance.now();
   while (count < TURNS_MAX && (left > 0 || !isOver())) {
     rig.ring.play('both ways', rig.ring.batch);
     turn(rig.router, 0);
     left -= rig.ring.batch;
-    const nowMs = performance.now();
-    times[count++] = (nowMs - beforeMs) * 1000;
-    beforeMs = nowMs;
+    const tookMs = performance.now() - beforeMs;
+    const nowWaitedMs = waiting.totalMs();
+    times[count++] = Math.max(0, tookMs - (nowWaitedMs - waitedMs)) * 1000;
+    waitedMs = nowWaitedMs;
+    beforeMs = performance.now();
   }
   return [...times.subarray(0, count)];
 }
@@ -67,19 +74,23 @@ function run(rig: Rig, packets: number, isOver: () => boolean): number[] {
 async function measure(flows: number): Promise<ListingResult> {
   const rig = new Rig({ flows, frameBytes: 60 });
   rig.establish();
-  run(rig, PACKETS_BEFORE / 4, () => true);
-  const before = run(rig, PACKETS_BEFORE, () => true);
+  const waiting = new Waiting();
+  run(rig, waiting, PACKETS_BEFORE / 4, () => true);
+  const before = run(rig, waiting, PACKETS_BEFORE, () => true);
   const done = new SharedArrayBuffer(4);
   const flag = new Int32Array(done);
   const worker = new Worker(new URL(import.meta.url), { workerData: { plan: rig.plan, memory: rig.memory, done } satisfies Order });
   const answer = once(worker, 'message') as Promise<[{ listed: number; seconds: number }]>;
   const failure = once(worker, 'error').then(([error]) => { throw error as Error; });
   await once(worker, 'online');
-  const during = run(rig, 0, () => Atomics.load(flag, 0) === 1);
+  const waitedBeforeMs = waiting.totalMs();
+  const startMs = performance.now();
+  const during = run(rig, waiting, 0, () => Atomics.load(flag, 0) === 1);
+  const waitingShare = (waiting.totalMs() - waitedBeforeMs) / (performance.now() - startMs);
   const [{ listed, seconds }] = await Promise.race([answer, failure]);
   return {
     flows, listedFlows: listed, listSeconds: seconds,
-    turnP999UsBefore: quantile(before, 0.999), turnMaxUsBefore: quantile(before, 1), turnP999UsDuring: quantile(during, 0.999), turnMaxUsDuring: quantile(during, 1),
+    turnP999UsBefore: quantile(before, 0.999), turnMaxUsBefore: quantile(before, 1), turnP999UsDuring: quantile(during, 0.999), turnMaxUsDuring: quantile(during, 1), waitingShare,
   };
 }
 

@@ -2,7 +2,7 @@
  * The whole pipeline without devices: nanoseconds per packet of established TCP flows, half of the packets in either direction, by number
  * of flows and size of frame; what a first packet costs; and whether the steady state allocates. Prints one JSON line.
  *
- *     node pipeline.js FLOWS FRAME_BYTES SAMPLES
+ *     node --expose-gc pipeline.js FLOWS FRAME_BYTES SAMPLES
  */
 import { setImmediate as breathe } from 'node:timers/promises';
 import { turn } from '../../src/pipeline.js';
@@ -79,8 +79,10 @@ async function measure(mix: Mix, samples: number): Promise<PipelineResult> {
 
   const perSample: number[] = [];
   const turns = new Float64Array(Math.ceil(SAMPLE / rig.ring.batch) * samples);
-  const collections = new CollectionCount();
+  // What setting up has left behind is not the steady state's.
+  globalThis.gc?.();
   await breathe();
+  const collections = new CollectionCount();
   const sentBefore = rig.forwarded;
   let end = 0;
   for (let i = 0; i < samples; i++) {

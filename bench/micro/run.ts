@@ -28,7 +28,7 @@ const GSO_BYTES = 14 + 40 + 45 * 1448;
 const NAMES = ['pipeline', 'flow-table', 'fib', 'port-pool', 'listing'];
 
 async function program<T>(name: string, ...args: (string | number)[]): Promise<T> {
-  const { stdout } = await run([process.execPath, join(PROGRAMS, `${name}.js`), ...args.map(String)], { timeoutMs: LIMIT_MS });
+  const { stdout } = await run([process.execPath, '--expose-gc', join(PROGRAMS, `${name}.js`), ...args.map(String)], { timeoutMs: LIMIT_MS });
   return JSON.parse(stdout) as T;
 }
 

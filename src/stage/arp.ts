@@ -34,7 +34,7 @@ export function receiveArp(p: Packet, r: Router): Verdict {
     defend(r, link, sender, senderHigh, senderLow);
     return V.ARP_CONFLICT;
   }
-  const isForUs = answersFor(link, target);
+  const isForUs = link.answersFor(target);
   // Sender 0.0.0.0 is a probe (RFC 5227 §2.1.1): answered, never learned from. Nor is a sender of a foreign subnet.
   if (sender !== 0 && link.isOnLink(sender)) {
     const isAnswer = operation === arp.ARP_REPLY && isForUs;
@@ -69,11 +69,6 @@ export function announce(r: Router, link: Link): void {
 
 function announceAddress(r: Router, link: Link, address: number): void {
   send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, address, 0, 0, address);
-}
-
-/** True for our addresses on this link and for the translation addresses of its uplinks. */
-function answersFor(link: Link, address: number): boolean {
-  return link.hasAddress(address) || link.uplinks.some((uplink) => uplink.snat.includes(address));
 }
 
 /** Someone else claims our address: say so, and defend it once in a while (RFC 5227 §2.4 b). */

@@ -3,7 +3,7 @@
  * stage of the path: `turn` calls it with the verdict a stage gave.
  *
  * The quote is the packet as it was received: translation and the hop it has made are taken back first (RFC 5508 §7). Rate-limited in all and
- * per destination. Never about an ICMP error, a later fragment, or a source that is no single host (RFC 1812 §4.3.2.7).
+ * per destination. Never about an ICMP error, a later fragment, a broadcast, or a source that is no single host (RFC 1812 §4.3.2.7).
  */
 import { VERDICTS } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -32,6 +32,8 @@ export function refuse(p: Packet, r: Router, verdict: Verdict): void {
   if (p.hops > 0) ip.incrementTtl(p.view, p.ipAt);
   const source = p.tuple.s3;
   if (source === 0 || source >>> 24 === 127 || source >>> 24 >= 224 || r.isOwnAddress(source) && r.links[p.link] !== r.hostLink) return;
+  // Not every verdict has come after `route`, which drops these.
+  if (r.isBroadcast(p.tuple.d3)) return;
   if (!r.icmpLimit.take(source, r.nowMs)) return;
   if (answer.reset && p.protocol === ip.PROTOCOL_TCP && maySpeakFor(p, r)) sendReset(p, r);
   else sendError(p, r, answer.type, answer.code);
@@ -39,8 +41,8 @@ export function refuse(p: Packet, r: Router, verdict: Verdict): void {
 
 /** A reset bears the address it answers for: an inside one must not be seen on an uplink that translates. */
 function maySpeakFor(p: Packet, r: Router): boolean {
-  const { uplinks } = r.links[p.link];
-  return !uplinks.some((uplink) => uplink.snat.length > 0) || r.isOwnAddress(p.tuple.d3);
+  const link = r.links[p.link];
+  return !link.translates || link.answersFor(p.tuple.d3);
 }
 
 /** Make the packet again what it was when it arrived. */

@@ -75,12 +75,14 @@ function local(p: Packet, r: Router): Verdict {
 }
 
 /**
- * The nexthop for answers to a packet, when its link decides that rather than the FIB: what came in by an uplink goes back by it, to the
- * neighbour it came from or through the uplink's gateway. NONE: the FIB decides.
+ * The nexthop for answers to a packet, when its link decides that rather than the FIB: what the box sent goes back to the box, whichever
+ * address it used (it may forward for others behind it); what came in by an uplink goes back by it, to the neighbour it came from or through
+ * the uplink's gateway. NONE: the FIB decides.
  */
 export function backNexthop(p: Packet, r: Router): number {
   if (p.link === NONE) return NONE;
   const link = r.links[p.link];
+  if (link === r.hostLink) return r.hostNexthop;
   if (link.uplinks.length === 0) return NONE;
   const uplink = link.uplinks[0];
   return link.isOnLink(p.tuple.s3) ? uplink.onLink : uplink.viaGateway;

@@ -89,6 +89,17 @@ export class Link {
     return false;
   }
 
+  /** True for our addresses on this link and for the translation addresses of its uplinks. */
+  answersFor(address: number): boolean {
+    return this.hasAddress(address) || this.uplinks.some((uplink) => uplink.snat.includes(address));
+  }
+
+  /** True when an uplink of this link translates: inside addresses must not be seen there. */
+  get translates(): boolean {
+    for (let i = 0; i < this.uplinks.length; i++) if (this.uplinks[i].snat.length > 0) return true;
+    return false;
+  }
+
   /** Our address in the subnet of `address`, or our first one; 0 when the link has none. */
   addressTowards(address: number): number {
     for (const own of this.addresses) if (((own.address ^ address) & own.mask) === 0) return own.address;
@@ -117,6 +128,8 @@ export class Router {
   readonly links: readonly Link[];
   /** The TUN link to the box itself, or null. */
   readonly hostLink: Link | null;
+  /** The nexthop to the box, or NONE. */
+  readonly hostNexthop: number;
   readonly uplinks: readonly Uplink[];
   readonly groups: readonly Group[];
   readonly nexthops = new NexthopTable();
@@ -169,6 +182,7 @@ export class Router {
     this.counters = new Counters(memory.counters, plan.links.length, plan.uplinks.length);
     this.links = plan.links.map((link, i) => new Link(link, devices[i]));
     this.hostLink = this.links.find((link, i) => !link.hasEthernet && plan.links[i].type === 'tun' && plan.links[i].peer !== undefined) ?? null;
+    this.hostNexthop = this.hostLink === null ? NONE : this.nexthops.intern(this.hostLink.index, null, NONE);
     this.uplinks = plan.uplinks.map((uplink) => {
       const gateway = uplink.gateway === undefined ? null : parseIpv4(uplink.gateway);
       return new Uplink(uplink, gateway, uplink.snat.map(parseIpv4),
@@ -251,6 +265,12 @@ export class Router {
   isOwnAddress(address: number): boolean {
     const number = this.fib.lookup(address);
     return number !== NONE && this.routes[number].kind === 'local';
+  }
+
+  /** True for the broadcast addresses of our subnets. */
+  isBroadcast(address: number): boolean {
+    const number = this.fib.lookup(address);
+    return number !== NONE && this.routes[number].kind === 'broadcast';
   }
 
   /** Any address of the router, for a link that has none of its own; 0 when there is none at all. */

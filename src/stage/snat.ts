@@ -21,11 +21,16 @@ export function snat(p: Packet, r: Router): Verdict {
   if (p.isNew) return p.uplink === NONE ? 0 : map(p, r);
   const { words } = r.flows;
   const at = r.flows.at(p.flow);
-  if ((words[at + FLAGS] & (p.direction === 0 ? FLAG_SNAT : FLAG_DNAT)) === 0) return 0;
+  if ((words[at + FLAGS] & (p.direction === 0 ? FLAG_SNAT : FLAG_DNAT)) === 0 && !(p.isRelated && leavesTranslated(p, r))) return 0;
   const other = at + (1 - p.direction) * TUPLE_WORDS;
-  // An ICMP error from inside bears the flow's external address whoever sent it (RFC 5508 REQ-5).
+  // An ICMP error bears the address its flow's packets bear, whoever sent it (RFC 5508 REQ-5).
   p.rewriteSource(words[other + 7], p.isRelated ? 0 : words[other + 8] & 0xffff);
   return 0;
+}
+
+/** True for what leaves by an uplink that translates: an error about a flow that ends at the box must not show who made it either. */
+function leavesTranslated(p: Packet, r: Router): boolean {
+  return p.uplink !== NONE && r.uplinks[p.uplink].snat.length > 0;
 }
 
 /** First packet: an address of the uplink (always the same for one inside host, RFC 4787 REQ-2) and a port of its pool. */

@@ -2,10 +2,11 @@
  * The flow table read from another thread: one entry at a time, copied out, and only handed over when nobody changed its owner while
  * it was copied. Never locks, never makes the data plane wait.
  */
-import { FLOW_WORDS, HEADER_COUNT, HEADER_EXPIRED, HEADER_HIGH, HEADER_NOW, HEADER_OPENED, HEADER_WORDS, SERIAL } from './flow.js';
+import { COUNTERS, FLOW_WORDS, HEADER_COUNT, HEADER_EXPIRED, HEADER_HIGH, HEADER_NOW, HEADER_OPENED, HEADER_WORDS, SERIAL } from './flow.js';
 
 export class FlowReader {
   private readonly shared: Int32Array;
+  private readonly sharedDoubles: Float64Array;
   readonly capacity: number;
   /** The entry last copied: int32 words as table/flow.ts lays them out, and the same memory as doubles. */
   readonly words = new Int32Array(FLOW_WORDS);
@@ -13,6 +14,7 @@ export class FlowReader {
 
   constructor(memory: SharedArrayBuffer, capacity: number) {
     this.shared = new Int32Array(memory);
+    this.sharedDoubles = new Float64Array(memory);
     this.capacity = capacity;
   }
 
@@ -30,6 +32,8 @@ export class FlowReader {
     const serial = Atomics.load(this.shared, at + SERIAL);
     if ((serial & 1) === 0) return false;
     for (let i = 0; i < FLOW_WORDS; i++) this.words[i] = this.shared[at + i];
+    // The counters of a flow that goes on change meanwhile: each in one piece, for an aligned double is never torn and two words are.
+    for (let i = COUNTERS / 2; i < COUNTERS / 2 + 4; i++) this.doubles[i] = this.sharedDoubles[at / 2 + i];
     return Atomics.load(this.shared, at + SERIAL) === serial;
   }
 }

@@ -129,7 +129,6 @@ export class NeighbourTable {
   use(entry: number, nowMs: number): boolean {
     const at = entry * WORDS;
     const state = this.words[at + STATE];
-    if (state === REACHABLE) return true;
     if (state === INCOMPLETE || state === FAILED) {
       if (state === FAILED && (this.words[at + SENT] === 0 || nowMs >= this.doubles[(at + DUE) >> 1])) this.askAgain(entry, nowMs);
       return false;
@@ -250,8 +249,8 @@ export class NeighbourTable {
       entry = this.high < this.capacity ? this.high++ : this.firstFree();
     } else {
       entry = this.evict();
-      if (entry === NONE) return NONE;
     }
+    if (entry === NONE) return NONE;
     const at = entry * WORDS;
     this.words.fill(0, at, at + WORDS);
     this.words[at + LINK] = link;
@@ -261,8 +260,11 @@ export class NeighbourTable {
     return entry;
   }
 
+  /** A forgotten entry; not while packets for its old owner still wait under its number. */
   private firstFree(): number {
-    for (let entry = 0; entry < this.capacity; entry++) if (this.words[entry * WORDS + STATE] === 0) return entry;
+    for (let entry = 0; entry < this.capacity; entry++) {
+      if (this.words[entry * WORDS + STATE] === 0 && this.words[entry * WORDS + QUEUED] === 0) return entry;
+    }
     return NONE;
   }
 

@@ -16,7 +16,7 @@ import * as ip from './ipv4.js';
 import * as tcp from './tcp.js';
 import { Tuple } from './tuple.js';
 import * as udp from './udp.js';
-import { GSO_NONE, GSO_UDP, VNET_F_NEEDS_CSUM, VNET_LENGTH } from './vnet.js';
+import { GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_UDP, GSO_UDP_L4, VNET_F_NEEDS_CSUM, VNET_LENGTH } from './vnet.js';
 
 /** No flow, no link, no nexthop: every index field uses -1 for none. */
 export const NONE = -1;
@@ -221,8 +221,26 @@ export class Packet {
       default:
         tuple.ports = 0;
     }
-    this.partial = this.csumAt !== NONE && this.csumAt === l4At - this.ipAt;
+    this.checkOffload();
     return true;
+  }
+
+  /** Offload metadata comes from whoever sent the frame: what points out of the transport part or fits no such protocol counts for nothing. */
+  private checkOffload(): void {
+    const { protocol } = this;
+    const type = this.gsoType & ~GSO_ECN;
+    if (type !== GSO_NONE && !(type === GSO_TCPV4 && protocol === ip.PROTOCOL_TCP) && !(type === GSO_UDP_L4 && protocol === ip.PROTOCOL_UDP)) {
+      this.gsoType = GSO_NONE;
+      this.gsoSize = 0;
+    }
+    if (this.csumAt === NONE) {
+      this.partial = false;
+      return;
+    }
+    const l4Offset = this.l4At - this.ipAt;
+    if (this.csumAt < l4Offset || this.ipAt + this.csumAt + this.csumOffset + 2 > this.end) this.csumAt = NONE;
+    const own = protocol === ip.PROTOCOL_TCP ? tcp.TCP_CHECKSUM_OFFSET : protocol === ip.PROTOCOL_UDP ? udp.UDP_CHECKSUM_OFFSET : NONE;
+    this.partial = this.csumAt === l4Offset && this.csumOffset === own;
   }
 
   /** New source address and port (or ICMP identifier), every checksum mended. IPv4. */

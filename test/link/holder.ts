@@ -6,7 +6,7 @@ import type { Namespace } from './namespace.js';
 
 /** A link's plan with the usual values for whatever a test does not care about. */
 export function plan(fields: Partial<LinkPlan> & Pick<LinkPlan, 'name' | 'type' | 'device'>): LinkPlan {
-  return { index: 0, addresses: [], defaultRoute: false, offload: true, ...fields };
+  return { index: 0, addresses: [], defaultRoute: false, offload: true, mssClamp: 'auto', sourceCheck: 'strict', ...fields };
 }
 
 export interface Holder {

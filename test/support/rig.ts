@@ -62,6 +62,11 @@ export interface RigOptions {
   snat?: string[];
   limits?: Partial<LimitsPlan>;
   timeouts?: Partial<TimeoutsPlan>;
+  /** Fields of every uplink, and of single links, that are not the usual ones. */
+  uplink?: Partial<UplinkPlan>;
+  link?: Partial<Record<LinkName, Partial<LinkPlan>>>;
+  /** Rules and the like: whole parts of the plan. */
+  plan?: Partial<Pick<Plan, 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
   /** False: no neighbour has been heard of. */
   neighbours?: boolean;
   /** False: the links are still down. */
@@ -82,7 +87,6 @@ export class Rig {
   readonly exchange: Exchange;
   readonly io: MemoryIo;
   readonly options: RigOptions;
-  private taken = 0;
   private readonly allowed = new Map<LinkName, Set<string>>();
 
   constructor(options: RigOptions) {
@@ -220,9 +224,7 @@ export class Rig {
   }
 
   private take(): Sent[] {
-    const fresh = this.io.sent.slice(this.taken);
-    this.taken = this.io.sent.length;
-    const sent = fresh.map(({ link, frame, vnet }): Sent => {
+    const sent = this.io.sent.splice(0).map(({ link, frame, vnet }): Sent => {
       const name = this.names[link];
       const bytes = Buffer.from(frame);
       return {
@@ -244,7 +246,7 @@ export class Rig {
       if (link !== 'host') assert.ok(packet[8] > 0, 'hops left');
       const source = make.formatAddress(packet.subarray(12, 16));
       const allowed = this.allowed.get(link);
-      if (allowed !== undefined) assert.ok(allowed.has(source), `${source} left by ${link}`);
+      if (allowed !== undefined) assert.ok(allowed.has(source), `${source} left by ${link}: ${packet.toString('hex', 0, 60)}`);
     }
     for (const name of this.names) {
       const total = Object.values(this.verdicts(name)).reduce((sum, count) => sum + count, 0);
@@ -269,7 +271,8 @@ function planOf(options: RigOptions): Plan {
   const add = (name: LinkName, address: string, prefixLength: number, peer?: string): number => {
     links.push({
       index: links.length, name, type: name === 'host' ? 'tun' : 'raw', device: name, addresses: [{ address, prefixLength }], defaultRoute: false, offload: true,
-      ...(peer === undefined ? {} : { peer }),
+      mssClamp: 'auto', sourceCheck: name === 'host' ? 'off' : name.startsWith('wan') ? 'feasible' : 'strict',
+      ...(peer === undefined ? {} : { peer }), ...options.link?.[name],
     });
     return links.length - 1;
   };
@@ -279,21 +282,24 @@ function planOf(options: RigOptions): Plan {
   if (options.dmz) add('dmz', DMZ, 24);
   if (options.host) add('host', HOST, 30, BOX);
   const [first, second] = options.weights ?? [3, 1];
+  const usual = { mapping: 'endpoint-independent', filtering: 'endpoint-independent', whenExhausted: 'share', refreshInbound: true } as const;
   const uplinks: UplinkPlan[] = [
-    { index: 0, name: 'one', link: one, gateway: GATEWAY, weight: first, snat: options.snat ?? [WAN1] },
-    { index: 1, name: 'two', link: two, gateway: wan2.gateway, weight: second, snat: options.snat ?? [wan2.address] },
+    { index: 0, name: 'one', link: one, gateway: GATEWAY, weight: first, snat: options.snat ?? [WAN1], ...usual, ...options.uplink },
+    { index: 1, name: 'two', link: two, gateway: wan2.gateway, weight: second, snat: options.snat ?? [wan2.address], ...usual, ...options.uplink },
   ];
   return {
     generation: 1, seed: options.seed ?? 20_240_501, links, uplinks,
     routes: options.routes ?? [{ name: 'default', to: '0.0.0.0/0', group: 0 }],
     groups: [{ index: 0, name: 'internet', uplinks: [0, 1] }],
+    filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
     limits: {
       flows: 2048, neighbours: 64, neighbourQueue: 4, heldPackets: 64, fragments: 32, fragmentBytes: 1_048_576,
-      icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100, snatPortFirst: 1024, snatPortLast: 65_535, ...options.limits,
+      icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,
+      flowsPerSource: 0, portsPerSource: 0, expectations: 32, heldSyns: 32, snatPortFirst: 1024, snatPortLast: 65_535, ...options.limits,
     },
     timeouts: {
       tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240, tcpTimeWait: 120, udp: 300, udpReplied: 300, icmp: 60, other: 600, fragment: 30,
-      neighbourReachable: 30, neighbourStale: 600, ...options.timeouts,
+      neighbourReachable: 30, neighbourStale: 600, portQuarantine: 120, synHold: 6, expectation: 30, ...options.timeouts,
     },
     control: { socket: '/run/weir/weir.sock', logLevel: 'info' },
   };

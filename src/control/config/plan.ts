@@ -32,7 +32,7 @@ function linkPlan(item: Item<LinkKeys>, index: number): LinkPlan {
       return { address, prefixLength: Number(length) };
     }),
     ...(peer === undefined ? {} : { peer }),
-    defaultRoute, offload,
+    defaultRoute, offload, mssClamp: 'auto', sourceCheck: type === 'tun' ? 'off' : 'strict',
   };
 }
 
@@ -62,7 +62,9 @@ function uplinkPlan(item: Item<UplinkKeys>, index: number, links: Map<string, nu
   const { link: linkName, gateway, weight, snat } = complete(item);
   const link = links.get(linkName)!;
   const addresses = snat === 'auto' ? [linkPlans[link].addresses[0].address] : snat === 'off' ? [] : typeof snat === 'string' ? [snat] : [...snat];
-  return { index, name: item.name, link, ...(gateway === undefined ? {} : { gateway }), weight, snat: addresses };
+  return { index, name: item.name, link, ...(gateway === undefined ? {} : { gateway }), weight, snat: addresses,
+    mapping: 'endpoint-independent', filtering: 'endpoint-independent', whenExhausted: 'share', refreshInbound: true,
+  };
 }
 
 function timeoutsPlan(item: Item<TimeoutsKeys>): TimeoutsPlan {
@@ -72,7 +74,7 @@ function timeoutsPlan(item: Item<TimeoutsKeys>): TimeoutsPlan {
     tcpOpening: seconds('tcpOpening'), tcpEstablished: seconds('tcpEstablished'), tcpClosing: seconds('tcpClosing'),
     tcpTimeWait: seconds('tcpTimeWait'), udp: seconds('udp'), udpReplied: seconds('udpReplied'), icmp: seconds('icmp'),
     other: seconds('other'), fragment: seconds('fragment'), neighbourReachable: seconds('neighbourReachable'),
-    neighbourStale: seconds('neighbourStale'),
+    neighbourStale: seconds('neighbourStale'), portQuarantine: seconds('portQuarantine'), synHold: seconds('synHold'), expectation: seconds('expectation'),
   };
 }
 
@@ -94,6 +96,7 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
       const keys: GroupKeys = complete(item);
       return { index, name: item.name, uplinks: keys.uplinks.map((name) => uplinks.get(name)!) };
     }),
+    filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset',
     limits: { ...complete<LimitsPlan>(values.limits) },
     timeouts: timeoutsPlan(values.timeouts),
     control: { socket, ...(group === undefined ? {} : { group }), logLevel },

@@ -45,6 +45,7 @@ export type LimitsKeys = LimitsPlan;
 export interface TimeoutsKeys {
   tcpOpening: string; tcpEstablished: string; tcpClosing: string; tcpTimeWait: string; udp: string; udpReplied: string;
   icmp: string; other: string; fragment: string; neighbourReachable: string; neighbourStale: string;
+  portQuarantine: string; synHold: string; expectation: string;
 }
 export interface ControlKeys { socket: string; group?: string; logLevel: string }
 
@@ -210,6 +211,22 @@ const limits: Section<LimitsKeys> = {
       format: 'integer', min: 1, max: 1_000_000, unit: 'a second', default: 10,
       doc: 'ICMP errors the router sends to one destination.',
     },
+    flowsPerSource: {
+      format: 'integer', min: 0, max: 16_777_216, unit: 'flows', default: 0,
+      doc: 'Flows one inside address may have; 0 is no limit.',
+    },
+    portsPerSource: {
+      format: 'integer', min: 0, max: 65_535, unit: 'ports', default: 0,
+      doc: 'External ports one inside address may have on each address it is translated to; 0 is no limit.',
+    },
+    expectations: {
+      format: 'integer', min: 1, max: 65_536, unit: 'flows', default: 1024,
+      doc: 'Flows that the helpers of algs expect at once.',
+    },
+    heldSyns: {
+      format: 'integer', min: 1, max: 65_536, unit: 'packets', default: 256,
+      doc: 'Unsolicited TCP SYNs from outside that wait at once for one from inside that matches.',
+    },
     snatPortFirst: {
       format: 'integer', min: 1024, max: 65_535, default: 1024,
       doc: 'The lowest port, or ICMP identifier, source translation uses.',
@@ -273,6 +290,18 @@ const timeouts: Section<TimeoutsKeys> = {
     neighbourStale: {
       format: 'duration', min: '1s', max: '1d', default: '10m',
       doc: 'A neighbour nobody sends to is forgotten this long after it was last trusted.',
+    },
+    portQuarantine: {
+      format: 'duration', min: '0s', max: '1h', default: '2m',
+      doc: 'An external port that is free again stays out of use this long; RFC 6888 REQ-8 asks for 120 seconds at least.',
+    },
+    synHold: {
+      format: 'duration', min: '6s', max: '2m', law: 'RFC 5382 REQ-4', default: '6s',
+      doc: 'An unsolicited TCP SYN from outside waits this long for one from inside that matches, before it is answered.',
+    },
+    expectation: {
+      format: 'duration', min: '1s', max: '1h', default: '30s',
+      doc: 'A flow that a helper of algs expects must come within this time.',
     },
   },
 };

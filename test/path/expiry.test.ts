@@ -1,0 +1,129 @@
+/** Flows end by injected time, and give back what they held. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { ethernet, expect, ipv4, udp } from '../support/expect.js';
+import * as make from '../support/frames.js';
+import { PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
+import type { Rig, RigOptions } from '../support/rig.js';
+
+const ONE: RigOptions = { weights: [1, 0] };
+const out = (transport: make.Transport, source = PC1) => make.ipv4({ source, destination: SERVER }, transport);
+const back = (transport: make.Transport) => make.ipv4({ source: SERVER, destination: WAN1 }, transport);
+const udpOut = make.udp({ sourcePort: 4000, destinationPort: 80 });
+const udpBack = make.udp({ sourcePort: 80, destinationPort: 4000 });
+
+/** Seconds until the only flow is gone, looked at every second. */
+function lifetime(r: Rig, most: number): number {
+  for (let second = 0; second <= most; second++) {
+    if (r.flowCount === 0) return second;
+    r.advance(1000);
+  }
+  return Infinity;
+}
+
+const within = (seconds: number, wanted: number): void => assert.ok(seconds >= wanted && seconds <= wanted + 2, `${seconds} s, wanted ${wanted} s`);
+
+test('UDP lives 5 min from its last packet, in either direction (RFC 4787 REQ-5, REQ-6)', () => {
+  const r = rig(ONE);
+  r.from('lan', out(udpOut));
+  within(lifetime(r, 400), 300);
+  r.teach();
+  r.from('lan', out(udpOut));
+  r.advance(200_000, 1000);
+  r.teach();
+  r.from('wan1', back(udpBack));
+  within(lifetime(r, 400), 300);
+});
+
+test('ICMP echo lives at least 60 s (RFC 5508 REQ-2)', () => {
+  const r = rig(ONE);
+  r.from('lan', out(make.echoRequest({ id: 1 })));
+  within(lifetime(r, 100), 60);
+});
+
+test('TCP: opening and closing 4 min, established 2 h 4 min, TIME-WAIT by its own timer (RFC 5382 REQ-5)', () => {
+  const tcpOut = (flags: string) => out(make.tcp({ sourcePort: 4000, destinationPort: 80, flags }));
+  const tcpBack = (flags: string) => back(make.tcp({ sourcePort: 80, destinationPort: 4000, flags }));
+  for (const [name, steps, wanted] of [
+    ['opening', 'S', 240], ['answered', 'S <SA', 240], ['established', 'S <SA A', 7440], ['half-closed', 'S <SA A FA', 240], ['closed by both', 'S <SA A FA <FA A', 120],
+    ['reset', 'S <SA A R', 240], ['reset by the peer', 'S <SA A <R', 240], ['simultaneous open', 'S <S SA <SA A', 7440],
+  ] as const) {
+    const r = rig(ONE);
+    for (const step of steps.split(' ')) {
+      if (step.startsWith('<')) assert.is(r.from('wan1', tcpBack(step.slice(1))).length, 1, name);
+      else assert.is(r.from('lan', tcpOut(step)).length, 1, name);
+    }
+    within(lifetime(r, 7500), wanted);
+  }
+});
+
+test('after a reset, packets neither revive nor prolong the flow (RFC 7857 §2.2)', () => {
+  const r = rig(ONE);
+  const tcpOut = (flags: string) => out(make.tcp({ sourcePort: 4000, destinationPort: 80, flags }));
+  r.from('lan', tcpOut('S'));
+  r.from('wan1', back(make.tcp({ sourcePort: 80, destinationPort: 4000, flags: 'SA' })));
+  r.from('lan', tcpOut('A'));
+  r.from('lan', tcpOut('R'));
+  r.advance(200_000, 1000);
+  r.teach();
+  assert.is(r.from('lan', tcpOut('A')).length, 1, 'a forged reset kills nothing at once');
+  assert.is(r.flowCount, 1);
+  within(lifetime(r, 300) + 200, 240);
+});
+
+test('an expired flow frees its external port, and its late answer is refused', () => {
+  const r = rig({ ...ONE, limits: { snatPortFirst: 5000, snatPortLast: 5000 } });
+  r.from('lan', out(udpOut));
+  r.refused('NO_PORT', 'lan', out(udpOut, PC2));
+  r.advance(301_000, 1000);
+  r.teach();
+  assert.is(r.flowCount, 0);
+  const [sent] = r.from('lan', out(make.udp({ sourcePort: 4001, destinationPort: 80 }), PC2));
+  expect(sent.frame, ethernet(), ipv4({ source: WAN1 }), udp({ sourcePort: 5000 }));
+  const [answer] = r.from('wan1', back(make.udp({ sourcePort: 80, destinationPort: 5000 })));
+  expect(answer.frame, ethernet(), ipv4({ destination: PC2 }), udp({ destinationPort: 4001 }));
+  r.refused('PORT_CLOSED', 'wan1', back(udpBack));
+});
+
+test('a port two flows share is free only when both are gone', () => {
+  const r = rig({ ...ONE, limits: { snatPortFirst: 5000, snatPortLast: 5000 } });
+  r.from('lan', out(udpOut));
+  r.advance(150_000, 1000);
+  r.teach();
+  r.from('lan', make.ipv4({ source: PC1, destination: '198.51.100.8' }, udpOut));
+  r.advance(160_000, 1000);
+  r.teach();
+  assert.is(r.flowCount, 1, 'the first one is gone');
+  r.refused('NO_PORT', 'lan', out(udpOut, PC2));
+  r.advance(145_000, 1000);
+  r.teach();
+  assert.is(r.from('lan', out(udpOut, PC2)).length, 1);
+});
+
+test('a full table takes new flows again once old ones have gone, however many end at once', () => {
+  const r = rig({ ...ONE, limits: { flows: 2048 } });
+  for (let i = 0; i < 2048; i++) r.put('lan', r.frame('lan', out(make.udp({ sourcePort: 10_000 + i, destinationPort: 80 }))));
+  r.run();
+  assert.is(r.flowCount, 2048);
+  r.refused('TABLE_FULL', 'lan', out(udpOut));
+  r.advance(301_000);
+  // Expiry is bounded per turn; some turns later all are gone.
+  for (let i = 0; i < 20; i++) r.run();
+  assert.is(r.flowCount, 0);
+  r.teach();
+  assert.is(r.from('lan', out(udpOut)).length, 1);
+});
+
+test('a jump of the clock by days ends everything that is due and nothing else', () => {
+  const r = rig(ONE);
+  r.from('lan', out(udpOut));
+  r.advance(3 * 86_400_000);
+  r.teach();
+  assert.is(r.flowCount, 0);
+  assert.is(r.from('lan', out(udpOut)).length, 1);
+  assert.is(r.flowCount, 1);
+  r.advance(200_000);
+  assert.is(r.flowCount, 1);
+});
+
+test.run();
