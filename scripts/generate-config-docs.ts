@@ -9,8 +9,11 @@ import { FORMATS } from '../src/control/config/format.js';
 import { LATER_SECTIONS, SCHEMA, type Key, type Section, type SectionName } from '../src/control/config/schema.js';
 import { allowedFor } from '../src/control/config/validate.js';
 
-/** The things of full.yaml: for each name, the keys that are set, in YAML. Keys without a default that are not set stand as comments. */
-const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, string>>>>>> = {
+/** A key's value in YAML, or the keys of the map it takes. */
+type Example = string | Readonly<Record<string, string>>;
+
+/** The things of full.yaml: for each name, the keys that are set. Keys without a default that are not set stand as comments. */
+const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, Example>>>>>> = {
   links: {
     lan: { type: 'tap', device: 'weir-lan', addresses: '[10.0.1.1/24]' },
     wan1: { type: 'raw', device: 'eth1', addresses: '[203.0.113.2/24]' },
@@ -30,6 +33,27 @@ const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Readonly<Record<
   groups: {
     internet: { uplinks: '[isp1, isp2]', balance: 'flow' },
   },
+  portForwards: {
+    web: { uplink: 'isp1', listen: '443/both', to: '10.0.1.11' },
+    wiki: { uplink: 'isp2', listen: '198.51.100.2:8000-8009/tcp', to: '10.0.1.12:9000-9009' },
+  },
+  oneToOne: {
+    mail: { uplink: 'isp1', external: '203.0.113.10', internal: '10.0.1.20' },
+  },
+  noNat: {
+    partner: { in: 'lan', out: 'wan2', from: '10.0.1.0/24', to: '192.0.2.0/24', protocol: 'tcp' },
+  },
+  filters: {
+    'no-file-shares': { action: 'reject', in: '[lan, host]', out: '[wan1, wan2]', from: '10.0.0.0/8', protocol: 'tcp', ports: '[139, 445]' },
+    'not-too-many': { action: 'drop', out: '[wan1, wan2]', state: 'new', over: { rate: '200/s', burst: '400', by: 'source' } },
+    'mail-by-the-server': { action: 'accept', from: '10.0.1.20', protocol: 'tcp', ports: '25' },
+    'no-other-mail': { action: 'reject', out: '[wan1, wan2]', protocol: 'tcp', ports: '25' },
+  },
+};
+
+/** Helpers that are on by default are shown with the keys they have. */
+const SETTINGS: Readonly<Record<string, Readonly<Record<string, Example>>>> = {
+  algs: { ftp: { ports: '[21]' } },
 };
 
 const WIDTH = 116;
@@ -77,19 +101,31 @@ function comment(key: Key, indent: string): string[] {
   return [...wrap(key.doc, `${indent}#`), ...wrap(`(${facts(key)})`, `${indent}#`)];
 }
 
+/** A key with its value, and with the keys of its map where it is one. */
+function setKey(name: string, key: Key, value: Example, indent: string, isExplained: boolean): string[] {
+  const lines = isExplained ? [] : comment(key, indent);
+  if (typeof value === 'string') return [...lines, `${indent}${name}: ${value}`];
+  lines.push(`${indent}${name}:`);
+  for (const [inner, schema] of Object.entries(key.part!.keys)) {
+    if (!isExplained) lines.push(...comment(schema, `${indent}  `));
+    lines.push(value[inner] === undefined ? `${indent}  #${inner}: ${schema.example}` : `${indent}  ${inner}: ${value[inner]}`);
+  }
+  return lines;
+}
+
 /** conf/full.yaml. */
 export function fullYaml(): string {
   const lines = [
     '# Every key of the configuration: what it does, what it may be, and its default. Made from the schema; do not edit.',
-    '# Named things (links, routes, uplinks, groups) are examples. A key behind a "#" without a space has no default and is not set;',
-    '# take the "#" away to set it. Check a file with: weir check -c FILE',
+    '# Named things (links, routes, uplinks, groups and rules) are examples. A key behind a "#" without a space has no default and is',
+    '# not set; take the "#" away to set it. Check a file with: weir check -c FILE',
   ];
   for (const [name, section] of sections()) {
     lines.push('', ...wrap(section.doc, '#'), `${name}:`);
     if (!section.named) {
       for (const [key, schema] of keysOf(section)) {
-        const fallback = defaultText(schema);
-        lines.push(...comment(schema, '  '), fallback === undefined ? `  #${key}: ${schema.example}` : `  ${key}: ${fallback}`);
+        const value = SETTINGS[name]?.[key] ?? defaultText(schema);
+        lines.push(...(value === undefined ? [...comment(schema, '  '), `  #${key}: ${schema.example}`] : setKey(key, schema, value, '  ', false)));
       }
       continue;
     }
@@ -100,11 +136,12 @@ export function fullYaml(): string {
       for (const [key, schema] of keysOf(section)) {
         if (schema.types !== undefined && !(schema.types as readonly string[]).includes(values.type)) continue;
         const value = values[key] ?? defaultText(schema);
-        // A route has one target, and a second key of another thing's would only be in the way.
-        if (value === undefined && (setsTarget || explained.has(key))) continue;
-        if (!explained.has(key)) lines.push(...comment(schema, '    '));
+        // A route has one target, and keys of another thing's would only be in the way; so would those a later thing sets.
+        const isLater = Object.entries(EXAMPLES[name]).some(([other, set]) => other !== thing && set[key] !== undefined);
+        if (value === undefined && (setsTarget || explained.has(key) || isLater)) continue;
+        if (value === undefined) lines.push(...comment(schema, '    '), `    #${key}: ${schema.example}`);
+        else lines.push(...setKey(key, schema, value, '    ', explained.has(key)));
         explained.add(key);
-        lines.push(value === undefined ? `    #${key}: ${schema.example}` : `    ${key}: ${value}`);
       }
     }
   }
@@ -119,7 +156,8 @@ function table(section: Section<unknown>): string[] {
   return [
     '| key | type | default | allowed | what it does |',
     '|---|---|---|---|---|',
-    ...keysOf(section).map(([name, key]) => {
+    ...keysOf(section).flatMap(([name, key]): [string, Key][] =>
+      [[name, key], ...Object.entries(key.part?.keys ?? {}).map(([inner, schema]): [string, Key] => [`${name}.${inner}`, schema])]).map(([name, key]) => {
       const fallback = defaultText(key);
       const type = [FORMATS[key.format].type, ...(key.unit === undefined ? [] : [key.unit])].join(', ');
       const allowed = [
@@ -148,6 +186,10 @@ export function configDocs(): string {
     'in UTF-8, so JSON will do, and `yes`, `no`, `on` and `off` are texts. Maps compose key by key: a drop-in can add an uplink, or change one',
     'weight, and leave the rest alone. Scalars and lists of a later file replace those of an earlier one.',
     '',
+    'A map keeps its order: what a later file adds comes behind what is there, and what it changes stays in its place. For filters, whose order',
+    'decides, this means that a filter of a drop-in comes after those of FILE and of the drop-ins before it; a last filter that catches the rest',
+    'belongs into the drop-in with the last name.',
+    '',
     'Anchors, aliases and merge keys (`<<`) work within a file. Tags, keys given twice and unknown keys are errors.',
     '',
     '## Errors',
@@ -156,16 +198,27 @@ export function configDocs(): string {
     '',
     '```',
     'weir.yaml:4:12: links.lan.mtu: found 100, allowed: 576 to 65535',
-    'weir.yaml:9:5: uplinks.isp1.wieght: found an unknown key (did you mean weight?), allowed: link, gateway, weight and snat',
+    'weir.yaml:9:5: uplinks.isp1.wieght: found an unknown key (did you mean weight?), allowed: link, gateway, weight, snat, mapping, …',
     '```',
     '',
     'Warnings look the same, with `warning:` behind the path; a configuration with warnings is used.',
     '',
     '## Names and durations',
     '',
-    'Links, routes, uplinks and groups are maps from names to things. A name has 1 to 32 lower-case letters, digits and `-`, and begins with a letter.',
+    'Links, routes, uplinks, groups and rules are maps from names to things. A name has 1 to 32 lower-case letters, digits and `-`, and begins with a letter.',
     '',
     'A duration is a row of whole numbers with units, largest first: `90s`, `5m`, `2h4m`, `1d`. The units are `d`, `h`, `m`, `s` and `ms`.',
+    '',
+    '## How rules come together',
+    '',
+    'For a packet that opens a flow, in this order: `portForwards` and `oneToOne` may turn its destination inside; the routes choose the link or',
+    'uplink it leaves by; `filters` judge it, with the inside address and port as its destination and its source as it came; a flow that leaves',
+    'by an uplink is translated unless it is one of `noNat`, by `oneToOne` where its source has an external address of its own, else to what',
+    '`snat` says. The packets behind the first follow it.',
+    '',
+    'Keys of `noNat` and `filters` take one value or a list of them, links by name, addresses alone or as prefixes, ports alone or as ranges.',
+    'A rule that can never match is an error: an exception or a filter that another one before it has taken everything from, ports of a protocol',
+    'without them, a server that only the default route leads to.',
   ];
   for (const [name, section] of sections()) {
     lines.push('', `## ${name}${section.named ? '.NAME' : ''}`, '', section.doc, '', ...table(section));

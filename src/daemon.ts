@@ -73,7 +73,7 @@ class Daemon {
     this.kernelDrops = plan.links.map(() => 0);
     this.memory = {
       flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
-      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length)),
+      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
     };
     this.wakeFd = native().eventfd();
@@ -98,7 +98,7 @@ class Daemon {
       const view = new View({
         plan: this.plan, links: [...this.links], memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
       });
-      await this.startDataPlane();
+      await this.startDataPlane(view);
       this.watch = hostEvents(host, this.links, (link, isUp, reason) => this.onLink(view, link, isUp, reason));
       this.api.serve(view);
       this.events.emit('daemon.ready', 'weir', `forwarding over ${this.plan.links.length} links`);
@@ -137,7 +137,7 @@ class Daemon {
     for (const error of host.undoUnclaimed()) this.log.warn({ err: error }, 'something an earlier run left could not be undone');
   }
 
-  private async startDataPlane(): Promise<void> {
+  private async startDataPlane(view: View): Promise<void> {
     const workerData: DataPlaneOptions = {
       plan: this.plan, memory: this.memory, wakeFd: this.wakeFd, mailbox: this.mailbox,
       devices: this.links.map(({ fd, vnet, kind, mac, mtu, offloads }) => ({ fd, vnet, kind, mac: mac ?? '', mtu, offloads })),
@@ -157,7 +157,7 @@ class Daemon {
         this.end(EXIT_FAILED);
       });
       worker.on('message', (message: FromDataPlane) => {
-        if (message.type === 'notice') this.onNotice(message.notice);
+        if (message.type === 'notice') this.onNotice(view, message.notice);
         if (message.type !== 'ready') return;
         clearTimeout(timer);
         resolve();
@@ -178,17 +178,32 @@ class Daemon {
     const { name } = this.plan.links[index];
     const why = reason === null ? '' : `: ${reason}`;
     this.events.emit(isUp ? 'link.up' : 'link.down', name, `link ${name} is ${isUp ? 'up' : 'down'}${why}`, { link: name, reason, severity: isUp ? 'info' : 'warning' });
-    for (const uplink of this.plan.uplinks) {
-      if (uplink.link !== index) continue;
-      this.events.emit(isUp ? 'uplink.up' : 'uplink.down', uplink.name, `uplink ${uplink.name} is ${isUp ? 'up' : 'down'}${why}`,
-        { uplink: uplink.name, link: name, reason, severity: isUp ? 'info' : 'warning' });
-    }
   }
 
-  private onNotice(notice: Notice): void {
+  /** The data plane has taken an uplink into use or out of it. */
+  private onUplink(view: View, index: number, isUsable: boolean, isGatewaySilent: boolean): void {
+    const uplink = this.plan.uplinks[index];
+    const link = this.plan.links[uplink.link].name;
+    view.setUplink(index, isGatewaySilent ? `gateway ${uplink.gateway ?? ''} does not answer` : null);
+    const { reason } = view.uplinks()[index];
+    this.events.emit(isUsable ? 'uplink.up' : 'uplink.down', uplink.name, `uplink ${uplink.name} is ${isUsable ? 'up' : 'down'}${reason === null ? '' : `: ${reason}`}`,
+      { uplink: uplink.name, link, reason, severity: isUsable ? 'info' : 'warning' });
+  }
+
+  private onNotice(view: View, notice: Notice): void {
+    if (notice.event === 'uplink') {
+      this.onUplink(view, notice.uplink, notice.isUsable, notice.reason === 'gatewaySilent');
+      return;
+    }
     if (notice.event === 'addressConflict') {
       this.events.emit('address.conflict', notice.link, `${notice.mac} on link ${notice.link} claims our address ${notice.address}`,
         { link: notice.link, address: notice.address, mac: notice.mac, severity: 'error' });
+      return;
+    }
+    if (notice.event === 'portsLow') {
+      const { uplink, address, protocol, percent, used, resting, total } = notice;
+      this.events.emit('ports.low', uplink, `${percent} % of the ${protocol} ports of ${address} on uplink ${uplink} are taken: ${used} in use, ${resting} resting, of ${total}`,
+        { uplink, address, protocol, percent, used, resting, total, severity: 'warning' });
       return;
     }
     this.events.emit('link.error', notice.link, `reading from link ${notice.link} failed with errno ${notice.errno}`, { link: notice.link, errno: notice.errno, severity: 'warning' });

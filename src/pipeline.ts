@@ -12,6 +12,7 @@ import { filter } from './stage/filter.js';
 import { fit, hop } from './stage/hop.js';
 import { ingress } from './stage/ingress.js';
 import { expireFragments, reassemble } from './stage/reassemble.js';
+import { inspect } from './stage/inspect.js';
 import { refuse } from './stage/refuse.js';
 import { release, resolve } from './stage/resolve.js';
 import { route } from './stage/route.js';
@@ -35,6 +36,7 @@ export function receive(p: Packet, r: Router): Verdict {
       || filter(p, r)      // accept or drop
       || deliver(p, r)     // for the router itself: echo; else on
       || hop(p, r)         // TTL, MTU and DF — judged on the packet as received, before SNAT
+      || inspect(p, r)     // ALGs: addresses in payloads, and the flows they announce  table/expectation
       || snat(p, r)        // source: the uplink's address and a port, or undo of a DNAT
       || confirm(p, r)     // a new flow enters the table, both tuples final
       || resolve(p, r)     // nexthop → MAC, or wait for the neighbour
@@ -84,10 +86,12 @@ export function turn(r: Router, timeoutMs: number): number {
 /** What is due besides packets: neighbours, announcements, expiry; and sending what all of that made. */
 export function housekeep(r: Router): void {
   r.neighbours.tick(r.nowMs);
+  r.askGateways();
   r.announceDue();
   sendWaiting(r);
   if (r.fragments.count > 0) expireFragments(r.packet, r);
   r.isBehind = !r.flows.expire(r.tick, EXPIRE_BUDGET);
+  r.expectations.expire(r.tick, EXPIRE_BUDGET);
   // Indexed, for a packet of ours may itself be refused; nothing it makes is refused again (refuse() answers only what came by a link).
   for (let i = 0; i < r.outbox.length; i++) sendMade(r, r.outbox[i]);
   r.outbox.length = 0;

@@ -139,7 +139,16 @@ export interface PortPoolResult { percent: number; acquireNs: number; releaseNs:
 function portPool(percent: number): PortPoolResult {
   const pool = new PortPool(1024, 65535, new Random(SEED));
   const held = Math.floor((pool.size * percent) / 100);
-  for (let i = 0; i < held; i++) pool.acquire(0, 0, 0xffff, i, 1024 + ((i * 7919) & 0x7fff));
+  const tuple = new Tuple();
+  const acquire = (address: number, port: number): number => {
+    tuple.setV4(address, 0, port << 16, 6);
+    let external = pool.find(tuple, false);
+    if (external !== -1) return external;
+    external = pool.pick(port, address, true, 0);
+    if (external !== -1) pool.take(external, tuple, false, 0);
+    return external;
+  };
+  for (let i = 0; i < held; i++) acquire(i, 1024 + ((i * 7919) & 0x7fff));
   const count = Math.min(512, pool.size - held);
   const ports = new Int32Array(count);
   const acquires: number[] = [];
@@ -147,11 +156,11 @@ function portPool(percent: number): PortPoolResult {
   const rounds = 200;
   for (let round = 0; round < rounds; round++) {
     let startMs = performance.now();
-    for (let i = 0; i < count; i++) ports[i] = pool.acquire(0, 0, 0xffff, (1 << 24) + i, 1024 + ((round * 7919 + i * 31) & 0x7fff));
+    for (let i = 0; i < count; i++) ports[i] = acquire((1 << 24) + i, 1024 + ((round * 7919 + i * 31) & 0x7fff));
     acquires.push(((performance.now() - startMs) * 1e6) / count);
     if (ports.includes(-1)) throw new Error('no port is free');
     startMs = performance.now();
-    for (let i = 0; i < count; i++) pool.release(ports[i]);
+    for (let i = 0; i < count; i++) pool.release(ports[i], 0, true);
     releases.push(((performance.now() - startMs) * 1e6) / count);
   }
   return { percent, acquireNs: median(acquires.slice(rounds / 4)), releaseNs: median(releases.slice(rounds / 4)) };

@@ -16,6 +16,13 @@ export class Uplink implements Target {
   readonly gateway: number | null;
   /** Translation addresses, int32; empty = flows leave untranslated. */
   readonly snat: readonly number[];
+  /** A mapping is for one far endpoint only, instead of for all (RFC 4787 §4.1). */
+  readonly isDependent: boolean;
+  readonly filtering: UplinkPlan['filtering'];
+  /** With no port free, one is shared with flows to other destinations. */
+  readonly sharesPorts: boolean;
+  /** Packets from outside prolong a UDP flow. */
+  readonly refreshesInbound: boolean;
   weight: number;
   isUsable = false;
   chosen = 0;
@@ -29,6 +36,10 @@ export class Uplink implements Target {
     this.link = plan.link;
     this.gateway = gateway;
     this.snat = snat;
+    this.isDependent = plan.mapping === 'address-and-port-dependent';
+    this.filtering = plan.filtering;
+    this.sharesPorts = plan.whenExhausted === 'share';
+    this.refreshesInbound = plan.refreshInbound;
     this.weight = plan.weight;
     this.viaGateway = viaGateway;
     this.onLink = onLink;

@@ -31,6 +31,7 @@ const FRAGMENTATION_NEEDED = icmp(3, 4, 'fragmentation needed');
 const PROHIBITED = icmp(3, 13, 'communication administratively prohibited');
 const TTL_EXCEEDED = icmp(11, 0, 'time to live exceeded in transit');
 const REASSEMBLY_EXCEEDED = icmp(11, 1, 'fragment reassembly time exceeded');
+const REFUSED = icmp(3, 13, 'communication administratively prohibited', true);
 const STALE_SEGMENT = icmp(3, 13, 'communication administratively prohibited', true);
 
 const rows = {
@@ -80,6 +81,8 @@ const rows = {
   UPLINK_DOWN: drop('the uplink this flow is bound to is down', HOST_UNREACHABLE),
   LINK_DOWN_OUT: drop('the link towards the destination is down', HOST_UNREACHABLE),
 
+  FILTER_DROP: drop('a filter rule drops it'),
+  FILTER_REJECT: drop('a filter rule rejects it', REFUSED),
   UNSOLICITED: drop('new flow from an uplink to inside, which nothing allows', PROHIBITED),
 
   PORT_CLOSED: drop('nothing listens on that port of the router', PORT_UNREACHABLE),
@@ -89,7 +92,11 @@ const rows = {
   TOO_BIG: drop('larger than the next link’s MTU and not to be fragmented', FRAGMENTATION_NEEDED),
 
   NO_PORT: drop('no free port left on the translation address', PROHIBITED),
+  SOURCE_FLOWS: drop('the inside address has as many flows as one may have', PROHIBITED),
+  SOURCE_PORTS: drop('the inside address has as many external ports as one may have', PROHIBITED),
   FLOW_CLASH: drop('another flow already uses the same tuple', PROHIBITED),
+
+  CONTROL_GAP: drop('segment of a control connection that came before the one ahead of it; both come again'),
 
   NEIGHBOUR_QUEUE: drop('too many packets wait for one neighbour'),
   NEIGHBOUR_LIMIT: drop('neighbour table full'),

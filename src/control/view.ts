@@ -8,7 +8,7 @@ import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } fr
 import type { OpenedLink } from '../link/link.js';
 import {
   Counters, LONGEST_TURN_US, NOW_MS, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
-  UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS,
+  UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE,
 } from '../table/counters.js';
 import { COUNTERS, CREATED, DEADLINE, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
 import { FlowReader } from '../table/flow-reader.js';
@@ -52,6 +52,8 @@ export class View implements RouterView {
   private readonly counters: Counters;
   private readonly reader: FlowReader;
   private readonly states: LinkState[];
+  /** What the data plane has last said of each uplink. */
+  private readonly uplinkStates: { trouble: string | null; sinceMs: number }[];
   private readonly kernelDrops: (link: number) => number;
   private readonly nowMs: () => number;
   private readonly startedAtMs: number;
@@ -63,8 +65,9 @@ export class View implements RouterView {
     this.kernelDrops = options.kernelDrops;
     this.nowMs = options.nowMs;
     this.startedAtMs = options.nowMs();
-    this.counters = new Counters(options.memory.counters, this.plan.links.length, this.plan.uplinks.length);
+    this.counters = new Counters(options.memory.counters, this.plan.links.length, this.plan.uplinks.length, this.plan.filters.length);
     this.reader = new FlowReader(options.memory.flows, this.plan.limits.flows);
+    this.uplinkStates = this.plan.uplinks.map(() => ({ trouble: null, sinceMs: Date.now() }));
     this.states = this.plan.links.map(() => ({ isUp: false, reason: 'starting', sinceMs: Date.now() }));
   }
 
@@ -77,11 +80,16 @@ export class View implements RouterView {
     return isNews;
   }
 
+  /** An uplink was taken into use or out of it; `trouble` is what is wrong with it beyond its link. */
+  setUplink(index: number, trouble: string | null): void { this.uplinkStates[index] = { trouble, sinceMs: Date.now() }; }
+
   status(): Omit<RouterStatus, 'schemaVersion' | 'version' | 'pid' | 'configFile'> {
     const links = this.links();
     const uplinks = this.uplinks();
     const problems: Problem[] = [
       ...links.filter((link) => link.state === 'down').map((link): Problem => ({ severity: 'error', subject: `link ${link.name}`, message: link.reason ?? 'down' })),
+      ...uplinks.filter((uplink, i) => uplink.state === 'down' && this.states[this.plan.uplinks[i].link].isUp)
+        .map((uplink): Problem => ({ severity: 'error', subject: `uplink ${uplink.name}`, message: uplink.reason ?? 'down' })),
       ...this.plan.groups.filter((group) => group.uplinks.every((i) => uplinks[i].state !== 'up'))
         .map((group): Problem => ({ severity: 'error', subject: `group ${group.name}`, message: 'no uplink is usable' })),
       ...this.nearLimits(uplinks),
@@ -121,14 +129,16 @@ export class View implements RouterView {
     const { limits } = this.plan;
     return this.plan.uplinks.map((uplink, i) => {
       const link = this.states[uplink.link];
+      const { trouble, sinceMs } = this.uplinkStates[i];
+      const isUsable = this.isUsable(i);
       const group = this.plan.groups.find((g) => g.uplinks.includes(i));
       const count = (counter: number): number => this.counters.uplink(i, counter);
       return {
         name: uplink.name, link: this.plan.links[uplink.link].name, gateway: uplink.gateway ?? null,
         groups: this.plan.groups.filter((g) => g.uplinks.includes(i)).map((g) => g.name),
-        state: !link.isUp ? 'down' : uplink.weight === 0 ? 'drained' : 'up',
-        reason: link.reason, sinceMs: link.sinceMs, weight: uplink.weight,
-        wantedShare: group === undefined ? 0 : share(i, group.uplinks, (j) => (this.states[this.plan.uplinks[j].link].isUp ? this.plan.uplinks[j].weight : 0)),
+        state: !isUsable ? 'down' : uplink.weight === 0 ? 'drained' : 'up',
+        reason: isUsable ? null : link.reason ?? trouble ?? 'waits for its gateway to answer', sinceMs, weight: uplink.weight,
+        wantedShare: group === undefined ? 0 : share(i, group.uplinks, (j) => (this.isUsable(j) ? this.plan.uplinks[j].weight : 0)),
         share: group === undefined ? 0 : share(i, group.uplinks, (j) => this.counters.uplink(j, UPLINK_NEW_FLOWS)),
         snat: uplink.snat, flows: count(UPLINK_FLOWS), newFlows: count(UPLINK_NEW_FLOWS),
         txBytes: count(UPLINK_TX_BYTES), rxBytes: count(UPLINK_RX_BYTES), txPackets: count(UPLINK_TX_PACKETS), rxPackets: count(UPLINK_RX_PACKETS),
@@ -185,6 +195,8 @@ export class View implements RouterView {
     }
     return rows;
   }
+
+  private isUsable(uplink: number): boolean { return this.counters.uplink(uplink, UPLINK_USABLE) === 1; }
 
   /** Warn before a limit is reached, not after. */
   private nearLimits(uplinks: readonly UplinkStatus[]): Problem[] {

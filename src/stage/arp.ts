@@ -2,6 +2,8 @@
  * ARP as the router speaks it (RFC 826, RFC 5227): answers for our addresses on the link they belong to and on no other, learns from
  * answers, asks on behalf of the neighbour table, announces our addresses, notices who else claims them. `ingress` hands every ARP
  * frame here; nothing of it goes further.
+ *
+ * Drops: ARP_MALFORMED ARP_IGNORED ARP_CONFLICT.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -29,7 +31,7 @@ export function receiveArp(p: Packet, r: Router): Verdict {
   // A group address cannot be anyone's own, and the frame must come from who it says (RFC 1812 §3.3.2).
   if (senderHigh & 0x0100 || (senderHigh === 0 && senderLow === 0)) return V.ARP_MALFORMED;
 
-  if (link.hasAddress(sender)) {
+  if (link.answersFor(sender)) {
     if (senderHigh === link.macHigh && senderLow === link.macLow) return V.ARP_IGNORED;
     defend(r, link, sender, senderHigh, senderLow);
     return V.ARP_CONFLICT;
@@ -61,10 +63,7 @@ export function solicit(r: Router, linkIndex: number, address: number, unicast: 
 /** Tell everybody on a link where its addresses are now (RFC 5227 §3: an announcement is a request for one's own address). */
 export function announce(r: Router, link: Link): void {
   if (!link.hasEthernet) return;
-  for (const { address } of link.addresses) announceAddress(r, link, address);
-  for (const uplink of link.uplinks) {
-    for (const address of uplink.snat) if (!link.hasAddress(address)) announceAddress(r, link, address);
-  }
+  for (const address of link.claimed) announceAddress(r, link, address);
 }
 
 function announceAddress(r: Router, link: Link, address: number): void {

@@ -1,14 +1,17 @@
 /**
- * confirm — a new flow enters the table, both tuples final. From here on its answers are known.
+ * confirm — a new flow enters the table, both tuples final. From here on its answers are known, and it counts for what it holds.
  *
- * Reads: the packet as it leaves. Writes: the flow table, counters.
- * Drops: FLOW_CLASH.
+ * Reads: the packet as it leaves. Writes: the flow table, mappings, counters; another source port when the first one's answers are taken.
+ * Drops: SOURCE_FLOWS FLOW_CLASH.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
-import { UPLINK_FLOWS, UPLINK_NEW_FLOWS } from '../table/counters.js';
+import { UPLINK_NEW_FLOWS } from '../table/counters.js';
 import { STATE } from '../table/flow.js';
 import type { Packet } from '../wire/packet.js';
+import { useExpectation } from './expected.js';
+import { attach } from './inspect.js';
+import { hold, mayOpen, remap, undo } from './mapping.js';
 import type { Router } from './router.js';
 import { timeoutOf } from './timeout.js';
 
@@ -17,15 +20,20 @@ const NONE = -1;
 export function confirm(p: Packet, r: Router): Verdict {
   if (!p.isNew) return 0;
   const { flows } = r;
-  const state = flows.words[flows.at(p.flow) + STATE];
-  if (!flows.confirm(p.flow, p.tuple, r.tick, timeoutOf(p.protocol, state, r.plan.timeouts))) {
-    if (p.mapping !== NONE) r.releasePort(p.mapping, p.uplink);
+  const timeout = timeoutOf(p.protocol, flows.words[flows.at(p.flow) + STATE], r.plan.timeouts);
+  if (!mayOpen(p, r)) {
+    undo(p, r);
+    return V.SOURCE_FLOWS;
+  }
+  if (!flows.confirm(p.flow, p.tuple, r.tick, timeout) && !(remap(p, r) && flows.confirm(p.flow, p.tuple, r.tick, timeout))) {
+    undo(p, r);
     return V.FLOW_CLASH;
   }
+  hold(p, r);
+  if (p.expected !== NONE) useExpectation(p, r);
+  if (r.watch.algs.length > 0) attach(p, r);
   flows.account(p.flow, 0, p.end - p.ipAt);
-  if (p.uplink !== NONE) {
-    r.counters.addUplink(p.uplink, UPLINK_FLOWS, 1);
-    r.counters.addUplink(p.uplink, UPLINK_NEW_FLOWS, 1);
-  }
+  // Only what left by it was given to it: what came in by it, or turned back inside, says nothing of how flows are shared.
+  if (p.uplink !== NONE) r.counters.addUplink(p.uplink, UPLINK_NEW_FLOWS, 1);
   return 0;
 }

@@ -3,7 +3,7 @@
  * a link to it (SSH to the gateway keeps working), else the sender is told that nothing listens.
  *
  * Reads: isLocal, outLink. Writes: an echo reply into the outbox. Stops with TAKEN.
- * Drops: PORT_CLOSED PROTOCOL_UNKNOWN STRAY_REPLY STRAY_ERROR NO_BUFFER.
+ * Drops: PORT_CLOSED PROTOCOL_UNKNOWN STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM NO_BUFFER.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';

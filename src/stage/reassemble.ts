@@ -14,7 +14,7 @@ import { TCP_HEADER } from '../wire/tcp.js';
 import { UDP_HEADER } from '../wire/udp.js';
 import { refuse } from './refuse.js';
 import type { Router } from './router.js';
-import { checkSource } from './source.js';
+import { checkSource } from './source-check.js';
 
 export function reassemble(p: Packet, r: Router): Verdict {
   if ((p.fragment & (ip.FLAG_MF | ip.OFFSET_MASK)) === 0) return 0;

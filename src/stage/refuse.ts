@@ -7,7 +7,7 @@
  */
 import { VERDICTS } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
-import { FLAGS, ORIGINAL_TUPLE, UPLINK } from '../table/flow.js';
+import { FLAGS, ORIGINAL_TUPLE } from '../table/flow.js';
 import { checksum, pseudoHeaderSum } from '../wire/checksum.js';
 import * as icmp from '../wire/icmp.js';
 import * as ip from '../wire/ipv4.js';
@@ -35,8 +35,12 @@ export function refuse(p: Packet, r: Router, verdict: Verdict): void {
   // Not every verdict has come after `route`, which drops these.
   if (r.isBroadcast(p.tuple.d3)) return;
   if (!r.icmpLimit.take(source, r.nowMs)) return;
-  if (answer.reset && p.protocol === ip.PROTOCOL_TCP && maySpeakFor(p, r)) sendReset(p, r);
-  else sendError(p, r, answer.type, answer.code);
+  if (answer.reset && p.protocol === ip.PROTOCOL_TCP && maySpeakFor(p, r)) {
+    // A connection the box has had since before we came goes on as soon as its far end speaks (`track`).
+    if (!r.isOwnAddress(source)) sendReset(p, r);
+  } else {
+    sendError(p, r, answer.type, answer.code);
+  }
 }
 
 /** A reset bears the address it answers for: an inside one must not be seen on an uplink that translates. */
@@ -50,8 +54,8 @@ function takeTranslationBack(p: Packet, r: Router): void {
   if (p.flow === NONE || p.isRelated) return;
   const { words } = r.flows;
   const at = r.flows.at(p.flow);
-  const isTranslated = p.isNew ? words[at + UPLINK] !== NONE : words[at + FLAGS] !== 0;
-  if (!isTranslated) return;
+  // Of a new flow nothing is noted yet: its packet may have been translated or not.
+  if (!p.isNew && words[at + FLAGS] === 0) return;
   const arrived = r.spare;
   arrived.load(words, at + ORIGINAL_TUPLE + p.direction * TUPLE_WORDS);
   if (arrived.protocol !== p.protocol) return;

@@ -4,11 +4,12 @@
  * packets do: it bears the flow's address.
  *
  * Reads: destination, FIB, groups. Writes: nexthop, outLink, next address, uplink, isLocal; the flow's ROUTE.
- * Drops: NO_ROUTE NO_UPLINK ROUTE_UNREACHABLE ROUTE_PROHIBIT ROUTE_BLACKHOLE BROADCAST UPLINK_DOWN LINK_DOWN_OUT PORT_CLOSED.
+ * Drops: NO_ROUTE NO_UPLINK ROUTE_UNREACHABLE ROUTE_PROHIBIT ROUTE_BLACKHOLE BROADCAST UPLINK_DOWN LINK_DOWN_OUT.
  */
+import type { Uplink } from '../balance/uplink.js';
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
-import { GENERATION, ROUTE } from '../table/flow.js';
+import { GENERATION, ROUTE, UPLINK } from '../table/flow.js';
 import type { Route } from '../table/route.js';
 import type { Packet } from '../wire/packet.js';
 import type { Router } from './router.js';
@@ -84,6 +85,16 @@ export function backNexthop(p: Packet, r: Router): number {
   const link = r.links[p.link];
   if (link === r.hostLink) return r.hostNexthop;
   if (link.uplinks.length === 0) return NONE;
-  const uplink = link.uplinks[0];
+  const uplink = uplinkOf(p, r);
   return link.isOnLink(p.tuple.s3) ? uplink.onLink : uplink.viaGateway;
+}
+
+/** The uplink a packet has come in by: its flow's, when a NAT rule has named it, else the first one of the link. */
+function uplinkOf(p: Packet, r: Router): Uplink {
+  const { uplinks } = r.links[p.link];
+  if (uplinks.length > 1 && p.flow !== NONE) {
+    const uplink = r.flows.words[r.flows.at(p.flow) + UPLINK];
+    if (uplink !== NONE && r.uplinks[uplink].link === p.link) return r.uplinks[uplink];
+  }
+  return uplinks[0];
 }

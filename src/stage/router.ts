@@ -5,25 +5,31 @@
 import type { Clock } from '../base/clock.js';
 import type { LinkPlan, Plan } from '../base/plan.js';
 import { Random } from '../base/random.js';
+import { Watch } from '../alg/watch.js';
 import { Group, Uplink } from '../balance/uplink.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
-import { Counters, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_PORTS_USED } from '../table/counters.js';
+import { Counters, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE } from '../table/counters.js';
+import { ExpectationTable } from '../table/expectation.js';
 import { Fib } from '../table/fib.js';
-import { FlowTable, MAPPING, UPLINK } from '../table/flow.js';
+import { FlowTable } from '../table/flow.js';
+import { FilterRules } from '../table/filter-rule.js';
 import { FragmentTable } from '../table/fragment.js';
 import { HeldPackets } from '../table/held.js';
-import { NeighbourTable } from '../table/neighbour.js';
+import { MappingTable } from '../table/mapping.js';
+import { externalAddresses, NatRules } from '../table/nat-rule.js';
+import { NeighbourTable, REACHABLE } from '../table/neighbour.js';
 import { NexthopTable } from '../table/nexthop.js';
-import { PortPool } from '../table/port-pool.js';
 import { planRoutes } from '../table/route.js';
 import type { Route } from '../table/route.js';
 import { RateLimit } from '../table/rate-limit.js';
-import { maskOf, parseIpv4, parseMac } from '../wire/address.js';
-import * as ip from '../wire/ipv4.js';
+import { maskOf, parseIpv4, parseMac, V4_MAPPED } from '../wire/address.js';
 import { Packet } from '../wire/packet.js';
 import { Tuple } from '../wire/tuple.js';
 import { announce, solicit } from './arp.js';
+import { Expecting } from './expected.js';
+import { detach } from './inspect.js';
+import { giveBack, release } from './mapping.js';
 
 export const NONE = -1;
 
@@ -51,7 +57,10 @@ export interface SharedMemory {
 /** Something worth telling a person; sent to the control plane, never per packet. */
 export type Notice =
   | { event: 'addressConflict'; link: string; address: string; mac: string }
-  | { event: 'deviceError'; link: string; errno: number };
+  | { event: 'uplink'; uplink: number; isUsable: boolean; reason: 'gatewaySilent' | null }
+  | { event: 'deviceError'; link: string; errno: number }
+  /** So many percent of an address's ports are taken: in use, or resting for a while after their use. */
+  | { event: 'portsLow'; uplink: string; address: string; protocol: string; percent: number; used: number; resting: number; total: number };
 
 /** A link as the stages see it. */
 export class Link {
@@ -66,13 +75,19 @@ export class Link {
   readonly addresses: readonly { address: number; mask: number }[];
   /** Uplinks that lead out by this link. */
   readonly uplinks: Uplink[] = [];
+  /** How its packets' sources are checked (stage/source-check.ts), and by link: 1 = an uplink there shares a group with one here. */
+  readonly sourceCheck: LinkPlan['sourceCheck'];
+  readonly siblings: Uint8Array;
+  /** Addresses we answer for here: our own, those the link's uplinks translate to, and those of their NAT rules. */
+  readonly claimed: ReadonlySet<number>;
   isUp = false;
+  hasBeenUp = false;
   /** When we last defended an address here (RFC 5227 §2.4). */
   defendedAtMs = -Infinity;
   /** When we last told of trouble with its device. */
   errorToldAtMs = -Infinity;
 
-  constructor(plan: LinkPlan, device: LinkDevice) {
+  constructor(plan: LinkPlan, device: LinkDevice, whole: Plan) {
     this.index = plan.index;
     this.name = plan.name;
     this.hasEthernet = device.kind !== KIND_TUN;
@@ -82,6 +97,11 @@ export class Link {
     this.mtu = device.mtu;
     this.offloads = device.offloads;
     this.addresses = plan.addresses.map((a) => ({ address: parseIpv4(a.address), mask: maskOf(a.prefixLength) }));
+    this.sourceCheck = plan.sourceCheck;
+    const isHere = (uplink: number): boolean => whole.uplinks[uplink].link === plan.index;
+    const shared = new Set(whole.groups.filter((group) => group.uplinks.some(isHere)).flatMap((group) => group.uplinks.map((uplink) => whole.uplinks[uplink].link)));
+    this.siblings = Uint8Array.from(whole.links, (_, i) => (shared.has(i) ? 1 : 0));
+    this.claimed = new Set([...this.addresses.map((own) => own.address), ...externalAddresses(whole, plan.index)]);
   }
 
   hasAddress(address: number): boolean {
@@ -89,10 +109,7 @@ export class Link {
     return false;
   }
 
-  /** True for our addresses on this link and for the translation addresses of its uplinks. */
-  answersFor(address: number): boolean {
-    return this.hasAddress(address) || this.uplinks.some((uplink) => uplink.snat.includes(address));
-  }
+  answersFor(address: number): boolean { return this.claimed.has(address); }
 
   /** True when an uplink of this link translates: inside addresses must not be seen there. */
   get translates(): boolean {
@@ -116,9 +133,6 @@ export class Link {
 /** A packet the router made, waiting to be sent through `originate`. */
 export interface Made { ipAt: number; end: number; /** Nexthop it must take, or NONE: by the FIB. */ nexthop: number }
 
-/** Port pools are kept per protocol: TCP, UDP, ICMP. */
-const POOL_PROTOCOLS: readonly number[] = [ip.PROTOCOL_TCP, ip.PROTOCOL_UDP, ip.PROTOCOL_ICMP];
-
 export class Router {
   readonly plan: Plan;
   readonly exchange: Exchange;
@@ -137,6 +151,9 @@ export class Router {
   readonly routes: readonly Route[];
   readonly routeNexthops: number[] = [];
   readonly fib = new Fib();
+  readonly mappings: MappingTable;
+  readonly natRules: NatRules;
+  readonly filterRules: FilterRules;
   readonly flows: FlowTable;
   readonly neighbours: NeighbourTable;
   readonly held: HeldPackets;
@@ -146,6 +163,10 @@ export class Router {
   readonly answered: number[] = [];
   readonly unanswered: number[] = [];
   readonly fragments: FragmentTable;
+  /** Control flows, and the flows their ALGs expect. */
+  readonly watch: Watch;
+  readonly expectations: ExpectationTable;
+  readonly expecting: Expecting;
   readonly icmpLimit: RateLimit;
   readonly random: Random;
   readonly outbox: Made[] = [];
@@ -161,10 +182,8 @@ export class Router {
   /** Seconds since start, the flow table's time. */
   tick = 0;
   private readonly startMs: number;
-  /** [translation address of all uplinks] × [protocol], made when first used. */
-  private readonly pools: (PortPool | undefined)[] = [];
-  private readonly poolAddresses: number[] = [];
   private announcements: { link: Link; left: number; atMs: number }[] = [];
+  private askGatewaysAtMs = 0;
   private nextId: number;
 
   constructor(
@@ -179,8 +198,8 @@ export class Router {
     this.nextId = this.random.below(65536);
     this.startMs = clock.nowMs();
     this.nowMs = this.startMs;
-    this.counters = new Counters(memory.counters, plan.links.length, plan.uplinks.length);
-    this.links = plan.links.map((link, i) => new Link(link, devices[i]));
+    this.counters = new Counters(memory.counters, plan.links.length, plan.uplinks.length, plan.filters.length);
+    this.links = plan.links.map((link, i) => new Link(link, devices[i], plan));
     this.hostLink = this.links.find((link, i) => !link.hasEthernet && plan.links[i].type === 'tun' && plan.links[i].peer !== undefined) ?? null;
     this.hostNexthop = this.hostLink === null ? NONE : this.nexthops.intern(this.hostLink.index, null, NONE);
     this.uplinks = plan.uplinks.map((uplink) => {
@@ -190,16 +209,25 @@ export class Router {
     });
     for (const uplink of this.uplinks) this.links[uplink.link].uplinks.push(uplink);
     this.groups = plan.groups.map((group) => new Group(group, this.uplinks));
-    this.flows = new FlowTable(memory.flows, plan.limits.flows, this.random.next(), (flow) => this.forget(flow));
+    this.flows = new FlowTable(memory.flows, plan.limits.flows, this.random.next(), (flow) => {
+      giveBack(this, flow);
+      detach(this, flow);
+    });
     this.neighbours = new NeighbourTable(
       memory.neighbours, plan.limits.neighbours, this.random.next(), plan.timeouts.neighbourReachable * 1000, plan.timeouts.neighbourStale * 1000, {
         solicit: (link, address, unicast, macHigh, macLow) => solicit(this, link, address, unicast, macHigh, macLow),
-        answered: (entry) => this.answered.push(entry),
-        failed: (entry) => this.unanswered.push(entry),
+        answered: (entry) => this.onNeighbour(entry, true),
+        failed: (entry) => this.onNeighbour(entry, false),
       });
     this.held = new HeldPackets(plan.limits.heldPackets);
     this.fragments = new FragmentTable(plan.limits.fragments, plan.limits.fragmentBytes, this.random.next(), plan.timeouts.fragment * 1000);
     this.icmpLimit = new RateLimit(plan.limits.icmpErrorsPerSecond, plan.limits.icmpErrorsPerDestination, this.random.next());
+    this.mappings = new MappingTable(plan, this.random);
+    this.natRules = new NatRules(plan);
+    this.filterRules = new FilterRules(plan.filters, plan.links.length, plan.seed);
+    this.expectations = new ExpectationTable(plan.limits.expectations, this.random.next(), (mapping) => this.releasePort(mapping));
+    this.watch = new Watch(plan.algs);
+    this.expecting = new Expecting(this);
     this.routes = planRoutes(plan);
     this.fillFib();
   }
@@ -220,9 +248,48 @@ export class Router {
     link.isUp = isUp;
     if (isUp) this.announcements.push({ link, left: 3, atMs: this.nowMs });
     else this.neighbours.flush(index);
+    // At the start packets wait for the gateway like for any neighbour. A link that comes back gets no new flows before its gateway has
+    // answered: the far end's port may take a second longer than ours to carry frames.
+    const hasBeenUp = link.hasBeenUp;
+    link.hasBeenUp ||= isUp;
+    this.askGatewaysAtMs = this.nowMs;
     for (const uplink of link.uplinks) {
-      uplink.isUsable = isUp;
-      for (const group of this.groups) if (group.pool.targets.includes(uplink)) group.pool.set(uplink, { isUsable: isUp });
+      this.setUplinkUsable(uplink, isUp && (!hasBeenUp || !this.hasGatewayNeighbour(uplink)), null);
+    }
+  }
+
+  /** An uplink may take new flows, or may not; groups and the control plane learn it in the same step. */
+  private setUplinkUsable(uplink: Uplink, isUsable: boolean, reason: 'gatewaySilent' | null): void {
+    if (uplink.isUsable === isUsable) return;
+    for (const group of this.groups) if (group.pool.targets.includes(uplink)) group.pool.set(uplink, { isUsable });
+    uplink.isUsable = isUsable;
+    this.counters.setUplink(uplink.index, UPLINK_USABLE, isUsable ? 1 : 0);
+    this.notify({ event: 'uplink', uplink: uplink.index, isUsable, reason });
+  }
+
+  private hasGatewayNeighbour(uplink: Uplink): boolean { return uplink.gateway !== null && this.links[uplink.link].hasEthernet; }
+
+  /** A neighbour has answered, or will not: an uplink follows its gateway. */
+  private onNeighbour(entry: number, hasAnswered: boolean): void {
+    (hasAnswered ? this.answered : this.unanswered).push(entry);
+    const address = this.neighbours.address(entry);
+    const link = this.links[this.neighbours.link(entry)];
+    if (!link.isUp) return;
+    for (const uplink of link.uplinks) {
+      if (uplink.gateway === address) this.setUplinkUsable(uplink, hasAnswered, hasAnswered ? null : 'gatewaySilent');
+    }
+  }
+
+  /** Ask the gateways of uplinks that wait for theirs, once a second. */
+  askGateways(): void {
+    if (this.nowMs < this.askGatewaysAtMs) return;
+    this.askGatewaysAtMs = this.nowMs + 1000;
+    for (const uplink of this.uplinks) {
+      if (uplink.isUsable || uplink.gateway === null || !this.links[uplink.link].isUp || !this.hasGatewayNeighbour(uplink)) continue;
+      const known = this.neighbours.find(uplink.link, 0, 0, V4_MAPPED, uplink.gateway);
+      if (known === NONE) this.neighbours.solicit(uplink.link, 0, 0, V4_MAPPED, uplink.gateway, this.nowMs);
+      else if (this.neighbours.state(known) === REACHABLE) this.setUplinkUsable(uplink, true, null);
+      else this.neighbours.ask(known, this.nowMs);
     }
   }
 
@@ -245,20 +312,6 @@ export class Router {
     let at = this.neighbours.nextDueMs;
     for (const due of this.announcements) at = Math.min(at, due.atMs);
     return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));
-  }
-
-  /** Number of a translation address's pool for a protocol, or NONE for a protocol without ports. */
-  poolOf(address: number, protocol: number): number {
-    const column = POOL_PROTOCOLS.indexOf(protocol);
-    if (column === NONE) return NONE;
-    let row = this.poolAddresses.indexOf(address);
-    if (row === NONE) row = this.poolAddresses.push(address) - 1;
-    return row * POOL_PROTOCOLS.length + column;
-  }
-
-  pool(number: number): PortPool {
-    return (this.pools[number] ??= new PortPool(
-      this.plan.limits.snatPortFirst, this.plan.limits.snatPortLast, this.random));
   }
 
   /** True for every address that is the router's own, on whichever link. */
@@ -296,23 +349,8 @@ export class Router {
   /** A device would not take a frame. */
   countSendError(link: number): void { this.counters.addLink(link, TX_ERRORS, 1); }
 
-  /** Give back what a flow held. */
-  private forget(flow: number): void {
-    const at = this.flows.at(flow);
-    const words = this.flows.words;
-    const uplink = words[at + UPLINK];
-    if (uplink !== NONE) this.counters.addUplink(uplink, UPLINK_FLOWS, -1);
-    const mapping = words[at + MAPPING];
-    if (mapping !== NONE) this.releasePort(mapping, uplink);
-  }
-
-  /** Give an external port (pool << 16 | port) back. */
-  releasePort(mapping: number, uplink: number): void {
-    const pool = this.pool(mapping >>> 16);
-    const before = pool.used;
-    pool.release(mapping & 0xffff);
-    if (uplink !== NONE) this.counters.addUplink(uplink, UPLINK_PORTS_USED, pool.used - before);
-  }
+  /** Give one use of a mapping (its pool << 16 | its port) back. */
+  releasePort(mapping: number): void { release(this, mapping, false); }
 
   private fillFib(): void {
     this.routes.forEach((route, number) => {

@@ -10,7 +10,7 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
-import { IN_LINK, STATE, UPLINK } from '../table/flow.js';
+import { FLAG_NO_REFRESH, FLAGS, IN_LINK, STATE, UPLINK } from '../table/flow.js';
 import { isOver, nextTcp, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
 import * as icmp from '../wire/icmp.js';
 import * as ip from '../wire/ipv4.js';
@@ -18,7 +18,7 @@ import type { Packet } from '../wire/packet.js';
 import { ACK, RST, SYN } from '../wire/tcp.js';
 import { quotedTuple } from './icmp-error.js';
 import type { Router } from './router.js';
-import { checkSource } from './source.js';
+import { checkSource } from './source-check.js';
 import { timeoutOf } from './timeout.js';
 
 const NONE = -1;
@@ -48,7 +48,8 @@ export function track(p: Packet, r: Router): Verdict {
   }
   if (after !== before) words[at + STATE] = after;
   // RFC 7857 §7.1 and RFC 5382 REQ-5: a reset does not prolong what it ends, and nothing prolongs what is over.
-  if (after !== before || !(p.protocol === ip.PROTOCOL_TCP && isOver(before))) {
+  // RFC 4787 REQ-6: nor do packets from outside, where the uplink says so.
+  if ((after !== before || !(p.protocol === ip.PROTOCOL_TCP && isOver(before))) && (words[at + FLAGS] & (FLAG_NO_REFRESH << p.direction)) === 0) {
     flows.refresh(p.flow, r.tick, timeoutOf(p.protocol, after, r.plan.timeouts));
   }
   flows.account(p.flow, p.direction, p.end - p.ipAt);
@@ -62,7 +63,7 @@ export function track(p: Packet, r: Router): Verdict {
 function open(p: Packet, r: Router): Verdict {
   const verdict = checkSource(p, r);
   if (verdict !== 0) return verdict;
-  if (p.protocol === ip.PROTOCOL_TCP && (p.tcpFlags & (SYN | ACK | RST)) !== SYN) return V.MIDSTREAM;
+  if (p.protocol === ip.PROTOCOL_TCP && (p.tcpFlags & (SYN | ACK | RST)) !== SYN && !mayPickUp(p, r)) return V.MIDSTREAM;
   if (p.protocol === ip.PROTOCOL_ICMP && !icmp.isRequest(p.icmpType)) return V.STRAY_REPLY;
   const flow = r.flows.open(p.tuple, p.link, r.plan.generation);
   if (flow === NONE) return V.TABLE_FULL;
@@ -70,6 +71,12 @@ function open(p: Packet, r: Router): Verdict {
   p.flow = flow;
   p.isNew = true;
   return 0;
+}
+
+/** In the middle of a connection to the box's stack, which may know it from before we came (SSH to a gateway taken over goes on). */
+function mayPickUp(p: Packet, r: Router): boolean {
+  const host = r.hostLink;
+  return host !== null && host.index !== p.link && (p.tcpFlags & (SYN | ACK | RST)) === ACK && r.isOwnAddress(p.tuple.d3);
 }
 
 function trackError(p: Packet, r: Router): Verdict {

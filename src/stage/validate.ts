@@ -2,8 +2,8 @@
  * validate — is it a sane IPv4 packet that may be routed at all? (RFC 1812 §5.2.2, §5.3.7)
  *
  * Reads: the IP header, and the transport header of a packet that is whole. Writes: the packet's tuple, end, fragment word.
- * Drops: IP_VERSION IP_HEADER_LENGTH IP_TOTAL_LENGTH IP_CHECKSUM SOURCE_ROUTE MARTIAN_SOURCE MARTIAN_DESTINATION MULTICAST BROADCAST
- * L4_TRUNCATED.
+ * Drops: RUNT IP_VERSION IP_HEADER_LENGTH IP_TOTAL_LENGTH IP_CHECKSUM SOURCE_ROUTE MARTIAN_SOURCE MARTIAN_DESTINATION MULTICAST
+ * BROADCAST L4_TRUNCATED.
  *
  * Whether the source is plausible on its link is asked once per flow, by `track`.
  */

@@ -22,7 +22,17 @@ export const UPLINK_RX_BYTES = 3;
 export const UPLINK_FLOWS = 4;
 export const UPLINK_NEW_FLOWS = 5;
 export const UPLINK_PORTS_USED = 6;
-const UPLINK_DOUBLES = 8;
+/** New flows that were refused for want of a port, and that share one. */
+export const UPLINK_PORTS_REFUSED = 7;
+export const UPLINK_PORTS_SHARED = 8;
+/** 1 while it may take new flows. */
+export const UPLINK_USABLE = 9;
+const UPLINK_DOUBLES = 12;
+
+/** Doubles per filter rule: packets and bytes it decided about (of a flow it accepts: the packet it was asked about). */
+export const FILTER_PACKETS = 0;
+export const FILTER_BYTES = 1;
+const FILTER_DOUBLES = 2;
 
 /** Doubles of the router as a whole. */
 export const TURNS = 0;
@@ -31,8 +41,8 @@ export const LONGEST_TURN_US = 1;
 export const NOW_MS = 2;
 const ROUTER_DOUBLES = 8;
 
-export function countersBytes(links: number, uplinks: number): number {
-  return (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES + (links + 1) * VERDICTS.length) * 8;
+export function countersBytes(links: number, uplinks: number, filters = 0): number {
+  return (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES + (links + 1) * VERDICTS.length + filters * FILTER_DOUBLES) * 8;
 }
 
 export class Counters {
@@ -41,21 +51,24 @@ export class Counters {
   private readonly uplinks: Float64Array;
   /** One row per link, and one (the last) for packets the router made itself. */
   private readonly verdicts: Float64Array;
+  private readonly filters: Float64Array;
   private readonly linkCount: number;
 
-  constructor(memory: SharedArrayBuffer, links: number, uplinks: number) {
+  constructor(memory: SharedArrayBuffer, links: number, uplinks: number, filters = 0) {
     this.linkCount = links;
     this.router = new Float64Array(memory, 0, ROUTER_DOUBLES);
     this.links = new Float64Array(memory, ROUTER_DOUBLES * 8, links * LINK_DOUBLES);
     this.uplinks = new Float64Array(memory, (ROUTER_DOUBLES + links * LINK_DOUBLES) * 8, uplinks * UPLINK_DOUBLES);
     this.verdicts = new Float64Array(
       memory, (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES) * 8, (links + 1) * VERDICTS.length);
+    this.filters = new Float64Array(memory, countersBytes(links, uplinks), filters * FILTER_DOUBLES);
   }
 
   addLink(link: number, counter: number, by: number): void { this.links[link * LINK_DOUBLES + counter] += by; }
   link(link: number, counter: number): number { return this.links[link * LINK_DOUBLES + counter]; }
 
   addUplink(uplink: number, counter: number, by: number): void { this.uplinks[uplink * UPLINK_DOUBLES + counter] += by; }
+  setUplink(uplink: number, counter: number, value: number): void { this.uplinks[uplink * UPLINK_DOUBLES + counter] = value; }
   uplink(uplink: number, counter: number): number { return this.uplinks[uplink * UPLINK_DOUBLES + counter]; }
 
   /** Count how frames of a link ended; link -1 = packets the router made. Negative: they only waited, and end otherwise now. */
@@ -66,6 +79,9 @@ export class Counters {
   verdict(link: number, verdict: number): number {
     return this.verdicts[(link < 0 ? this.linkCount : link) * VERDICTS.length + verdict];
   }
+
+  addFilter(rule: number, counter: number, by: number): void { this.filters[rule * FILTER_DOUBLES + counter] += by; }
+  filter(rule: number, counter: number): number { return this.filters[rule * FILTER_DOUBLES + counter]; }
 
   addRouter(counter: number, by: number): void { this.router[counter] += by; }
   setRouter(counter: number, value: number): void { this.router[counter] = value; }

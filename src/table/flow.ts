@@ -54,11 +54,31 @@ export const COUNTERS = 32; // 32 … 39
 export const CREATED = 40;
 /** Second (table time) the wheel is armed for. */
 export const ARMED = 41;
+/** What `filter` has found for the flow under which plan: generation's low half << 16 | 0 not asked, 1 no rule, place + 2 of the first rule that fits. */
+export const FILTER = 42;
+/** What an ALG knows of the flow (stage/inspect.ts), or NONE: no ALG watches it. */
+export const ALG = 43;
+/** The control flow that this flow was expected of, or NONE, and that flow's SERIAL: an entry has many owners in its life. */
+export const CONTROL = 44;
+export const CONTROL_SERIAL = 45;
+/** Decision of `dnat`: the mapping that let the flow in from outside and is held by it, as in MAPPING, or NONE. */
+export const INWARD_MAPPING = 46;
 
 /** The source (and with it the destination of replies) is translated. */
 export const FLAG_SNAT = 1;
 /** The destination (and with it the source of replies) is translated. */
 export const FLAG_DNAT = 2;
+
+/** `<< direction`: packets of that direction do not prolong the flow (RFC 4787 REQ-6). */
+export const FLAG_NO_REFRESH = 4; // and 8 for REPLY
+/** Its external port is shared with flows to other destinations; MAPPING names it, but holds nothing. */
+export const FLAG_SHARED = 16;
+/** Counts for the permission of its far address to send to its mapping (table/permission.ts). */
+export const FLAG_PERMIT = 32;
+/** Counts among the flows of its inside address (table/source-limit.ts). */
+export const FLAG_COUNTED = 64;
+/** Counts for the pairing of its inside with its external address, for want of a mapping that does (table/pairing.ts). */
+export const FLAG_PAIRED = 128;
 
 /** Words of the shared header: counts for readers. */
 export const HEADER_WORDS = 16;
@@ -149,9 +169,13 @@ export class FlowTable {
     words[at + GENERATION] = generation;
     words[at + UPLINK] = NONE;
     words[at + MAPPING] = NONE;
+    words[at + FILTER] = 0;
+    words[at + INWARD_MAPPING] = NONE;
     words[at + NEIGHBOUR] = NONE;
     words[at + NEIGHBOUR + 1] = NONE;
     words[at + IN_LINK] = inLink;
+    words[at + ALG] = NONE;
+    words[at + CONTROL] = NONE;
     // Plain stores: a call of fill() for four doubles costs five times as much.
     const pair = (at + COUNTERS) / 2;
     doubles[pair] = 0; doubles[pair + 1] = 0; doubles[pair + 2] = 0; doubles[pair + 3] = 0;

@@ -133,13 +133,27 @@ export class NeighbourTable {
       if (state === FAILED && (this.words[at + SENT] === 0 || nowMs >= this.doubles[(at + DUE) >> 1])) this.askAgain(entry, nowMs);
       return false;
     }
-    if (state === STALE) {
-      this.enter(entry, PROBE, this.doubles[(at + CONFIRMED) >> 1], nowMs + RETRY_MS);
-      this.words[at + SENT] = 1;
-      this.actions.solicit(this.words[at + LINK], this.words[at + A3], true, this.words[at + MAC_HIGH], this.words[at + MAC_LOW]);
-    }
+    if (state === STALE) this.probe(entry, nowMs);
     this.doubles[(at + USED) >> 1] = nowMs;
     return true;
+  }
+
+  /**
+   * Find out whether a neighbour is there although no packet wants it: ask again for one that failed (packets for it are refused all the
+   * while), check one that is stale.
+   */
+  ask(entry: number, nowMs: number): void {
+    const at = entry * WORDS;
+    if (this.words[at + STATE] === FAILED) this.actions.solicit(this.words[at + LINK], this.words[at + A3], false, 0, 0);
+    else if (this.words[at + STATE] === STALE) this.probe(entry, nowMs);
+  }
+
+  /** A stale entry is used on, while its owner is asked, by unicast, whether it is still there. */
+  private probe(entry: number, nowMs: number): void {
+    const at = entry * WORDS;
+    this.enter(entry, PROBE, this.doubles[(at + CONFIRMED) >> 1], nowMs + RETRY_MS);
+    this.words[at + SENT] = 1;
+    this.actions.solicit(this.words[at + LINK], this.words[at + A3], true, this.words[at + MAC_HIGH], this.words[at + MAC_LOW]);
   }
 
   private askAgain(entry: number, nowMs: number): void {

@@ -1,99 +1,300 @@
 /**
  * The external ports of one translation address and one protocol (for ICMP: identifiers).
  *
- * A mapping binds an internal endpoint (address and port) to one external port for as long as any flow uses it, towards
- * every destination: endpoint-independent mapping (RFC 4787 REQ-1, RFC 5382 REQ-1), and no external port ever serves two endpoints
- * (RFC 4787 REQ-3). A mapping's record is numbered by its port.
+ * Theory of operation. A mapping binds an internal endpoint (address and port) to one external port for as long as anything uses it: a flow
+ * from inside, a flow that was let in through it, an expectation. Endpoint-independent (RFC 4787 REQ-1, RFC 5382 REQ-1) it serves
+ * every destination; dependent, its key holds the far endpoint too. No external port ever serves two mappings (RFC 4787 REQ-3).
+ * A mapping's record is numbered by its port:
  *
- * Choice: the internal port itself when it is free and in the range (port preservation), else a free one from a random place on (RFC
- * 6056 §3.3.1), found in a bitmap: at worst 2,048 words are looked at.
+ *               take                 last user gone
+ *      FREE ───────────▶ LIVE ───────────────────────▶ QUARANTINED ──┐ time over: sweep
+ *        ▲                ▲ │ ended clean: no quarantine   │          │
+ *        │                │ └──────────────┐               │          │
+ *        │                └── retain: its own endpoint again┘          │
+ *        └─────────────────────────────────┴──────────────────────────┘
+ *
+ * A freed port rests for a time, so that what is still on its way to the old endpoint reaches nobody else (RFC 6888 REQ-8). The endpoint
+ * itself may have it back at once. The queue of resting ports is in the order of their freeing; a few are looked at whenever a port is
+ * picked. Nothing ever takes a resting port early: who finds none free shares one or is refused (stage/mapping.ts).
+ *
+ * Choice. The internal port itself where it is free and in the range (port preservation); else a free one from a random place on (RFC 6056
+ * §3.3.1), found in a bitmap: at worst 2,048 words are looked at. Services' ports stay services' ports: an internal port below 1024
+ * becomes one of 512 … 1023 while there are any, any other one is never below `first` (RFC 4787 REQ-3a). UDP keeps parity while there is a free
+ * port of it (RFC 4787 REQ-4). Identifiers know neither.
+ *
+ * Ports of port forwards are fixed: only the endpoint they lead to gets them.
  */
 import { finish, mix } from '../base/hash.js';
 import { HashIndex } from '../base/hash-index.js';
 import type { Random } from '../base/random.js';
+import { V4_MAPPED } from '../wire/address.js';
+import type { Tuple } from '../wire/tuple.js';
 
 const NONE = -1;
-/** Words per record: internal address (4), internal port, flows that use it. */
-const RECORD_WORDS = 6;
+/** Words per record, one cache line: internal address (4) and port, far address (4) and port, and what follows. */
+const RECORD_WORDS = 16;
 const PORT = 4;
-const USERS = 5;
+const FAR = 5; // … 8
+/** NONE for an endpoint-independent mapping. */
+const FAR_PORT = 9;
+const USERS = 10;
+const STATE = 11;
+const NEXT = 12;
+const PREVIOUS = 13;
+/** Second (table time) it was freed. */
+const FREED = 14;
+/** Number of its owner's: the uplink it was made for. */
+const OWNER = 15;
+
+const FREE = 0;
+const LIVE = 1;
+const QUARANTINED = 2;
+/** Beside the state: a user went otherwise than cleanly. */
+const UNCLEAN = 4;
+const STATE_MASK = 3;
+
+/** RFC 4787 REQ-3a: internal ports below the end become external ones from the first on. Those below 512 are left to the router's own services. */
+const SERVICES_FIRST = 512;
+const SERVICES_END = 1024;
+/** Bits of even ports in a word of the bitmap. */
+const EVEN = 0x55555555;
+/** Resting ports looked at per port picked: more than one, so that the queue gets shorter. */
+const SWEEP_BUDGET = 4;
+
+/** Fill levels that are told of, in percent, and the ones below which they are told of again. */
+const WARN_PERCENT = [80, 95];
+const REARM_PERCENT = [75, 90];
+const NEVER = 0x7fffffff;
+
+export interface PortRules {
+  /** Ports below 1024 are kept apart (TCP, UDP). */
+  hasServices: boolean;
+  /** Even ports become even ones and odd ones odd (UDP). */
+  keepsParity: boolean;
+  /** Seconds a freed port rests. */
+  quarantine: number;
+}
 
 export class PortPool {
+  readonly first: number;
+  readonly last: number;
+  /** Ports that can be handed out. */
+  size: number;
+  /** Ports in use. */
+  used = 0;
+  /** Ports that rest. */
+  quarantined = 0;
+  /** Times no port was free, and times one was shared for want of it. */
+  exhausted = 0;
+  shared = 0;
+  private readonly hasServices: boolean;
+  private readonly keepsParity: boolean;
+  private readonly quarantine: number;
   private readonly records = new Int32Array(65536 * RECORD_WORDS);
-  /** Bit p = port p is taken. */
+  /** Bit p = port p is not to be handed out: in use, resting or fixed. */
   private readonly taken = new Int32Array(2048);
   private readonly index = new HashIndex(65536);
   private readonly random: Random;
   private readonly seed: number;
-  readonly first: number;
-  readonly last: number;
-  /** Ports in use. */
-  used = 0;
-  /** Times no port was free. */
-  exhausted = 0;
+  /** Port forwards: inside address (v4), first inside port, first external port, how many. */
+  private readonly fixed: { address: number; port: number; external: number; count: number }[] = [];
+  /** Ends of the queue of resting ports. */
+  private oldest = NONE;
+  private newest = NONE;
+  /** Levels of WARN_PERCENT that have been told of; ports taken at which the next one is, and below which the last one is armed again. */
+  private level = 0;
+  private warnAt = 0;
+  private rearmBelow = 0;
 
   /** @param first, last ports handed out, both included. */
-  constructor(first: number, last: number, random: Random) {
+  constructor(first: number, last: number, random: Random, rules: PortRules = { hasServices: false, keepsParity: false, quarantine: 0 }) {
     this.first = first;
     this.last = last;
     this.random = random;
     this.seed = random.next();
+    this.hasServices = rules.hasServices && first >= SERVICES_END;
+    this.keepsParity = rules.keepsParity;
+    this.quarantine = rules.quarantine;
+    this.size = last - first + 1 + (this.hasServices ? SERVICES_END - SERVICES_FIRST : 0);
+    this.setLevel(0);
   }
 
-  get size(): number { return this.last - this.first + 1; }
+  /** Ports not free: in use or resting. */
+  get occupied(): number { return this.used + this.quarantined; }
 
-  /** The external port of an internal endpoint, mapped now if it was not; counts one more user. NONE when no port is free. */
-  acquire(a0: number, a1: number, a2: number, a3: number, port: number): number {
-    const hash = this.hash(a0, a1, a2, a3, port);
+  /** Set a port forward's ports aside: they belong to the inside endpoints they lead to. Before anything is handed out. */
+  fix(address: number, port: number, external: number, count: number): void {
+    this.fixed.push({ address, port, external, count });
+    for (let i = external; i < external + count; i++) {
+      if (this.isTaken(i)) continue;
+      this.mark(i);
+      if (i >= this.first && i <= this.last || this.hasServices && i >= SERVICES_FIRST && i < SERVICES_END) this.size--;
+    }
+    this.setLevel(0);
+  }
+
+  /** The port the source of `tuple` is mapped to (towards its destination, for dependent mapping), in use or resting, or NONE. */
+  find(tuple: Tuple, isDependent: boolean): number {
+    const hash = isDependent ? this.hashBoth(tuple) : this.hashOf(tuple.s0, tuple.s1, tuple.s2, tuple.s3, tuple.ports >>> 16);
     const { records, index } = this;
     for (let slot = index.first(hash); slot >= 0; slot = index.next(slot, hash)) {
       const external = index.reference(slot);
       const at = external * RECORD_WORDS;
-      if (records[at + 3] === a3 && records[at + PORT] === port && records[at + 2] === a2 && records[at] === a0 && records[at + 1] === a1) {
-        records[at + USERS]++;
-        return external;
-      }
+      if (records[at + 3] === tuple.s3 && records[at + PORT] === tuple.ports >>> 16 && records[at + 2] === tuple.s2
+        && records[at + 1] === tuple.s1 && records[at] === tuple.s0
+        && (isDependent ? this.isFar(at, tuple) : records[at + FAR_PORT] === NONE)) return external;
     }
-    const external = this.choose(port);
-    if (external === NONE) {
-      this.exhausted++;
-      return NONE;
+    return NONE;
+  }
+
+  /** A free port for an internal one, not taken yet, or NONE. `preserve`: rather the same than a random one. */
+  pick(internal: number, address: number, preserve: boolean, nowTick: number): number {
+    if (this.oldest !== NONE) this.sweep(nowTick, SWEEP_BUDGET);
+    if (this.fixed.length > 0) {
+      const external = this.fixedFor(address, internal);
+      if (external !== NONE && this.stateOf(external) === FREE) return external;
     }
+    let port = this.choose(internal, preserve);
+    if (port === NONE && this.quarantined > 0 && this.sweep(nowTick, this.quarantined)) port = this.choose(internal, preserve);
+    return port;
+  }
+
+  /** Map the source of `tuple` to a port that `pick` gave, with one user. */
+  take(external: number, tuple: Tuple, isDependent: boolean, owner: number): void {
+    const { records } = this;
     const at = external * RECORD_WORDS;
-    records[at] = a0; records[at + 1] = a1; records[at + 2] = a2; records[at + 3] = a3;
-    records[at + PORT] = port;
+    records[at] = tuple.s0; records[at + 1] = tuple.s1; records[at + 2] = tuple.s2; records[at + 3] = tuple.s3;
+    records[at + PORT] = tuple.ports >>> 16;
+    records[at + FAR_PORT] = NONE;
+    if (isDependent) {
+      records[at + FAR] = tuple.d0; records[at + FAR + 1] = tuple.d1; records[at + FAR + 2] = tuple.d2; records[at + FAR + 3] = tuple.d3;
+      records[at + FAR_PORT] = tuple.ports & 0xffff;
+    }
     records[at + USERS] = 1;
-    this.taken[external >>> 5] |= 1 << (external & 31);
-    index.add(hash, external);
+    records[at + STATE] = LIVE;
+    records[at + OWNER] = owner;
+    this.mark(external);
+    this.index.add(this.hashAt(at), external);
     this.used++;
-    return external;
   }
 
-  /** One user less; the port is free again when it was the last. */
-  release(external: number): void {
+  /** One user more; true when the mapping had rested and lives again. */
+  retain(external: number, owner: number): boolean {
+    const { records } = this;
     const at = external * RECORD_WORDS;
-    const records = this.records;
-    if (--records[at + USERS] > 0) return;
-    this.index.remove(this.hash(records[at], records[at + 1], records[at + 2], records[at + 3], records[at + PORT]), external);
-    this.taken[external >>> 5] &= ~(1 << (external & 31));
+    if ((records[at + STATE] & STATE_MASK) === LIVE) {
+      records[at + USERS]++;
+      return false;
+    }
+    this.unlink(external);
+    this.quarantined--;
+    this.used++;
+    records[at + USERS] = 1;
+    // What was unclean about its end still is.
+    records[at + STATE] = LIVE | UNCLEAN;
+    records[at + OWNER] = owner;
+    return true;
+  }
+
+  /** One user less; true when it was the last. `isClean`: nothing can be under way to the mapping on its account. */
+  release(external: number, nowTick: number, isClean: boolean): boolean {
+    const { records } = this;
+    const at = external * RECORD_WORDS;
+    if (!isClean) records[at + STATE] |= UNCLEAN;
+    if (--records[at + USERS] > 0) return false;
     this.used--;
+    if ((records[at + STATE] & UNCLEAN) === 0 || this.quarantine === 0 || this.isFixed(external)) {
+      this.end(external);
+    } else {
+      records[at + STATE] = QUARANTINED;
+      records[at + FREED] = nowTick;
+      this.append(external);
+      this.quarantined++;
+    }
+    return true;
   }
 
-  isTaken(port: number): boolean {
-    return (this.taken[port >>> 5] & (1 << (port & 31))) !== 0;
+  /** Free the ports that have rested long enough, looking at no more than `budget`; true when one was freed. */
+  sweep(nowTick: number, budget: number): boolean {
+    let freed = 0;
+    while (this.oldest !== NONE && freed < budget && nowTick - this.records[this.oldest * RECORD_WORDS + FREED] >= this.quarantine) {
+      const external = this.oldest;
+      this.unlink(external);
+      this.quarantined--;
+      this.end(external);
+      freed++;
+    }
+    return freed > 0;
   }
 
-  private choose(preferred: number): number {
-    if (preferred >= this.first && preferred <= this.last && !this.isTaken(preferred)) return preferred;
-    const start = this.first + this.random.below(this.size);
-    const found = this.scan(start, this.last);
-    return found !== NONE ? found : this.scan(this.first, start - 1);
+  /** Percentage of ports taken that has been reached since the last time, or 0. Told once, until it has clearly been left again. */
+  reached(nowTick: number): number {
+    if (this.occupied < this.warnAt) {
+      if (this.occupied < this.rearmBelow) this.setLevel(this.levelOf(REARM_PERCENT));
+      return 0;
+    }
+    this.sweep(nowTick, this.quarantined);
+    if (this.occupied < this.warnAt) return 0;
+    this.setLevel(this.levelOf(WARN_PERCENT));
+    return WARN_PERCENT[this.level - 1];
   }
 
-  /** First free port in [from, to], or NONE. */
-  private scan(from: number, to: number): number {
+  /** True for a port something is mapped to now. */
+  isLive(external: number): boolean { return this.stateOf(external) === LIVE; }
+
+  /** True for a port that is not to be handed out. */
+  isTaken(port: number): boolean { return (this.taken[port >>> 5] & (1 << (port & 31))) !== 0; }
+
+  /** True for a port forward's. */
+  isFixed(port: number): boolean {
+    for (const { external, count } of this.fixed) if (port >= external && port < external + count) return true;
+    return false;
+  }
+
+  users(external: number): number { return this.isLive(external) ? this.records[external * RECORD_WORDS + USERS] : 0; }
+
+  /** The internal endpoint of a mapping: a word of its address (0 … 3), its port; and the owner it was taken for. */
+  address(external: number, word: number): number { return this.records[external * RECORD_WORDS + word]; }
+  internalPort(external: number): number { return this.records[external * RECORD_WORDS + PORT]; }
+  owner(external: number): number { return this.records[external * RECORD_WORDS + OWNER]; }
+
+  /** Any port that may stand for an internal one, free or not, at random: for flows that share one. NONE when it was a port forward's. */
+  any(internal: number, keepParity: boolean): number {
+    const isService = this.hasServices && internal < SERVICES_END;
+    const first = isService ? SERVICES_FIRST : this.first;
+    const end = isService ? SERVICES_END : this.last + 1;
+    let port = first + this.random.below(end - first);
+    if (keepParity && this.keepsParity && ((port ^ internal) & 1) !== 0) port = port + 1 < end ? port + 1 : port > first ? port - 1 : port;
+    return this.fixed.length > 0 && this.isFixed(port) ? NONE : port;
+  }
+
+  private choose(internal: number, preserve: boolean): number {
+    if (this.hasServices && internal < SERVICES_END) {
+      if (preserve && internal >= SERVICES_FIRST && !this.isTaken(internal)) return internal;
+      const service = this.chooseIn(SERVICES_FIRST, SERVICES_END - 1, internal);
+      if (service !== NONE) return service;
+    }
+    if (preserve && internal >= this.first && internal <= this.last && !this.isTaken(internal)) return internal;
+    return this.chooseIn(this.first, this.last, internal);
+  }
+
+  private chooseIn(first: number, last: number, internal: number): number {
+    const start = first + this.random.below(last - first + 1);
+    if (this.keepsParity) {
+      const mask = (internal & 1) === 0 ? EVEN : ~EVEN;
+      const same = this.scan(start, last, mask);
+      if (same !== NONE) return same;
+      const wrapped = this.scan(first, start - 1, mask);
+      if (wrapped !== NONE) return wrapped;
+    }
+    const found = this.scan(start, last, -1);
+    return found !== NONE ? found : this.scan(first, start - 1, -1);
+  }
+
+  /** First free port in [from, to] whose bit is in the mask, or NONE. */
+  private scan(from: number, to: number, mask: number): number {
     for (let port = from; port <= to;) {
-      const free = ~this.taken[port >>> 5] & (-1 << (port & 31));
+      const free = ~this.taken[port >>> 5] & (-1 << (port & 31)) & mask;
       if (free !== 0) {
         const found = (port & ~31) + (31 - Math.clz32(free & -free));
         return found <= to ? found : NONE;
@@ -103,7 +304,80 @@ export class PortPool {
     return NONE;
   }
 
-  private hash(a0: number, a1: number, a2: number, a3: number, port: number): number {
-    return finish(mix(mix(mix(mix(mix(this.seed, a3), port), a2), a1), a0));
+  /** The fixed port of an inside endpoint, or NONE. */
+  private fixedFor(address: number, port: number): number {
+    for (const forward of this.fixed) {
+      if (forward.address === address && port >= forward.port && port < forward.port + forward.count) return forward.external + port - forward.port;
+    }
+    return NONE;
+  }
+
+  private stateOf(external: number): number { return this.records[external * RECORD_WORDS + STATE] & STATE_MASK; }
+
+  private mark(port: number): void { this.taken[port >>> 5] |= 1 << (port & 31); }
+
+  /** The record is nobody's any more. */
+  private end(external: number): void {
+    const at = external * RECORD_WORDS;
+    this.index.remove(this.hashAt(at), external);
+    this.records[at + STATE] = FREE;
+    if (!this.isFixed(external)) this.taken[external >>> 5] &= ~(1 << (external & 31));
+  }
+
+  private append(external: number): void {
+    const { records } = this;
+    const at = external * RECORD_WORDS;
+    records[at + NEXT] = NONE;
+    records[at + PREVIOUS] = this.newest;
+    if (this.newest === NONE) this.oldest = external;
+    else records[this.newest * RECORD_WORDS + NEXT] = external;
+    this.newest = external;
+  }
+
+  private unlink(external: number): void {
+    const { records } = this;
+    const at = external * RECORD_WORDS;
+    const next = records[at + NEXT];
+    const previous = records[at + PREVIOUS];
+    if (previous === NONE) this.oldest = next;
+    else records[previous * RECORD_WORDS + NEXT] = next;
+    if (next === NONE) this.newest = previous;
+    else records[next * RECORD_WORDS + PREVIOUS] = previous;
+  }
+
+  /** How many of these percentages are reached. */
+  private levelOf(percentages: readonly number[]): number {
+    let level = 0;
+    while (level < percentages.length && this.occupied >= this.portsAt(percentages[level])) level++;
+    return level;
+  }
+
+  private setLevel(level: number): void {
+    this.level = level;
+    this.warnAt = level < WARN_PERCENT.length ? this.portsAt(WARN_PERCENT[level]) : NEVER;
+    this.rearmBelow = level === 0 ? 0 : this.portsAt(REARM_PERCENT[level - 1]);
+  }
+
+  private portsAt(percent: number): number { return Math.max(1, Math.ceil((this.size * percent) / 100)); }
+
+  private isFar(at: number, tuple: Tuple): boolean {
+    const { records } = this;
+    return records[at + FAR_PORT] === (tuple.ports & 0xffff) && records[at + FAR + 3] === tuple.d3
+      && records[at + FAR + 2] === tuple.d2 && records[at + FAR + 1] === tuple.d1 && records[at + FAR] === tuple.d0;
+  }
+
+  private hashAt(at: number): number {
+    const { records } = this;
+    if (records[at + FAR_PORT] === NONE) return this.hashOf(records[at], records[at + 1], records[at + 2], records[at + 3], records[at + PORT]);
+    return finish(mix(mix(mix(mix(this.seed, records[at + 3]), records[at + FAR + 3]), records[at + PORT]), records[at + FAR_PORT]));
+  }
+
+  private hashOf(a0: number, a1: number, a2: number, a3: number, port: number): number {
+    const h = mix(mix(this.seed, a3), port);
+    return finish(a2 === V4_MAPPED ? h : mix(mix(mix(h, a2), a1), a0));
+  }
+
+  private hashBoth(tuple: Tuple): number {
+    return finish(mix(mix(mix(mix(this.seed, tuple.s3), tuple.d3), tuple.ports >>> 16), tuple.ports & 0xffff));
   }
 }

@@ -6,6 +6,7 @@ import type { LinkPlan, Plan } from '../base/plan.js';
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { formatIpv4, maskOf, parseIpv4, parsePrefix } from '../wire/address.js';
+import { externalAddresses } from './nat-rule.js';
 
 const NONE = -1;
 
@@ -59,11 +60,8 @@ export function planRoutes(plan: Plan): Route[] {
     }
   }
   for (const { address, link } of all) routes.push({ ...derived, kind: 'local', prefix: address, prefixLength: 32, link });
-  for (const uplink of plan.uplinks) {
-    for (const text of uplink.snat) {
-      const prefix = parseIpv4(text);
-      if (!all.some((own) => own.address === prefix)) routes.push({ ...derived, kind: 'local', prefix, prefixLength: 32, link: uplink.link });
-    }
+  for (const { link, address: prefix } of plan.links.flatMap((link) => externalAddresses(plan, link.index).map((address) => ({ link: link.index, address })))) {
+    if (!all.some((own) => own.address === prefix)) routes.push({ ...derived, kind: 'local', prefix, prefixLength: 32, link });
   }
   const byPrefix = new Map(routes.map((route) => [`${route.prefix}/${route.prefixLength}`, route]));
   return [...byPrefix.values()];

@@ -2,12 +2,13 @@
  * TCP seen from the middle (after RFC 9293 §3.3.2; timers at or above the floors of RFC 5382 REQ-5). A segment that has been
  * let through moves the state; nothing is inferred from timers.
  *
- *   NONE --SYN--> OPENING --SYN from the other side--> ANSWERED --ACK--> ESTABLISHED
+ *   NEW --SYN--> OPENING --SYN from the other side--> ANSWERED --ACK--> ESTABLISHED
  *                    ^                                                       | FIN
  *                    |                                                   HALF_CLOSED   (data still flows the other way)
  *                    |                                                       | FIN from the other side
  *                    +------------SYN--------------- TIME_WAIT <-------------+
  *                    +------------SYN--------------- RESET  <----RST---- any
+ *   NEW --ACK, then ACK from the other side--> ESTABLISHED    (picked up in its middle)
  *
  * Which sides have sent SYN and FIN is kept in bits beside the state, so that a simultaneous open (both sides send a SYN) and a
  * half-close are ordinary walks through the graph.
@@ -49,7 +50,8 @@ export function nextTcp(word: number, flags: number, direction: number): number 
     return state === TCP_OPENING && both ? (next & ~STATE_MASK) | TCP_ANSWERED : next;
   }
   let next = word;
-  if (state === TCP_ANSWERED && flags & ACK) next = (next & ~STATE_MASK) | TCP_ESTABLISHED;
+  // A connection picked up in its middle is believed once the other side, too, takes it for one.
+  if ((state === TCP_ANSWERED || (state === STATE_NEW && direction === 1)) && flags & ACK) next = (next & ~STATE_MASK) | TCP_ESTABLISHED;
   if (flags & FIN) {
     next |= FIN_SEEN << direction;
     const both = (next & FIN_SEEN) !== 0 && (next & (FIN_SEEN << 1)) !== 0;

@@ -67,6 +67,8 @@ export class Packet {
   isNew = false;
   /** An ICMP error about `flow`. */
   isRelated = false;
+  /** The expectation this new flow meets (table/expectation.ts), or NONE. */
+  expected = NONE;
   /** For the router itself, or through it to the box. */
   isLocal = false;
   nexthop = NONE;
@@ -77,6 +79,8 @@ export class Packet {
   mapping = NONE;
   /** Uplink it leaves by, or NONE. */
   uplink = NONE;
+  /** Uplink whose external address a new flow from inside was sent to and turned back at, or NONE. */
+  hairpin = NONE;
   /** Neighbour the frame goes to, or NONE on a link without any. */
   neighbour = NONE;
   /** Hops taken off its TTL here. */
@@ -116,11 +120,13 @@ export class Packet {
     this.direction = 0;
     this.isNew = false;
     this.isRelated = false;
+    this.expected = NONE;
     this.isLocal = false;
     this.nexthop = NONE;
     this.outLink = NONE;
     this.mapping = NONE;
     this.uplink = NONE;
+    this.hairpin = NONE;
     this.neighbour = NONE;
     this.hops = 0;
     this.mustFragment = false;
@@ -239,7 +245,8 @@ export class Packet {
     }
     const l4Offset = this.l4At - this.ipAt;
     if (this.csumAt < l4Offset || this.ipAt + this.csumAt + this.csumOffset + 2 > this.end) this.csumAt = NONE;
-    const own = protocol === ip.PROTOCOL_TCP ? tcp.TCP_CHECKSUM_OFFSET : protocol === ip.PROTOCOL_UDP ? udp.UDP_CHECKSUM_OFFSET : NONE;
+    const own = protocol === ip.PROTOCOL_TCP ? tcp.TCP_CHECKSUM_OFFSET : protocol === ip.PROTOCOL_UDP ? udp.UDP_CHECKSUM_OFFSET
+      : protocol === ip.PROTOCOL_ICMP ? icmp.ICMP_CHECKSUM_OFFSET : NONE;
     this.partial = this.csumAt === l4Offset && this.csumOffset === own;
   }
 

@@ -15,7 +15,11 @@ const limitOf = (cells: number): number => cells - 1 + 5.6 * Math.sqrt(2 * (cell
 
 const bitsSet = (word: number): number => word.toString(2).replaceAll(/[^1]/g, '').length;
 
-test('every bit of a word moves about half of the hash, each bit of it about every second time', () => {
+const PLACES: readonly (readonly [string, (seed: number, word: number, after: number) => number])[] = [
+  ['the last word', (seed, word) => finish(mix(seed, word))], ['a word before the last', (seed, word, after) => finish(mix(mix(seed, word), after))],
+];
+
+for (const [place, hashOf] of PLACES) test(`every bit of ${place} moves about half of the hash, each bit of it about every second time`, () => {
   const random = new Random(11);
   const rounds = 400;
   for (let bit = 0; bit < 32; bit++) {
@@ -23,7 +27,7 @@ test('every bit of a word moves about half of the hash, each bit of it about eve
     const perBit = new Array<number>(32).fill(0);
     for (let i = 0; i < rounds; i++) {
       const seed = random.next(), word = random.next(), after = random.next();
-      const difference = (finish(mix(mix(seed, word), after)) ^ finish(mix(mix(seed, word ^ (1 << bit)), after))) >>> 0;
+      const difference = (hashOf(seed, word, after) ^ hashOf(seed, word ^ (1 << bit), after)) >>> 0;
       flipped += bitsSet(difference);
       for (let out = 0; out < 32; out++) perBit[out] += (difference >>> out) & 1;
     }
@@ -32,6 +36,10 @@ test('every bit of a word moves about half of the hash, each bit of it about eve
     // Six standard deviations of a fair coin thrown 400 times.
     perBit.forEach((count, out) => assert.ok(Math.abs(count - rounds / 2) < 60, `input bit ${bit}, output bit ${out}: ${count} of ${rounds}`));
   }
+});
+
+test('finishing is murmur3’s avalanche', () => {
+  assert.equal([0, 1, 2].map((word) => finish(word) >>> 0), [0, 0x514e28b7, 0x30f4c306]);
 });
 
 test('neighbouring addresses and ports fall evenly into the low bits', () => {
@@ -61,6 +69,11 @@ test('hashes are int32, and texts that differ differ', () => {
   assert.is(seen.size, 2000);
   assert.is(hashText('wan1', 3), hashText('wan1', 3));
   assert.is.not(hashText('wan1', 3), hashText('wan1', 4));
+});
+
+test('random: the sequence of xorshift32 with 13, 17 and 5', () => {
+  const random = new Random(1);
+  assert.equal([1, 2, 3, 4].map(() => random.next() >>> 0), [270369, 67634689, 2647435461, 307599695]);
 });
 
 test('random: the same seed gives the same numbers, also the seed 0; all are int32 and none is 0', () => {

@@ -32,7 +32,7 @@ test('frames of many kinds on all links at once: each link’s verdicts are its 
     r.put('lan', r.frame('lan', datagram({ ttl: 1 })));
     r.put('lan', r.frame('lan', datagram({ checksum: 'wrong' })));
     r.put('wan1', r.frame('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.echoRequest({ id: i }))));
-    r.put('wan1', r.arpRequest('wan1', GATEWAY, MAC.gateway1, '192.168.201.99'));
+    r.put('wan1', r.arpRequest(GATEWAY, MAC.gateway1, '192.168.201.99'));
     r.put('wan2', r.frame('wan2', make.ipv4({ source: SERVER, destination: PC1 }, make.udp({ sourcePort: 1, destinationPort: 2 }))));
   }
   r.run();

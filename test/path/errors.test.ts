@@ -239,11 +239,11 @@ test('a quote ends at 576 bytes of error, or with the packet (RFC 1812 §4.3.2.3
 test('no free port: refused with 3/13 quoting as received, and never sent un-NATed', () => {
   const r = rig({ ...ONE, limits: { snatPortFirst: 5000, snatPortLast: 5001 } });
   const udpFrom = (sourcePort: number) => make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort, destinationPort: 80 }));
-  assert.is(r.from('lan', udpFrom(1)).length, 1);
-  assert.is(r.from('lan', udpFrom(2)).length, 1);
-  isError(r.refused('NO_PORT', 'lan', udpFrom(3)), 'lan', LAN, PC1, 3, 13, udpFrom(3));
+  assert.is(r.from('lan', udpFrom(2001)).length, 1);
+  assert.is(r.from('lan', udpFrom(2002)).length, 1);
+  isError(r.refused('NO_PORT', 'lan', udpFrom(2003)), 'lan', LAN, PC1, 3, 13, udpFrom(2003));
   assert.is(r.flowCount, 2);
-  assert.is(r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 3, destinationPort: 80 }))).length, 1, 'TCP has ports of its own');
+  assert.is(r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 2003, destinationPort: 80 }))).length, 1, 'TCP has ports of its own');
 });
 
 test('flow table full: TABLE_FULL, told as 3/13 (RFC 5508 REQ-8); old flows go on', () => {
@@ -258,9 +258,9 @@ test('a flow that would clash takes no port: the next one finds it free', () => 
   const r = rig({ ...ONE, host: true, limits: { snatPortFirst: 5000, snatPortLast: 5000 } });
   // An outside flow to the box holds exactly the tuple an inside flow’s answers would have.
   assert.is(r.from('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 80, destinationPort: 5000 })))[0].link, 'host');
-  const packet = make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 7, destinationPort: 80 }));
+  const packet = make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 2007, destinationPort: 80 }));
   isError(r.refused('FLOW_CLASH', 'lan', packet), 'lan', LAN, PC1, 3, 13, packet);
-  const [sent] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 8, destinationPort: 81 })));
+  const [sent] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 2008, destinationPort: 81 })));
   expect(sent.frame, ethernet(), ipv4({ source: WAN1 }), udp({ sourcePort: 5000 }));
 });
 
@@ -268,6 +268,11 @@ test('an error to the box comes from the router’s side of its link', () => {
   const r = rig({ host: true });
   const packet = make.ipv4({ source: BOX, destination: SERVER, ttl: 1 }, make.udp({ sourcePort: 1, destinationPort: 33434 }));
   isError(r.refused('TTL', 'host', packet), 'host', HOST, BOX, 11, 0, packet);
+});
+
+test('no reset and no error for a segment to a directed broadcast (RFC 1122 §4.2.3.10)', () => {
+  const r = rig({ ...ONE, dmz: true });
+  assert.equal(r.from('lan', make.ipv4({ source: PC1, destination: '10.9.0.255' }, make.tcp({ sourcePort: 1, destinationPort: 2, flags: 'A' }))), []);
 });
 
 test.run();

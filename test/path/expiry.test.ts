@@ -7,6 +7,8 @@ import { PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { Rig, RigOptions } from '../support/rig.js';
 
 const ONE: RigOptions = { weights: [1, 0] };
+/** One external port, refused when it is taken and free at once when it is not. */
+const ONE_PORT: RigOptions = { limits: { snatPortFirst: 5000, snatPortLast: 5000 }, uplink: { whenExhausted: 'refuse' }, timeouts: { portQuarantine: 0 } };
 const out = (transport: make.Transport, source = PC1) => make.ipv4({ source, destination: SERVER }, transport);
 const back = (transport: make.Transport) => make.ipv4({ source: SERVER, destination: WAN1 }, transport);
 const udpOut = make.udp({ sourcePort: 4000, destinationPort: 80 });
@@ -72,7 +74,7 @@ test('after a reset, packets neither revive nor prolong the flow (RFC 7857 §2.2
 });
 
 test('an expired flow frees its external port, and its late answer is refused', () => {
-  const r = rig({ ...ONE, limits: { snatPortFirst: 5000, snatPortLast: 5000 } });
+  const r = rig({ ...ONE, ...ONE_PORT });
   r.from('lan', out(udpOut));
   r.refused('NO_PORT', 'lan', out(udpOut, PC2));
   r.advance(301_000, 1000);
@@ -86,7 +88,7 @@ test('an expired flow frees its external port, and its late answer is refused', 
 });
 
 test('a port two flows share is free only when both are gone', () => {
-  const r = rig({ ...ONE, limits: { snatPortFirst: 5000, snatPortLast: 5000 } });
+  const r = rig({ ...ONE, ...ONE_PORT });
   r.from('lan', out(udpOut));
   r.advance(150_000, 1000);
   r.teach();

@@ -1,9 +1,9 @@
 /** Packets that go through: out with SNAT and back, whole, by the right link, to the right neighbour. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { echo, ethernet, expect, ipv4, tcp, udp } from '../support/expect.js';
+import { bytes, echo, ethernet, expect, icmpError, ipv4, tcp, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
-import { DMZ_HOST, GATEWAY, LAN, MAC, PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
+import { DMZ_HOST, GATEWAY, HOST, LAN, MAC, PC1, PC2, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
 
 /** Everything on wan1, so that a test knows where to look. */
 const ONE = { weights: [1, 0] as [number, number] };
@@ -85,10 +85,11 @@ test('no external port serves two internal endpoints (RFC 4787 REQ-3)', () => {
   assert.is(seen.size, 60);
 });
 
-test('a well-known source port is not preserved but moved into the range', () => {
+test('a well-known source port stays one, but not one of the router’s own services (RFC 4787 REQ-3a)', () => {
   const r = rig(ONE);
   const [sent] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 123, destinationPort: 123 })));
-  assert.ok(sent.packet.readUInt16BE(20) >= 1024);
+  const external = sent.packet.readUInt16BE(20);
+  assert.ok(external >= 512 && external < 1024, `${external}`);
 });
 
 test('a protocol without ports: only the address is translated, and back', () => {
@@ -184,6 +185,18 @@ test('the answer to the router’s LAN side goes to a host of the LAN by its own
   const r = rig(ONE);
   const [sent] = r.from('lan', make.ipv4({ source: PC2, destination: LAN }, make.echoRequest({ id: 8 })));
   expect(sent.frame, ethernet({ source: MAC.lan, destination: MAC.pc2 }), ipv4({ source: LAN, destination: PC2, ttl: 64 }), echo({ type: 'reply', id: 8 }));
+});
+
+test('an uplink that translates lets in only what is for the router’s addresses on that link', () => {
+  const r = rig({ ...ONE, host: true });
+  for (const [link, asked] of [['wan1', LAN], ['wan1', WAN2], ['wan2', WAN1], ['wan1', HOST]] as const) {
+    for (const transport of [make.echoRequest({ id: 5 }), make.tcp({ sourcePort: 9, destinationPort: 22 }), make.udp({ sourcePort: 9, destinationPort: 22 })]) {
+      const packet = make.ipv4({ source: SERVER, destination: asked }, transport);
+      const [error] = r.refused('UNSOLICITED', link, packet);
+      assert.is(error.link, link);
+      expect(error.packet, ipv4({ source: link === 'wan1' ? WAN1 : WAN2, destination: SERVER }), icmpError({ type: 3, code: 13 }), bytes(packet));
+    }
+  }
 });
 
 test.run();

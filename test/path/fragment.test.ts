@@ -73,9 +73,21 @@ test('fragments of TCP and of ICMP echo are put together too', () => {
   expect(whole(make.fragments(request, [1480, 2480]).flatMap((piece) => r.from('lan', piece))), ipv4({ source: WAN1 }), echo({ id: 4000, payload }));
 });
 
-test('datagrams are told apart by source, destination, protocol, identification and link', () => {
+test('a fragment from another link does not spoil or complete a datagram', () => {
   const r = rig(ONE);
-  const others = [datagram({ id: 100 }), datagram({ source: PC2 }), datagram({ destination: '198.51.100.8' })];
+  r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })));
+  const answer = make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 80, destinationPort: 4000, payload }));
+  const [a, b, c] = pieces(answer);
+  r.from('wan1', a);
+  r.from('wan2', make.fragments(answer, [1472, 2480])[1]);
+  r.from('wan1', b);
+  assert.is(r.from('wan1', c).length, 3);
+  assert.is(r.verdict('wan2', 'HELD'), 1);
+});
+
+test('datagrams are told apart by source, destination, protocol and identification', () => {
+  const r = rig(ONE);
+  const others = [datagram({ id: 100 }), datagram({ source: PC2 }), datagram({ destination: '198.51.100.8' }), datagram({ protocol: 200 })];
   for (const other of others) r.from('lan', pieces(other)[1]);
   const [first, second, third] = pieces();
   r.from('lan', first);

@@ -133,4 +133,49 @@ test('IPv6 and other noise of the box’s stack is dropped', () => {
   assert.equal(r.refused('MULTICAST', 'host', make.ipv4({ source: BOX, destination: '224.0.0.22', protocol: 2 }, make.filler(16))), []);
 });
 
+test('a connection the box has had since before the router came goes on (SSH to a gateway that is taken over)', () => {
+  const r = rig(ONE);
+  const there = (flags: string) => make.ipv4({ source: SERVER, destination: WAN2 }, make.tcp({ sourcePort: 4000, destinationPort: 22, flags, payload: make.filler(10) }));
+  const back = (flags: string) => make.ipv4({ source: WAN2, destination: SERVER }, make.tcp({ sourcePort: 22, destinationPort: 4000, flags, payload: make.filler(10) }));
+  assert.equal(r.refused('MIDSTREAM', 'host', back('PA')), [], 'the box is not reset for speaking first');
+  const [arrived] = r.from('wan2', there('PA'));
+  assert.is(arrived.link, 'host');
+  expect(arrived.frame, ipv4({ source: SERVER, destination: WAN2, ttl: 64 }), tcp({ sourcePort: 4000, destinationPort: 22, flags: 'PA' }));
+  const [answer] = r.from('host', back('A'));
+  assert.is(answer.link, 'wan2');
+  expect(answer.frame, ethernet({ destination: MAC.gateway2 }), ipv4({ source: WAN2, destination: SERVER }), tcp({ sourcePort: 22, destinationPort: 4000 }));
+  r.advance(7_000_000, 100_000);
+  r.teach();
+  assert.is(r.from('host', back('A')).length, 1, 'both sides have spoken: established');
+});
+
+test('a mid-stream segment the box never answers is forgotten as soon as an opening one', () => {
+  const r = rig(ONE);
+  r.from('wan2', make.ipv4({ source: SERVER, destination: WAN2 }, make.tcp({ sourcePort: 4000, destinationPort: 22, flags: 'A' })));
+  r.advance(242_000, 1000);
+  assert.is(r.flowCount, 0);
+});
+
+test('what the box forwards for others behind it is translated, and the answers go back to the box', () => {
+  const r = rig(ONE);
+  const behind = '172.17.0.9';
+  const [out] = r.from('host', make.ipv4({ source: behind, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 53 })));
+  expect(out.frame, ethernet({ source: MAC.wan1 }), ipv4({ source: WAN1, destination: SERVER }), udp({ sourcePort: 4000 }));
+  const [answer] = r.from('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 53, destinationPort: 4000 })));
+  assert.is(answer.link, 'host');
+  expect(answer.frame, ipv4({ source: SERVER, destination: behind }), udp({ destinationPort: 4000 }));
+  const late = make.ipv4({ source: behind, destination: SERVER, ttl: 1 }, make.udp({ sourcePort: 4000, destinationPort: 53 }));
+  const [error] = r.refused('TTL', 'host', late);
+  assert.is(error.link, 'host');
+  expect(error.frame, ipv4({ source: HOST, destination: behind }), icmpError({ type: 11, code: 0 }), bytes(late));
+});
+
+test('an error about an outside flow to the box bears the address that was asked, whoever makes it (RFC 5508 REQ-5)', () => {
+  const r = rig(ONE);
+  const [arrived] = r.from('wan2', make.ipv4({ source: SERVER, destination: WAN2 }, make.udp({ sourcePort: 999, destinationPort: 22 })));
+  const [error] = r.from('host', make.ipv4({ source: BOX, destination: SERVER }, make.icmp({ type: 3, code: 3 }, arrived.packet)));
+  assert.is(error.link, 'wan2');
+  expect(error.frame, ethernet({ source: MAC.wan2 }), ipv4({ source: WAN2, destination: SERVER }), icmpError({ type: 3, code: 3 }), bytes(arrived.packet));
+});
+
 test.run();

@@ -187,6 +187,9 @@ test('errors quoting an error, a later fragment or a stub too short to name a fl
     assert.equal(r.from('wan1', errorFrom(MIDDLE, WAN1, quote)), []);
     assert.is(dropped.reduce((sum, name, i) => sum + r.verdict('wan1', name) - before[i], 0), 1);
   };
+  // A later fragment whose bytes look like the flow's ports.
+  const lookalike = make.ipv4({ source: WAN1, destination: SERVER, protocol: make.PROTOCOL.udp, offset: 64 }, out.packet.subarray(20));
+  refused(lookalike);
   refused(errorFrom(WAN1, SERVER, out.packet));
   refused(make.fragments(out.packet, [64])[1]);
   refused(out.packet.subarray(0, 27));

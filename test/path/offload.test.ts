@@ -220,4 +220,18 @@ test('random packets: checksums right before are right after, in both directions
   }
 });
 
+test('offload metadata that makes no sense counts for nothing: the packet is forwarded as a plain one', () => {
+  const r = rig(ONE);
+  const packet = make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 }));
+  for (const vnet of [
+    make.vnet({ needsChecksum: true, checksumStart: 4, checksumOffset: 10 }), make.vnet({ needsChecksum: true, checksumStart: 20, checksumOffset: 6 }),
+    make.vnet({ needsChecksum: true, checksumStart: 34, checksumOffset: 40 }), make.vnet({ gso: 'tcp', segmentBytes: 5 }),
+  ]) {
+    const [sent, ...more] = r.from('lan', packet, { vnet });
+    assert.equal(more, []);
+    expect(sent.frame, ethernet(), ipv4({ source: WAN1 }), udp());
+    assert.equal(sent.vnet, make.vnet({}));
+  }
+});
+
 test.run();

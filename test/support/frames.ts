@@ -36,7 +36,7 @@ export function filler(length: number, start = 0): Buffer {
   return Buffer.from(Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8) + start) & 255));
 }
 
-export function ethernet(fields: { source: string; destination: string; type?: number }, carried: Buffer): Buffer {
+export function ethernet(fields: { source: string; destination: string; type?: number | undefined }, carried: Buffer): Buffer {
   const type = fields.type ?? ETHERTYPE.ipv4;
   return Buffer.concat([mac(fields.destination), mac(fields.source), Buffer.from([type >> 8, type & 255]), carried]);
 }
@@ -134,7 +134,7 @@ export function udp(fields: UdpFields): Transport {
 }
 
 /** Any ICMP message: type, code, the four bytes after the checksum, the rest. */
-export function icmp(fields: { type: number; code?: number; word?: number; checksum?: 'right' | 'wrong' }, rest: Buffer): Transport {
+export function icmp(fields: { type: number; code?: number; word?: number; checksum?: 'right' | 'wrong' | undefined }, rest: Buffer): Transport {
   const bytes = Buffer.alloc(8 + rest.length);
   bytes[0] = fields.type;
   bytes[1] = fields.code ?? 0;
@@ -156,7 +156,11 @@ export function echoReply(fields: EchoFields): Transport {
 }
 
 /** The virtio-net header of a frame (virtio 1.2 §5.1.6): offsets are from the frame's first byte. */
-export function vnet(fields: { needsChecksum?: boolean; gso?: 'tcp' | 'udp'; ecn?: boolean; headerLength?: number; segmentBytes?: number; checksumStart?: number; checksumOffset?: number }): Buffer {
+export interface VnetFields {
+  needsChecksum?: boolean; gso?: 'tcp' | 'udp' | undefined; ecn?: boolean; headerLength?: number; segmentBytes?: number; checksumStart?: number; checksumOffset?: number;
+}
+
+export function vnet(fields: VnetFields): Buffer {
   const bytes = Buffer.alloc(10);
   bytes[0] = fields.needsChecksum ? 1 : 0;
   bytes[1] = (fields.gso === 'tcp' ? 1 : fields.gso === 'udp' ? 5 : 0) | (fields.ecn ? 0x80 : 0);
@@ -167,9 +171,7 @@ export function vnet(fields: { needsChecksum?: boolean; gso?: 'tcp' | 'udp'; ecn
   return bytes;
 }
 
-/**
- * The packet cut into IP fragments at the given payload offsets (multiples of 8), in order. `packet` has no options.
- */
+/** The packet cut into IP fragments at the given payload offsets (multiples of 8), in order. `packet` has no options. */
 export function fragments(packet: Buffer, cuts: number[]): Buffer[] {
   const payload = packet.subarray(20);
   const edges = [0, ...cuts, payload.length];

@@ -47,6 +47,9 @@ export const MAC = {
 
 export type LinkName = 'lan' | 'wan1' | 'wan2' | 'dmz' | 'host';
 
+/** Our own MAC address on each link. */
+export const OUR_MAC: Record<LinkName, string> = { lan: MAC.lan, wan1: MAC.wan1, wan2: MAC.wan2, dmz: MAC.dmz, host: '' };
+
 export interface RigOptions {
   dmz?: boolean;
   /** A TUN link to the box itself. */
@@ -67,6 +70,8 @@ export interface RigOptions {
   link?: Partial<Record<LinkName, Partial<LinkPlan>>>;
   /** Rules and the like: whole parts of the plan. */
   plan?: Partial<Pick<Plan, 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
+  /** Inside addresses that a rule lets leave by an uplink as they are. */
+  untranslated?: string[];
   /** False: no neighbour has been heard of. */
   neighbours?: boolean;
   /** False: the links are still down. */
@@ -77,7 +82,7 @@ export interface RigOptions {
 /** A frame that left. */
 export interface Sent { link: LinkName; frame: Buffer; vnet: Buffer; isArp: boolean; /** From the IP header on. */ packet: Buffer }
 
-export interface FrameOptions { vnet?: Buffer; vlanTci?: number; source?: string; destination?: string; type?: number }
+export interface FrameOptions { vnet?: Buffer | undefined; vlanTci?: number; source?: string; destination?: string; type?: number }
 
 export class Rig {
   readonly router: Router;
@@ -99,11 +104,11 @@ export class Rig {
     this.exchange.connect(this.io);
     this.router = new Router(
       plan,
-      this.names.map((name, i) => ({ kind: kinds[i], mac: name === 'host' ? '' : MAC[name], mtu: options.mtu?.[name] ?? 1500, offloads: options.offloads?.[name] ?? 0 })),
+      this.names.map((name, i) => ({ kind: kinds[i], mac: OUR_MAC[name], mtu: options.mtu?.[name] ?? 1500, offloads: options.offloads?.[name] ?? 0 })),
       this.exchange,
       {
         flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
-        counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length)),
+        counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
         neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       },
       this.clock,
@@ -111,7 +116,9 @@ export class Rig {
     );
     for (const uplink of plan.uplinks) {
       const own = plan.links[uplink.link].addresses.map((a) => a.address);
-      if (uplink.snat.length > 0) this.allowed.set(this.names[uplink.link], new Set([...own, ...uplink.snat]));
+      const ruled = [...plan.portForwards.filter((rule) => rule.uplink === uplink.index).flatMap((rule) => rule.addresses),
+        ...plan.oneToOne.filter((rule) => rule.uplink === uplink.index).map((rule) => rule.external)];
+      if (uplink.snat.length > 0) this.allowed.set(this.names[uplink.link], new Set([...own, ...uplink.snat, ...ruled, ...options.untranslated ?? []]));
     }
   }
 
@@ -124,7 +131,7 @@ export class Rig {
   frame(link: LinkName, packet: Buffer, options: FrameOptions = {}): Buffer {
     if (link === 'host') return packet;
     const source = options.source ?? this.senderMac(link, packet);
-    return make.ethernet({ source, destination: options.destination ?? MAC[link], type: options.type }, packet);
+    return make.ethernet({ source, destination: options.destination ?? OUR_MAC[link], type: options.type }, packet);
   }
 
   /** A packet comes in by a link; what leaves because of it, without ARP. */
@@ -180,11 +187,11 @@ export class Rig {
   /** The answer of a station to a question of ours. */
   arpReply(link: LinkName, sender: string, senderMac: string): Buffer {
     const target = this.addressOf(link);
-    return make.ethernet({ source: senderMac, destination: MAC[link as 'lan'], type: make.ETHERTYPE.arp },
-      make.arp({ operation: 'reply', senderMac, sender, targetMac: MAC[link as 'lan'], target }));
+    return make.ethernet({ source: senderMac, destination: OUR_MAC[link], type: make.ETHERTYPE.arp },
+      make.arp({ operation: 'reply', senderMac, sender, targetMac: OUR_MAC[link], target }));
   }
 
-  arpRequest(link: LinkName, sender: string, senderMac: string, target: string, destination: string = make.BROADCAST_MAC): Buffer {
+  arpRequest(sender: string, senderMac: string, target: string, destination: string = make.BROADCAST_MAC): Buffer {
     return make.ethernet({ source: senderMac, destination, type: make.ETHERTYPE.arp }, make.arp({ operation: 'request', senderMac, sender, target }));
   }
 

@@ -242,6 +242,18 @@ test('a deadline moved nearer counts at once, one moved away counts too', () => 
   assert.equal([table.words[HEADER_EXPIRED], table.words[HEADER_NOW], table.count], [3, 35, 0]);
 });
 
+test('after the wheel has looked once and found the deadline moved away, moving it nearer counts again', () => {
+  const table = makeTable(1);
+  const flow = add(table, 0, 0, 10);
+  table.refresh(flow, 5, 100);
+  table.expire(10, UNBOUNDED);
+  table.refresh(flow, 20, 5);
+  table.expire(24, UNBOUNDED);
+  assert.is(table.count, 1);
+  table.expire(25, UNBOUNDED);
+  assert.is(table.count, 0);
+});
+
 test('with a budget flows go in the order of their deadlines, a few at a time, and new ones may come in between', () => {
   const gone: number[] = [];
   const table = makeTable(64, 1, (flow) => { gone.push(table.words[table.at(flow) + DEADLINE]); });

@@ -4,11 +4,31 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Random } from '../../src/base/random.js';
 import { PortPool } from '../../src/table/port-pool.js';
+import { Tuple } from '../../src/wire/tuple.js';
 import { anySeed, check } from '../support/oracle/property.js';
 
 const NONE = -1;
 
-const acquire = (pool: PortPool, address: number, port: number): number => pool.acquire(0, 0, 0xffff, address, port);
+function tupleOf(address: number, port: number, far = 0x08080808, farPort = 53): Tuple {
+  const tuple = new Tuple();
+  tuple.setV4(address, far, (port << 16) | farPort, 17);
+  return tuple;
+}
+
+/** As the stage does it: the mapping there is, else a new one; one user more either way. */
+function map(pool: PortPool, tuple: Tuple, nowTick = 0, isDependent = false): number {
+  const known = pool.find(tuple, isDependent);
+  if (known !== NONE) {
+    pool.retain(known, 0);
+    return known;
+  }
+  const port = pool.pick(tuple.sourcePort, tuple.s3, true, nowTick);
+  if (port !== NONE) pool.take(port, tuple, isDependent, 0);
+  return port;
+}
+
+const acquire = (pool: PortPool, address: number, port: number): number => map(pool, tupleOf(address, port));
+const release = (pool: PortPool, port: number): boolean => pool.release(port, 0, true);
 
 /** Endpoint → its port and its users; and who has a port. */
 class SlowPool {
@@ -23,7 +43,6 @@ test('endpoint-independent, exclusive, in the range, preserved where free (RFC 4
     const last = first + more;
     const pool = new PortPool(first, last, new Random(seed));
     const slow = new SlowPool();
-    let exhausted = 0;
     for (const s of steps) {
       const key = `${s.address}:${s.port}`;
       if (s.isAcquire) {
@@ -35,7 +54,6 @@ test('endpoint-independent, exclusive, in the range, preserved where free (RFC 4
           known.users++;
         } else if (owners.size === pool.size) {
           assert.is(got, NONE);
-          exhausted++;
         } else {
           assert.ok(got >= first && got <= last, `${got} of ${first} to ${last}`);
           assert.not(owners.has(got), `port ${got} is ${owners.get(got)}'s`);
@@ -44,12 +62,11 @@ test('endpoint-independent, exclusive, in the range, preserved where free (RFC 4
         }
       } else if (slow.mappings.size > 0) {
         const [gone, mapping] = [...slow.mappings][s.pick % slow.mappings.size];
-        pool.release(mapping.port);
-        if (--mapping.users === 0) slow.mappings.delete(gone);
+        assert.is(release(pool, mapping.port), --mapping.users === 0);
+        if (mapping.users === 0) slow.mappings.delete(gone);
       }
       const owners = slow.owners();
       assert.is(pool.used, owners.size);
-      assert.is(pool.exhausted, exhausted);
       for (let port = first; port <= last; port++) assert.is(pool.isTaken(port), owners.has(port));
     }
   }), 300);
@@ -57,9 +74,11 @@ test('endpoint-independent, exclusive, in the range, preserved where free (RFC 4
 
 test('every word of an address and the port tell endpoints apart', () => {
   const pool = new PortPool(1024, 65535, new Random(1));
-  const ports = [[1, 2, 3, 4, 5], [9, 2, 3, 4, 5], [1, 9, 3, 4, 5], [1, 2, 9, 4, 5], [1, 2, 3, 9, 5], [1, 2, 3, 4, 9]].map(([a, b, c, d, port]) => pool.acquire(a, b, c, d, port));
+  const ends = [[1, 2, 3, 4, 5], [9, 2, 3, 4, 5], [1, 9, 3, 4, 5], [1, 2, 9, 4, 5], [1, 2, 3, 9, 5], [1, 2, 3, 4, 9]]
+    .map(([s0, s1, s2, s3, port]) => Object.assign(new Tuple(), { s0, s1, s2, s3, ports: port << 16 }));
+  const ports = ends.map((tuple) => map(pool, tuple));
   assert.is(new Set(ports).size, 6);
-  assert.is(pool.acquire(1, 2, 3, 4, 5), ports[0]);
+  assert.equal(ends.map((tuple) => pool.find(tuple, false)), ports);
 });
 
 test('the whole range can be handed out, each port once, and again after it came back', () => {
@@ -73,17 +92,53 @@ test('the whole range can be handed out, each port once, and again after it came
       assert.ok(seen.has(first) && seen.has(last) && !seen.has(NONE));
       assert.is(pool.used, size);
       assert.is(acquire(pool, 1, 1), NONE);
-      assert.is(pool.exhausted, round + 1);
       // One comes back: it is the one the next endpoint gets.
       const freed = first + (size >> 1);
-      pool.release(freed);
+      release(pool, freed);
       assert.is(acquire(pool, 2, 2), freed);
-      pool.release(freed);
+      release(pool, freed);
       acquire(pool, 3, 3);
-      for (const port of seen) pool.release(port);
+      for (const port of seen) release(pool, port);
       assert.is(pool.used, 0);
     }
   }
+});
+
+test('towards each far endpoint a port of its own, when mapping depends on it', () => {
+  const pool = new PortPool(1024, 65535, new Random(4));
+  const one = tupleOf(1, 2000, 50, 53), other = tupleOf(1, 2000, 51, 53), third = tupleOf(1, 2000, 50, 54);
+  const ports = [one, other, third].map((tuple) => map(pool, tuple, 0, true));
+  assert.is(new Set(ports).size, 3);
+  assert.equal([one, other, third].map((tuple) => map(pool, tuple, 0, true)), ports);
+  assert.is(pool.find(one, false), NONE, 'not a mapping for every destination');
+});
+
+test('a freed port rests for its time, is given to nobody else meanwhile, and back to its own endpoint at once (RFC 6888 REQ-8)', () => {
+  const rules = { hasServices: false, keepsParity: false, quarantine: 120 };
+  const pool = new PortPool(2000, 2001, new Random(5), rules);
+  const first = map(pool, tupleOf(1, 2000)), second = map(pool, tupleOf(2, 2001));
+  assert.equal([first, second], [2000, 2001]);
+  pool.release(first, 10, false);
+  assert.equal([pool.used, pool.quarantined, pool.isTaken(first), pool.isLive(first)], [1, 1, true, false]);
+  assert.is(map(pool, tupleOf(3, 2000), 129), NONE);
+  assert.is(map(pool, tupleOf(1, 2000), 129), first);
+  pool.release(first, 129, true);
+  assert.is(pool.quarantined, 1, 'its unclean end before still counts');
+  assert.is(map(pool, tupleOf(3, 2000), 248), NONE);
+  assert.is(map(pool, tupleOf(3, 2000), 249), first);
+  assert.equal([pool.used, pool.quarantined], [2, 0]);
+  pool.release(second, 249, true);
+  assert.is(map(pool, tupleOf(4, 9), 249), second, 'a clean end needs no rest');
+});
+
+test('UDP keeps parity while there is a port of it; services stay below 1024 (RFC 4787 REQ-3a, REQ-4)', () => {
+  const pool = new PortPool(1024, 1123, new Random(6), { hasServices: true, keepsParity: true, quarantine: 0 });
+  const even = Array.from({ length: 50 }, (_, i) => map(pool, tupleOf(i + 1, 40_000)));
+  assert.ok(even.every((port) => port % 2 === 0 && port >= 1024));
+  assert.ok(map(pool, tupleOf(99, 40_000)) % 2 === 1, 'then rather the other parity than none');
+  const services = Array.from({ length: 20 }, (_, i) => map(pool, tupleOf(i + 1, 123)));
+  assert.ok(services.every((port) => port >= 512 && port < 1024 && port % 2 === 1), services.join());
+  assert.is(map(pool, tupleOf(70, 700)), 700);
 });
 
 test('when the own port is taken the choice is spread over the range (RFC 7857 §9)', () => {

@@ -59,9 +59,9 @@ export class Resilient implements Scheduler {
       this.balance.fill(0);
       return;
     }
-    const exact = weights.map((weight) => (weight / total) * BUCKETS);
-    const wanted = exact.map(Math.floor);
-    const byRemainder = exact.map((value, i) => ({ i, remainder: value - Math.floor(value) }))
+    // In whole numbers, so that equal remainders are equal and the first target wins them.
+    const wanted = weights.map((weight) => Math.floor((weight * BUCKETS) / total));
+    const byRemainder = weights.map((weight, i) => ({ i, remainder: (weight * BUCKETS) % total }))
       .sort((a, b) => b.remainder - a.remainder || a.i - b.i);
     let missing = BUCKETS - wanted.reduce((sum, count) => sum + count, 0);
     for (const { i } of byRemainder) if (missing > 0 && weights[i] > 0) { wanted[i]++; missing--; }

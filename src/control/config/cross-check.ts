@@ -7,9 +7,11 @@ import { formatIpv4 } from '../../wire/address.js';
 import type { Findings } from './findings.js';
 import { unroutable } from './format.js';
 import { contains, formatNetwork, lastOf, networkOf, notAHost, readAddress, readPrefix, type Prefix } from './ip.js';
-import { didYouMean, oneOf } from './near.js';
+import { and, oneOf } from './near.js';
+import { find } from './reference.js';
+import { checkRules } from './rule-check.js';
 import { SCHEMA, type LinkKeys, type RouteKeys, type UplinkKeys } from './schema.js';
-import type { Item, Things, Values } from './validate.js';
+import type { Item, Values } from './validate.js';
 
 type Link = Item<LinkKeys>;
 
@@ -53,17 +55,9 @@ class CrossCheck {
     for (const uplink of this.#values.uplinks.items) this.#uplink(uplink);
     this.#groups();
     this.#ports();
+    checkRules(this.#values, this.#findings);
     // Whether something is used cannot be told while a part of the whole is refused.
     if (!this.#findings.failed) this.#unused();
-  }
-
-  /** The thing a reference names; an error when there is none. */
-  #find<T>(things: Things<T>, kind: string, name: string, tell: (found: string, allowed: string) => void): Item<T> | undefined {
-    const item = things.byName.get(name);
-    if (item !== undefined || things.broken.has(name) || things.refused) return item;
-    const names = [...things.byName.keys()];
-    tell(`${JSON.stringify(name)}${didYouMean(name, names)}`, names.length === 0 ? `the name of ${kind}, of which there is none` : `the name of ${kind}: ${oneOf(names)}`);
-    return undefined;
   }
 
   /** Keys a type of link does not have, and devices that two links would share. */
@@ -201,15 +195,15 @@ class CrossCheck {
     const targets = (['via', 'link', 'group', 'refuse'] as const).filter((key) => route.given(key));
     const valid = targets.length === 1 || (targets.length === 2 && targets[0] === 'via' && targets[1] === 'link');
     if (!valid) {
-      const found = targets.length === 0 ? 'none of via, link, group and refuse' : oneOf(targets).replace(' or ', ' and ');
+      const found = targets.length === 0 ? 'none of via, link, group and refuse' : and(targets);
       this.#findings.error(route.place, route.steps, found, 'exactly one of via, link, group and refuse (via and link may stand together)');
     }
     const { via, link: linkName, group } = route.values;
     if (group !== undefined) {
-      this.#find(this.#values.groups, 'a group', group, (found, allowed) => this.#findings.error(route.at('group'), [...route.steps, 'group'], found, allowed));
+      find(this.#values.groups, 'a group', group, (found, allowed) => this.#findings.error(route.at('group'), [...route.steps, 'group'], found, allowed));
     }
     const link = linkName === undefined ? undefined
-      : this.#find(this.#values.links, 'a link', linkName, (found, allowed) => this.#findings.error(route.at('link'), [...route.steps, 'link'], found, allowed));
+      : find(this.#values.links, 'a link', linkName, (found, allowed) => this.#findings.error(route.at('link'), [...route.steps, 'link'], found, allowed));
     if (via === undefined || !valid) return;
     const tell = (why: string, allowed: string): void =>
       this.#findings.error(route.at('via'), [...route.steps, 'via'], `${route.show('via')} (${why})`, allowed);
@@ -230,7 +224,7 @@ class CrossCheck {
       return tell('on no link\'s network', 'an address on a network of a link, or link beside via');
     }
     const links = [...new Set(around.map((own) => own.link))];
-    if (links.length > 1) return tell(`on the networks of ${oneOf(links.map((item) => item.name)).replace(' or ', ' and ')}`, 'link beside via, to say which');
+    if (links.length > 1) return tell(`on the networks of ${and(links.map((item) => item.name))}`, 'link beside via, to say which');
     if (links[0].values.type === 'tun') return tell(`${links[0].name} is a tun, which has no gateways`, `link: ${links[0].name} instead of via`);
     const not = notAHost(around[0], address);
     if (not !== undefined) tell(not, 'an address a host can have');
@@ -245,7 +239,7 @@ class CrossCheck {
     const tell = (key: keyof UplinkKeys, found: string, allowed: string, index?: number): void =>
       this.#findings.error(uplink.at(key, index), [...uplink.steps, key, ...(index === undefined ? [] : [index])], found, allowed);
     const link = linkName === undefined ? undefined
-      : this.#find(this.#values.links, 'a link', linkName, (found, allowed) => tell('link', found, allowed));
+      : find(this.#values.links, 'a link', linkName, (found, allowed) => tell('link', found, allowed));
     if (link !== undefined) {
       if (link.values.type === 'tun') {
         if (uplink.given('gateway')) {
@@ -257,18 +251,10 @@ class CrossCheck {
       }
       if (snat === 'auto' && !link.refused('addresses') && this.#own.get(link)!.length === 0) {
         const found = uplink.given('snat') ? uplink.show('snat') : 'auto (the default)';
-        tell('snat', `${found}, but ${link.name} has no address`, 'auto on a link with an address; off, an address or a list of addresses');
+        tell('snat', `${found}, but ${link.name} has no address`, 'auto on a link with an address; off, or addresses');
       }
       if (link.values.type !== 'tun' && gateway !== undefined) this.#gateway(uplink, link, readAddress(gateway)!);
     }
-    const addresses = snat === undefined || snat === 'auto' || snat === 'off' ? [] : Array.isArray(snat) ? snat : [snat];
-    addresses.forEach((text, index) => {
-      const own = this.#ownByAddress.get(readAddress(text) ?? -1);
-      if (own !== undefined && link !== undefined && own.link !== link) {
-        this.#findings.warning(uplink.at('snat', index), [...uplink.steps, 'snat', ...(Array.isArray(snat) ? [index] : [])],
-          `${text} is the router's address on ${own.link.name}, not on ${link.name}; replies may come back by another way`);
-      }
-    });
   }
 
   #gateway(uplink: Item<UplinkKeys>, link: Link, address: number): void {
@@ -294,7 +280,7 @@ class CrossCheck {
   #groups(): void {
     for (const group of this.#values.groups.items) {
       const members = (group.values.uplinks ?? []).map((name, index) => name === '' ? undefined
-        : this.#find(this.#values.uplinks, 'an uplink', name, (found, allowed) =>
+        : find(this.#values.uplinks, 'an uplink', name, (found, allowed) =>
           this.#findings.error(group.at('uplinks', index), [...group.steps, 'uplinks', index], found, allowed)));
       if (members.length > 0 && members.every((uplink) => uplink?.values.weight === 0)) {
         this.#findings.warning(group.at('uplinks'), [...group.steps, 'uplinks'], 'every uplink has weight 0, so the group takes no new flows');

@@ -51,6 +51,10 @@ export class Findings {
     return this.#errors.length > 0;
   }
 
+  get errorCount(): number {
+    return this.#errors.length;
+  }
+
   errors(): ConfigError[] {
     return inOrder(this.#errors).map((entry) => entry.error);
   }

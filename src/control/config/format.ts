@@ -4,7 +4,11 @@
  */
 import { isAbsolute } from 'node:path';
 import { formatNetwork, looksLikeIpv6, networkOf, notAHost, readAddress, readPrefix, reserved, reservedPrefix } from './ip.js';
-import { suggestion, oneOf } from './near.js';
+import { and, oneOf, suggestion } from './near.js';
+import type { Range } from './range.js';
+import {
+  ONLY_IPV4, POOL_MAX, PORT_MAX, PROTOCOLS, RATE_MAX, readListen, readPool, readPorts, readProtocol, readRate, readTarget,
+} from './rule-text.js';
 
 /** What a format needs to know of its key. */
 export interface FormatOptions {
@@ -19,6 +23,11 @@ export interface FormatOptions {
   later?: readonly string[];
   /** reference, references: what the name is of. */
   of?: string;
+  /** somePorts: the lowest there is, and whether a range will do. */
+  least?: number;
+  single?: true;
+  /** map, alg: the keys of the map. */
+  part?: { readonly keys: Readonly<Record<string, unknown>> };
 }
 
 export interface Complaint {
@@ -37,8 +46,6 @@ interface Format {
   /** Empty = accepted. */
   judge(value: unknown, options: FormatOptions): Complaint[];
 }
-
-const ONLY_IPV4 = 'IPv4 only in this version';
 
 const SECONDS: Readonly<Record<string, number>> = { d: 86_400, h: 3_600, m: 60, s: 1, ms: 0.001 };
 
@@ -91,6 +98,48 @@ function list(judge: (value: unknown) => Complaint[], canonical: (value: unknown
   };
 }
 
+/** One value or a list of them. */
+function oneOrMore(judge: (value: unknown) => Complaint[], canonical: (value: unknown) => unknown): (value: unknown) => Complaint[] {
+  const judgeList = list(judge, canonical, false);
+  return (value) => (Array.isArray(value) ? judgeList(value) : judge(value));
+}
+
+/** Values or lists of them that stand for ranges; what an earlier item of a list has, a later one may not have too. */
+function ranges(read: (value: unknown) => Range | string, allowed: string): (value: unknown) => Complaint[] {
+  return (value) => {
+    if (!Array.isArray(value)) {
+      const range = read(value);
+      return typeof range === 'string' ? [{ remark: range, allowed }] : [];
+    }
+    if (value.length === 0) return [{ remark: '', allowed }];
+    const complaints: Complaint[] = [];
+    const known: (Range & { index: number })[] = [];
+    value.forEach((item: unknown, index) => {
+      const range = read(item);
+      if (typeof range === 'string') complaints.push({ index, remark: range, allowed });
+      else known.push({ ...range, index });
+    });
+    // In rising order a range overlaps one before it when it overlaps the one that reaches farthest; of two, the later in the file is told.
+    const repeated = new Set<number>();
+    let far: (Range & { index: number }) | undefined;
+    for (const range of known.sort((a, b) => a.first - b.first || a.index - b.index)) {
+      if (far !== undefined && range.first <= far.last) repeated.add(Math.max(range.index, far.index));
+      if (far === undefined || range.last > far.last) far = range;
+    }
+    for (const index of repeated) complaints.push({ index, remark: 'for the second time', allowed: 'each once' });
+    return complaints.sort((a, b) => a.index! - b.index!);
+  };
+}
+
+function asText(read: (value: string) => Range | string): (value: unknown) => Range | string {
+  return (value) => (typeof value === 'string' ? read(value) : '');
+}
+
+const POOL = 'auto, off, an IPv4 address, a range such as 192.0.2.8-192.0.2.15, a prefix, or a list of them';
+const LISTEN = 'PORT/tcp, PORT/udp or PORT/both, or a range PORT-PORT instead of the port; before it ADDRESS: for one of the uplink\'s addresses alone';
+const TARGET = 'an address for the same ports, ADDRESS:PORT, or ADDRESS:PORT-PORT for a range';
+const RATE = `1 to ${RATE_MAX} a second, a minute or an hour, such as 100/s, 30/m or 5/h`;
+
 const ADDRESS = 'an IPv4 address such as 192.0.2.1';
 const ADDRESS_WITH_PREFIX = 'an IPv4 address with its prefix length, such as 192.0.2.1/24';
 
@@ -117,6 +166,38 @@ function judgeAddressWithPrefix(value: unknown): Complaint[] {
   if (prefix.prefixLength === 0) return [{ remark: 'a network of everything', allowed: 'a prefix length of 1 to 32' }];
   const is = reserved(prefix.address) ?? notAHost(prefix, prefix.address);
   return is === undefined ? [] : [{ remark: is, allowed: 'an address a host can have' }];
+}
+
+/** A prefix, or an address that stands for itself alone. */
+function judgeMatchPrefix(value: unknown): Complaint[] {
+  const allowed = 'an IPv4 prefix such as 192.0.2.0/24, or an address';
+  if (typeof value !== 'string') return [{ remark: '', allowed }];
+  const address = readAddress(value);
+  const prefix = address === undefined ? readPrefix(value) : { address, prefixLength: 32 };
+  if (prefix === undefined) return [{ remark: looksLikeIpv6(value) ? ONLY_IPV4 : 'not an IPv4 prefix', allowed }];
+  if (networkOf(prefix) !== prefix.address) return [{ remark: 'bits set behind the prefix', allowed: formatNetwork(prefix) }];
+  const is = prefix.prefixLength === 0 ? undefined : reservedPrefix(prefix);
+  return is === undefined ? [] : [{ remark: `${is}, which is never forwarded`, allowed }];
+}
+
+function poolSize(text: string): number {
+  const pool = readPool(text);
+  return typeof pool === 'string' ? 0 : pool.last - pool.first + 1;
+}
+
+/** A reader's word on a text. */
+function complain(value: unknown, read: (text: string) => unknown): Complaint[] {
+  if (typeof value !== 'string' && typeof value !== 'number') return [{ remark: '' }];
+  const meaning = read(String(value));
+  return typeof meaning === 'string' ? [{ remark: meaning }] : [];
+}
+
+const PROTOCOL = `a protocol's name (${oneOf([...PROTOCOLS.keys()])}) or its number, 0 to 255`;
+
+function judgeProtocol(value: unknown): Complaint[] {
+  if (readProtocol(value) !== undefined) return [];
+  if (typeof value !== 'string') return [{ remark: '', allowed: PROTOCOL }];
+  return [{ remark: value === 'both' ? 'write [tcp, udp]' : suggestion(value, PROTOCOLS.keys()), allowed: PROTOCOL }];
 }
 
 export const FORMATS = {
@@ -199,19 +280,20 @@ export const FORMATS = {
     },
   },
   snat: {
-    type: 'auto, off, an IPv4 address or a list of them',
-    allowed: () => 'auto, off, an IPv4 address or a list of IPv4 addresses',
-    judge(value, options) {
+    type: 'auto, off, IPv4 addresses, ranges or prefixes',
+    allowed: () => `${POOL}; ${POOL_MAX} addresses at most`,
+    judge(value) {
       if (value === 'auto' || value === 'off') return [];
       if (Array.isArray(value)) {
         if (value.length === 0) return [{ remark: '', allowed: 'off for no translation, or at least one address' }];
-        return list(judgeAddress, String, false)(value);
-      }
-      if (typeof value === 'string' && readAddress(value) === undefined && !looksLikeIpv6(value) && readPrefix(value) === undefined) {
-        return [{ remark: suggestion(value, ['auto', 'off']), allowed: FORMATS.snat.allowed(options) }];
+        const complaints = ranges(asText(readPool), 'an IPv4 address, a range or a prefix')(value);
+        if (complaints.length > 0) return complaints;
+        const size = value.reduce((sum: number, item) => sum + poolSize(String(item)), 0);
+        return size > POOL_MAX ? [{ remark: `${size} addresses`, allowed: `${POOL_MAX} addresses at most` }] : [];
       }
       if (typeof value !== 'string') return [{ remark: typeof value === 'boolean' ? 'a boolean, not the text off or auto' : '' }];
-      return judgeAddress(value);
+      const pool = readPool(value);
+      return typeof pool === 'string' ? [{ remark: /^[a-z]+$/i.test(value) ? suggestion(value, ['auto', 'off']) : pool }] : [];
     },
   },
   reference: {
@@ -223,6 +305,74 @@ export const FORMATS = {
     type: 'list of names',
     allowed: (options) => `a list of at least one name, each of ${options.of}`,
     judge: list(text(() => undefined), (value) => value, false),
+  },
+  someReferences: {
+    type: 'name or list of names',
+    allowed: (options) => `the name of ${options.of}, or a list of them`,
+    judge: oneOrMore(text(() => undefined), (value) => value),
+  },
+  somePrefixes: {
+    type: 'IPv4 prefix or list of prefixes',
+    allowed: () => 'an IPv4 prefix such as 192.0.2.0/24 or an address, or a list of them',
+    judge: oneOrMore(judgeMatchPrefix, (value) => (String(value).includes('/') ? value : `${String(value)}/32`)),
+  },
+  someProtocols: {
+    type: 'protocol or list of protocols',
+    allowed: () => `${PROTOCOL}; or a list of them`,
+    judge: oneOrMore(judgeProtocol, readProtocol),
+  },
+  somePorts: {
+    type: 'port or list of ports',
+    allowed: ({ least, single }) => `ports of ${least} to ${PORT_MAX}: one${single ? '' : ', a range such as 8000-8010,'} or a list of them`,
+    judge: (value, { least = 1, single }) => ranges((item) => {
+      const range = readPorts(item, least);
+      return single && typeof range !== 'string' && range.first !== range.last ? 'a range' : range;
+    }, `a port of ${least} to ${PORT_MAX}${single ? '' : ' or a range such as 8000-8010'}`)(value),
+  },
+  someChoices: {
+    type: 'one or more of',
+    allowed: (options) => `${oneOf(options.choices ?? [])}, or a list of them`,
+    judge: (value, options) => oneOrMore((item) => FORMATS.choice.judge(item, options), (item) => item)(value),
+  },
+  mssClamp: {
+    type: 'auto, off or bytes',
+    allowed: (options) => `auto, off or ${options.min} to ${options.max}`,
+    judge(value, options) {
+      if (value === 'auto' || value === 'off') return [];
+      if (typeof value === 'number') return FORMATS.integer.judge(value, options);
+      if (typeof value === 'boolean') return [{ remark: 'a boolean, not the text off or auto' }];
+      return [{ remark: typeof value === 'string' ? suggestion(value, ['auto', 'off']) : '' }];
+    },
+  },
+  listen: {
+    type: 'port with protocol',
+    allowed: () => LISTEN,
+    judge: (value) => complain(value, readListen),
+  },
+  target: {
+    type: 'IPv4 address, with or without ports',
+    allowed: () => TARGET,
+    judge: (value) => complain(value, readTarget),
+  },
+  rate: {
+    type: 'rate',
+    allowed: () => RATE,
+    judge: (value) => complain(value, readRate),
+  },
+  map: {
+    type: 'map',
+    allowed: (options) => `a map of ${and(Object.keys(options.part?.keys ?? {}))}`,
+    // Whoever reads the keys judges a map key by key; what comes here is something else.
+    judge: () => [{ remark: '' }],
+  },
+  alg: {
+    type: 'on, off or a map',
+    allowed: (options) => `on, off or a map of ${and(Object.keys(options.part?.keys ?? {}))}`,
+    judge(value) {
+      if (value === 'on' || value === 'off') return [];
+      if (typeof value === 'boolean') return [{ remark: 'a boolean, not the text on or off' }];
+      return [{ remark: typeof value === 'string' ? suggestion(value, ['on', 'off']) : '' }];
+    },
   },
   socketPath: {
     type: 'path',
@@ -243,7 +393,8 @@ export const FORMATS = {
 
 export type FormatName =
   | 'choice' | 'boolean' | 'integer' | 'duration' | 'device' | 'netns' | 'mac' | 'address' | 'addresses' | 'prefix'
-  | 'snat' | 'reference' | 'references' | 'socketPath' | 'groupName';
+  | 'snat' | 'reference' | 'references' | 'someReferences' | 'somePrefixes' | 'someProtocols' | 'somePorts' | 'someChoices' | 'mssClamp'
+  | 'listen' | 'target' | 'rate' | 'map' | 'alg' | 'socketPath' | 'groupName';
 
 /** Why nothing may be forwarded to a prefix; undefined when it may, as for everything (0.0.0.0/0). */
 export function unroutable(value: string): string | undefined {

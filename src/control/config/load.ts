@@ -11,6 +11,7 @@ import { crossCheck } from './cross-check.js';
 import { Findings, type Place } from './findings.js';
 import { parseSources, type Source } from './parse.js';
 import { makePlan, type PlanOptions } from './plan.js';
+import { checkReach } from './reach-check.js';
 import { validate } from './validate.js';
 
 export interface LoadedConfig {
@@ -86,7 +87,11 @@ export function compileConfig(sources: readonly Source[], options: PlanOptions, 
   if (tree !== undefined && !incomplete) {
     const values = validate(tree, findings);
     crossCheck(values, findings);
-    if (!findings.failed) return { plan: makePlan(values, options), warnings: findings.warnings() };
+    if (!findings.failed) {
+      const plan = makePlan(values, options);
+      checkReach(values, plan, findings);
+      if (!findings.failed) return { plan, warnings: findings.warnings() };
+    }
   }
   throw new ConfigErrors(findings.errors(), findings.warnings());
 }

@@ -40,13 +40,18 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
 }
 
 /** Names shown in one line: all of a few, the first of many. */
-const NAMES_SHOWN = 12;
+const NAMES_SHOWN = 16;
 
 /** 'a', 'a or b', 'a, b or c', 'a, b, c, … (1,000 in all)'. */
 export function oneOf(names: readonly string[]): string {
   if (names.length > NAMES_SHOWN) return `${names.slice(0, NAMES_SHOWN).join(', ')}, … (${names.length} in all)`;
   if (names.length < 2) return names.join('');
   return `${names.slice(0, -1).join(', ')} or ${names[names.length - 1]}`;
+}
+
+/** The same with "and". */
+export function and(names: readonly string[]): string {
+  return oneOf(names).replace(' or ', ' and ');
 }
 
 /** 'did you mean x?' when a known name is near, otherwise nothing. */

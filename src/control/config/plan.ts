@@ -1,8 +1,15 @@
 /** From checked values to a plan: names become indexes, `auto` becomes an address, durations become seconds. */
-import type { LimitsPlan, LinkPlan, Plan, RoutePlan, TimeoutsPlan, UplinkPlan } from '../../base/plan.js';
+import type {
+  AlgPlan, FilterRulePlan, LimitsPlan, LinkPlan, MatchPlan, OneToOnePlan, Plan, PortForwardPlan, PortRangePlan, RoutePlan, TimeoutsPlan, UplinkPlan,
+} from '../../base/plan.js';
+import { formatIpv4 } from '../../wire/address.js';
 import { readDuration } from './format.js';
 import { contains, readAddress, type Prefix } from './ip.js';
-import type { ControlKeys, GroupKeys, LinkKeys, RouteKeys, TimeoutsKeys, UplinkKeys } from './schema.js';
+import { asList, poolAddresses, readListen, readPool, readPorts, readProtocol, readRate, readTarget, WITH_PORTS } from './rule-text.js';
+import type {
+  AlgsKeys, ControlKeys, FilterKeys, GroupKeys, LinkKeys, MatchKeys, OneOrMore, OneToOneKeys, PortForwardKeys, RouteKeys, TimeoutsKeys, UplinkKeys,
+} from './schema.js';
+import { SCHEMA } from './schema.js';
 import type { Item, Things, Values } from './validate.js';
 
 export interface PlanOptions {
@@ -19,8 +26,14 @@ function indexes(things: Things<unknown>): Map<string, number> {
   return new Map(things.items.map((item, index) => [item.name, index]));
 }
 
-function linkPlan(item: Item<LinkKeys>, index: number): LinkPlan {
-  const { type, device, netns, bridge, mac, mtu, addresses, peer, defaultRoute, offload } = complete(item);
+/** What a reader makes of a text that validation has accepted. */
+function known<T>(meaning: T | string | undefined): T {
+  if (meaning === undefined || typeof meaning === 'string') throw new Error(`a text that validation should have refused: ${meaning}`);
+  return meaning;
+}
+
+function linkPlan(item: Item<LinkKeys>, index: number, hasUplink: boolean): LinkPlan {
+  const { type, device, netns, bridge, mac, mtu, addresses, peer, defaultRoute, offload, mssClamp, sourceCheck } = complete(item);
   return {
     index, name: item.name, type, device,
     ...(netns === undefined ? {} : { netns }),
@@ -32,7 +45,9 @@ function linkPlan(item: Item<LinkKeys>, index: number): LinkPlan {
       return { address, prefixLength: Number(length) };
     }),
     ...(peer === undefined ? {} : { peer }),
-    defaultRoute, offload, mssClamp: 'auto', sourceCheck: type === 'tun' ? 'off' : 'strict',
+    defaultRoute, offload, mssClamp,
+    // RFC 3704 §2.3 on uplinks, so that asymmetric paths live; what the box sends may bear any address it forwards for.
+    sourceCheck: sourceCheck ?? (hasUplink ? 'feasible' : type === 'tun' ? 'off' : 'strict'),
   };
 }
 
@@ -59,12 +74,79 @@ function routePlan(item: Item<RouteKeys>, links: Map<string, number>, groups: Ma
 }
 
 function uplinkPlan(item: Item<UplinkKeys>, index: number, links: Map<string, number>, linkPlans: readonly LinkPlan[]): UplinkPlan {
-  const { link: linkName, gateway, weight, snat } = complete(item);
+  const { link: linkName, gateway, weight, snat, mapping, filtering, whenExhausted, refreshInbound } = complete(item);
   const link = links.get(linkName)!;
-  const addresses = snat === 'auto' ? [linkPlans[link].addresses[0].address] : snat === 'off' ? [] : typeof snat === 'string' ? [snat] : [...snat];
-  return { index, name: item.name, link, ...(gateway === undefined ? {} : { gateway }), weight, snat: addresses,
-    mapping: 'endpoint-independent', filtering: 'endpoint-independent', whenExhausted: 'share', refreshInbound: true,
+  const addresses = snat === 'auto' ? [linkPlans[link].addresses[0].address]
+    : snat === 'off' ? [] : asList(snat).flatMap((text) => poolAddresses(known(readPool(text))));
+  return {
+    index, name: item.name, link, ...(gateway === undefined ? {} : { gateway }), weight, snat: addresses, mapping, filtering, whenExhausted, refreshInbound,
   };
+}
+
+function portRanges(ports: OneOrMore<string | number>): PortRangePlan[] {
+  return asList(ports).map((value) => known(readPorts(value, 0)));
+}
+
+/** What a rule looks at. Ports alone mean the protocols that have them. */
+function matchPlan(keys: MatchKeys & Pick<FilterKeys, 'sourcePorts'>, links: Map<string, number>): MatchPlan {
+  const { in: incoming, out, from, to, protocol, ports, sourcePorts } = keys;
+  const prefixes = (texts: OneOrMore<string>): string[] => asList(texts).map((text) => (text.includes('/') ? text : `${text}/32`));
+  const protocols = protocol !== undefined ? asList(protocol).map((value) => known(readProtocol(value)))
+    : ports !== undefined || sourcePorts !== undefined ? [...WITH_PORTS] : undefined;
+  return {
+    ...(incoming === undefined ? {} : { in: asList(incoming).map((name) => links.get(name)!) }),
+    ...(out === undefined ? {} : { out: asList(out).map((name) => links.get(name)!) }),
+    ...(from === undefined ? {} : { from: prefixes(from) }),
+    ...(to === undefined ? {} : { to: prefixes(to) }),
+    ...(protocols === undefined ? {} : { protocols }),
+    ...(sourcePorts === undefined ? {} : { sourcePorts: portRanges(sourcePorts) }),
+    ...(ports === undefined ? {} : { destinationPorts: portRanges(ports) }),
+  };
+}
+
+function filterPlan(item: Item<FilterKeys>, index: number, links: Map<string, number>): FilterRulePlan {
+  const keys = complete(item);
+  const plan: FilterRulePlan = { index, name: item.name, match: matchPlan(keys, links), action: keys.action };
+  if (keys.state !== undefined) plan.states = [...asList(keys.state)];
+  if (keys.over !== undefined) {
+    const { rate, burst, by } = keys.over;
+    const perSecond = known(readRate(rate));
+    plan.over = { perSecond, burst: burst ?? Math.max(1, Math.ceil(perSecond)), by };
+  }
+  return plan;
+}
+
+/** Where an uplink is spoken to from outside when a port forward does not say so: the addresses it translates to, else its link's own. */
+export function externalAddresses(uplink: UplinkPlan, links: readonly LinkPlan[]): string[] {
+  return uplink.snat.length > 0 ? uplink.snat : links[uplink.link].addresses.map(({ address }) => address);
+}
+
+function portForwardPlan(item: Item<PortForwardKeys>, index: number, uplinks: readonly UplinkPlan[], links: readonly LinkPlan[]): PortForwardPlan {
+  const keys = complete(item);
+  const uplink = uplinks.find(({ name }) => name === keys.uplink)!;
+  const { address, ports, protocols } = known(readListen(keys.listen));
+  const target = known(readTarget(keys.to));
+  return {
+    index, name: item.name, uplink: uplink.index,
+    addresses: address === undefined ? [...externalAddresses(uplink, links)] : [formatIpv4(address)],
+    protocols: [...protocols], ports, to: formatIpv4(target.address), toPort: target.ports?.first ?? ports.first,
+  };
+}
+
+function oneToOnePlan(item: Item<OneToOneKeys>, index: number, uplinks: Map<string, number>): OneToOnePlan {
+  const { uplink, external, internal } = complete(item);
+  return { index, name: item.name, uplink: uplinks.get(uplink)!, external, internal };
+}
+
+function algPlans(item: Item<AlgsKeys>): AlgPlan[] {
+  const values = complete(item);
+  return (['ftp', 'tftp'] as const).flatMap((name) => {
+    const value = values[name];
+    if (value === 'off') return [];
+    // `on` is the same as a map without keys.
+    const ports = value === 'on' ? (SCHEMA.algs.keys[name].part!.keys.ports.default as readonly number[]) : asList(value.ports);
+    return [{ name, ports: ports.map((port) => known(readPorts(port, 1)).first) }];
+  });
 }
 
 function timeoutsPlan(item: Item<TimeoutsKeys>): TimeoutsPlan {
@@ -80,23 +162,30 @@ function timeoutsPlan(item: Item<TimeoutsKeys>): TimeoutsPlan {
 
 /** Only for values without an error. */
 export function makePlan(values: Values, options: PlanOptions): Plan {
+  const withUplinks = new Set(values.uplinks.items.map((item) => item.values.link));
   const links = indexes(values.links);
   const uplinks = indexes(values.uplinks);
   const groups = indexes(values.groups);
-  const linkPlans = values.links.items.map(linkPlan);
+  const linkPlans = values.links.items.map((item, index) => linkPlan(item, index, withUplinks.has(item.name)));
   const connected = connectedOf(linkPlans);
+  const uplinkPlans = values.uplinks.items.map((item, index) => uplinkPlan(item, index, links, linkPlans));
   const { socket, group, logLevel }: ControlKeys = complete(values.control);
   return {
     generation: options.generation,
     seed: options.seed,
     links: linkPlans,
     routes: values.routes.items.map((item) => routePlan(item, links, groups, connected)),
-    uplinks: values.uplinks.items.map((item, index) => uplinkPlan(item, index, links, linkPlans)),
+    uplinks: uplinkPlans,
     groups: values.groups.items.map((item, index) => {
       const keys: GroupKeys = complete(item);
       return { index, name: item.name, uplinks: keys.uplinks.map((name) => uplinks.get(name)!) };
     }),
-    filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset',
+    filters: values.filters.items.map((item, index) => filterPlan(item, index, links)),
+    portForwards: values.portForwards.items.map((item, index) => portForwardPlan(item, index, uplinkPlans, linkPlans)),
+    oneToOne: values.oneToOne.items.map((item, index) => oneToOnePlan(item, index, uplinks)),
+    noNat: values.noNat.items.map((item, index) => ({ index, name: item.name, match: matchPlan(complete(item), links) })),
+    algs: algPlans(values.algs),
+    tcpMidstream: values.tcp.values.midstream!,
     limits: { ...complete<LimitsPlan>(values.limits) },
     timeouts: timeoutsPlan(values.timeouts),
     control: { socket, ...(group === undefined ? {} : { group }), logLevel },

@@ -2,13 +2,13 @@
  * Every key of the configuration: its type, default, bounds, unit and one sentence. Validation, `conf/full.yaml` and
  * `docs/config.md` are all read from here; adding a key is adding an entry. Each entry is a convict schema object.
  */
-import type { LimitsPlan, LinkType } from '../../base/plan.js';
+import type { FilterRulePlan, FlowStateMatch, LimitsPlan, LinkPlan, LinkType, Plan, UplinkPlan } from '../../base/plan.js';
 import type { FormatName, FormatOptions } from './format.js';
 
 export interface Key extends FormatOptions {
   format: FormatName;
   /** Undefined = none: the key is required, or what happens without it is in its sentence. */
-  default: string | number | boolean | readonly string[] | undefined;
+  default: string | number | boolean | readonly (string | number)[] | undefined;
   /** One sentence. */
   doc: string;
   unit?: string;
@@ -17,6 +17,8 @@ export interface Key extends FormatOptions {
   types?: readonly LinkType[];
   /** Shown in full.yaml for a key without a default. */
   example?: string;
+  /** map, alg: what the key's map is called ('a rate limit'), and its keys. */
+  part?: { readonly one: string; readonly keys: Readonly<Record<string, Key>> };
 }
 
 export type Keys<T> = { readonly [K in keyof T]-?: Key };
@@ -28,19 +30,40 @@ export interface Section<T> {
   one: string;
   doc: string;
   keys: Keys<T>;
+  /** How many named things there may be; absent = what fits into a file. */
+  most?: number;
   /** Keys of a coming version, refused by name. */
   later: readonly string[];
 }
 
 export interface LinkKeys {
   type: LinkType; device: string; netns?: string; bridge?: string; mac?: string; mtu?: number;
-  addresses: string[]; peer?: string; defaultRoute: boolean; offload: boolean;
+  addresses: string[]; peer?: string; defaultRoute: boolean; offload: boolean; mssClamp: LinkPlan['mssClamp']; sourceCheck?: LinkPlan['sourceCheck'];
 }
 export interface RouteKeys {
   to: string; via?: string; link?: string; group?: string; refuse?: 'unreachable' | 'blackhole' | 'prohibit';
 }
-export interface UplinkKeys { link: string; gateway?: string; weight: number; snat: string | string[] }
+export interface UplinkKeys {
+  link: string; gateway?: string; weight: number; snat: string | string[];
+  mapping: UplinkPlan['mapping']; filtering: UplinkPlan['filtering']; whenExhausted: UplinkPlan['whenExhausted']; refreshInbound: boolean;
+}
 export interface GroupKeys { uplinks: string[]; balance: 'flow' }
+export type OneOrMore<T> = T | T[];
+export interface PortForwardKeys { uplink: string; listen: string; to: string }
+export interface OneToOneKeys { uplink: string; external: string; internal: string }
+/** What a rule looks at. */
+export interface MatchKeys {
+  in?: OneOrMore<string>; out?: OneOrMore<string>; from?: OneOrMore<string>; to?: OneOrMore<string>;
+  protocol?: OneOrMore<string | number>; ports?: OneOrMore<string | number>;
+}
+export type NoNatKeys = MatchKeys;
+export interface OverKeys { rate: string; burst?: number; by: 'source' | 'rule' }
+export interface FilterKeys extends MatchKeys {
+  action: FilterRulePlan['action']; sourcePorts?: OneOrMore<string | number>; state?: OneOrMore<FlowStateMatch>; over?: OverKeys;
+}
+export interface TcpKeys { midstream: Plan['tcpMidstream'] }
+export interface AlgKeys { ports: OneOrMore<number> }
+export interface AlgsKeys { ftp: 'on' | 'off' | AlgKeys; tftp: 'on' | 'off' | AlgKeys }
 export type LimitsKeys = LimitsPlan;
 export interface TimeoutsKeys {
   tcpOpening: string; tcpEstablished: string; tcpClosing: string; tcpTimeWait: string; udp: string; udpReplied: string;
@@ -99,6 +122,14 @@ const links: Section<LinkKeys> = {
       format: 'boolean', default: true,
       doc: 'Asks the kernel for checksum and segmentation offloads; false when a device gets them wrong.',
     },
+    mssClamp: {
+      format: 'mssClamp', min: 536, max: 65_495, unit: 'bytes', default: 'auto',
+      doc: 'The largest TCP segment that flows over the link may agree on: auto follows from the MTUs of both their links, off leaves what they ask for, a number is the most.',
+    },
+    sourceCheck: {
+      format: 'choice', choices: ['strict', 'feasible', 'off'], default: undefined, example: 'strict',
+      doc: 'Where a packet\'s source must be reached for it to come in by the link (RFC 3704): strict is by this very link, feasible is by it or by another uplink of the same group, off is anywhere; without it, feasible on the links of uplinks, off on any other tun, strict elsewhere.',
+    },
   },
 };
 
@@ -151,7 +182,23 @@ const uplinks: Section<UplinkKeys> = {
     },
     snat: {
       format: 'snat', default: 'auto',
-      doc: 'What the sources of outgoing flows are translated to: auto is the link\'s first address, off leaves them as they are, an address or a list of addresses is used as given.',
+      doc: 'What the sources of outgoing flows are translated to: auto is the link\'s first address, off leaves them as they are, addresses are used as given, each inside address keeping one of them.',
+    },
+    mapping: {
+      format: 'choice', choices: ['endpoint-independent', 'address-and-port-dependent'], default: 'endpoint-independent',
+      doc: 'Whether an inside address and port keep one external port towards every destination (endpoint-independent, RFC 4787 REQ-1) or may have another one for each (address-and-port-dependent), which gives room for more flows and breaks what connects peers to each other.',
+    },
+    filtering: {
+      format: 'choice', choices: ['endpoint-independent', 'address-dependent', 'address-and-port-dependent'], default: 'endpoint-independent',
+      doc: 'Who outside may send to a mapping\'s external port (RFC 4787 REQ-8): anybody, the addresses that inside has sent to, or only the addresses and ports.',
+    },
+    whenExhausted: {
+      format: 'choice', choices: ['share', 'refuse'], default: 'share',
+      doc: 'What happens when no external port is free: share takes one that is in use towards other destinations, refuse tells the sender by ICMP.',
+    },
+    refreshInbound: {
+      format: 'boolean', default: true,
+      doc: 'Whether packets from outside prolong a flow as packets from inside do (RFC 4787 REQ-6).',
     },
   },
 };
@@ -169,6 +216,173 @@ const groups: Section<GroupKeys> = {
     balance: {
       format: 'choice', choices: ['flow'], later: ['source', 'destination', 'source-destination', 'packet'], default: 'flow',
       doc: 'What is spread over the uplinks by weight: flow spreads flows, and a flow stays on its uplink.',
+    },
+  },
+};
+
+/** Rules of one kind; each new flow is held against them one after the other. */
+const RULES_MAX = 4096;
+
+const portForwards: Section<PortForwardKeys> = {
+  named: true,
+  one: 'a port forward',
+  doc: 'Ports of an uplink\'s external addresses that lead to a server inside, for what comes in by the uplink and for what inside sends to those addresses. Filters see the inside address and port.',
+  most: RULES_MAX,
+  later: [],
+  keys: {
+    uplink: {
+      format: 'reference', of: 'an uplink', default: undefined, required: true,
+      doc: 'The uplink whose external addresses it listens on.',
+    },
+    listen: {
+      format: 'listen', default: undefined, required: true,
+      doc: 'The port, or range of ports, and the protocol that is forwarded; on all external addresses of the uplink unless one of them stands before it.',
+    },
+    to: {
+      format: 'target', default: undefined, required: true,
+      doc: 'The server inside; a range of ports keeps its order.',
+    },
+  },
+};
+
+const oneToOne: Section<OneToOneKeys> = {
+  named: true,
+  one: 'a 1:1 translation',
+  doc: 'External addresses that stand for one inside address each, in both directions and with all ports; port forwards of that address come first.',
+  most: RULES_MAX,
+  later: [],
+  keys: {
+    uplink: {
+      format: 'reference', of: 'an uplink', default: undefined, required: true,
+      doc: 'The uplink the external address belongs to.',
+    },
+    external: {
+      format: 'address', default: undefined, required: true,
+      doc: 'The external address; it is in no uplink\'s snat.',
+    },
+    internal: {
+      format: 'address', default: undefined, required: true,
+      doc: 'The inside address that has it.',
+    },
+  },
+};
+
+const match: Keys<MatchKeys> = {
+  in: {
+    format: 'someReferences', of: 'a link', default: undefined, example: 'lan',
+    doc: 'The links the packet came in by.',
+  },
+  out: {
+    format: 'someReferences', of: 'a link', default: undefined, example: '[wan1, wan2]',
+    doc: 'The links the packet leaves by.',
+  },
+  from: {
+    format: 'somePrefixes', default: undefined, example: '10.0.1.0/24',
+    doc: 'Where the packet comes from; of what inside sends, the inside address.',
+  },
+  to: {
+    format: 'somePrefixes', default: undefined, example: '192.0.2.0/24',
+    doc: 'Where the packet goes to; behind a port forward or a 1:1 translation, the inside address.',
+  },
+  protocol: {
+    format: 'someProtocols', default: undefined, example: 'tcp',
+    doc: 'The protocols.',
+  },
+  ports: {
+    format: 'somePorts', least: 0, default: undefined, example: '[80, 443]',
+    doc: 'The destination ports; without protocol, of TCP and of UDP.',
+  },
+};
+
+const noNat: Section<NoNatKeys> = {
+  named: true,
+  one: 'an exception',
+  doc: 'Flows that leave by an uplink untranslated: those that match all keys of an exception. A key that is absent matches everything, and of a list one match is enough.',
+  most: RULES_MAX,
+  later: [],
+  keys: match,
+};
+
+const filters: Section<FilterKeys> = {
+  named: true,
+  one: 'a filter',
+  doc: 'What is let through, in the order of the files: the first filter whose keys all match decides, and what none matches is accepted. A key that is absent matches everything, and of a list one match is enough. What an uplink translates comes in only as answers to inside, by port forwards, by 1:1 translations and as uplinks.NAME.filtering says, whatever the filters accept.',
+  most: RULES_MAX,
+  later: [],
+  keys: {
+    action: {
+      format: 'choice', choices: ['accept', 'drop', 'reject'], default: undefined, required: true,
+      doc: 'Lets the packet through, drops it silently, or drops it and tells its sender (by a reset for TCP, otherwise by ICMP).',
+    },
+    ...match,
+    sourcePorts: {
+      format: 'somePorts', least: 0, default: undefined, example: '1024-65535',
+      doc: 'The source ports; without protocol, of TCP and of UDP.',
+    },
+    state: {
+      format: 'someChoices', choices: ['new', 'established', 'related'], default: undefined, example: 'new',
+      doc: 'Which packets of a flow: the first one (new), the others (established), or ICMP errors about a flow and flows that a helper of algs expects (related); without it, new.',
+    },
+    over: {
+      format: 'map', default: undefined, example: '{ rate: 100/s, burst: 200, by: source }',
+      doc: 'Makes the filter match only what exceeds a rate; what stays below goes on to the filters behind it.',
+      part: {
+        one: 'a rate limit',
+        keys: {
+          rate: {
+            format: 'rate', default: undefined, required: true,
+            doc: 'How much stays below: new flows, or packets where state says so.',
+          },
+          burst: {
+            format: 'integer', min: 1, max: 10_000_000, default: undefined, example: '200',
+            doc: 'How many may come at once after a rest; without it, one second\'s worth, at least 1.',
+          },
+          by: {
+            format: 'choice', choices: ['source', 'rule'], default: 'source',
+            doc: 'Whether each source address has the rate to itself or all that matches shares it.',
+          },
+        },
+      },
+    },
+  },
+};
+
+const tcp: Section<TcpKeys> = {
+  named: false,
+  one: 'the TCP settings',
+  doc: 'What TCP flows get beyond RFC 5382.',
+  later: [],
+  keys: {
+    midstream: {
+      format: 'choice', choices: ['reset', 'drop', 'pickup'], default: 'reset',
+      doc: 'What is done with segments of no known flow: reset answers as a host without it would, drop says nothing, pickup opens a flow in the middle where no translation is needed and resets elsewhere.',
+    },
+  },
+};
+
+const alg = (name: string, ports: readonly number[], transport: string): NonNullable<Key['part']> => ({
+  one: `the helper for ${name}`,
+  keys: {
+    ports: {
+      format: 'somePorts', least: 1, single: true, default: ports,
+      doc: `The ${transport} ports of servers whose flows it watches.`,
+    },
+  },
+});
+
+const algs: Section<AlgsKeys> = {
+  named: false,
+  one: 'the helpers',
+  doc: 'Helpers for protocols that carry addresses and ports in their payload.',
+  later: [],
+  keys: {
+    ftp: {
+      format: 'alg', default: 'on', part: alg('FTP', [21], 'TCP'),
+      doc: 'FTP\'s data connections: PORT, EPRT, PASV and EPSV, on either side (RFC 959, RFC 2428).',
+    },
+    tftp: {
+      format: 'alg', default: 'off', part: alg('TFTP', [69], 'UDP'),
+      doc: 'TFTP\'s transfers, which come from another port than was asked (RFC 1350).',
     },
   },
 };
@@ -213,11 +427,11 @@ const limits: Section<LimitsKeys> = {
     },
     flowsPerSource: {
       format: 'integer', min: 0, max: 16_777_216, unit: 'flows', default: 0,
-      doc: 'Flows one inside address may have; 0 is no limit.',
+      doc: 'Flows one inside address may have; 0 is no limit (RFC 6888 REQ-4).',
     },
     portsPerSource: {
       format: 'integer', min: 0, max: 65_535, unit: 'ports', default: 0,
-      doc: 'External ports one inside address may have on each address it is translated to; 0 is no limit.',
+      doc: 'External ports one inside address may have; 0 is no limit (RFC 6888 REQ-4).',
     },
     expectations: {
       format: 'integer', min: 1, max: 65_536, unit: 'flows', default: 1024,
@@ -328,7 +542,7 @@ const control: Section<ControlKeys> = {
 };
 
 /** The sections in the order of the file. */
-export const SCHEMA = { links, routes, uplinks, groups, limits, timeouts, control };
+export const SCHEMA = { links, routes, uplinks, groups, portForwards, oneToOne, noNat, filters, tcp, algs, limits, timeouts, control };
 export type SectionName = keyof typeof SCHEMA;
 
 /** Sections of a coming version, refused by name. */

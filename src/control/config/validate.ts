@@ -6,11 +6,12 @@
 import convict from 'convict';
 import type { Findings, Place, Step } from './findings.js';
 import { FORMATS, type Complaint, type FormatName } from './format.js';
-import { didYouMean, oneOf } from './near.js';
+import { and, didYouMean } from './near.js';
 import { describe, type MapEntry, type MapNode, type ValueNode } from './parse.js';
 import {
   LATER_SECTIONS, NAME, NAME_ALLOWED, SCHEMA,
-  type ControlKeys, type GroupKeys, type Key, type Keys, type LimitsKeys, type LinkKeys, type RouteKeys, type Section, type TimeoutsKeys, type UplinkKeys,
+  type AlgsKeys, type ControlKeys, type FilterKeys, type GroupKeys, type Key, type Keys, type LimitsKeys, type LinkKeys, type NoNatKeys, type OneToOneKeys,
+  type PortForwardKeys, type RouteKeys, type Section, type TcpKeys, type TimeoutsKeys, type UplinkKeys,
 } from './schema.js';
 
 /** One named thing, or a section without names: its valid values, and where each of its keys stands. */
@@ -23,9 +24,11 @@ export class Item<T> {
   readonly values: Partial<T>;
   readonly #entries: ReadonlyMap<string, MapEntry>;
   readonly #refused: ReadonlySet<string>;
+  readonly #parts: ReadonlyMap<string, Item<unknown>>;
 
   constructor(
     name: string, steps: readonly Step[], place: Place, values: Partial<T>, entries: ReadonlyMap<string, MapEntry>, refused: ReadonlySet<string>,
+    parts: ReadonlyMap<string, Item<unknown>>,
   ) {
     this.name = name;
     this.steps = steps;
@@ -33,6 +36,12 @@ export class Item<T> {
     this.values = values;
     this.#entries = entries;
     this.#refused = refused;
+    this.#parts = parts;
+  }
+
+  /** The map that stands as a key's value, for a key that takes one. */
+  part<P>(key: keyof T & string): Item<P> | undefined {
+    return this.#parts.get(key) as Item<P> | undefined;
   }
 
   /** True when the key stands in a file, valid or not. */
@@ -79,6 +88,12 @@ export interface Values {
   routes: Things<RouteKeys>;
   uplinks: Things<UplinkKeys>;
   groups: Things<GroupKeys>;
+  portForwards: Things<PortForwardKeys>;
+  oneToOne: Things<OneToOneKeys>;
+  noNat: Things<NoNatKeys>;
+  filters: Things<FilterKeys>;
+  tcp: Item<TcpKeys>;
+  algs: Item<AlgsKeys>;
   limits: Item<LimitsKeys>;
   timeouts: Item<TimeoutsKeys>;
   control: Item<ControlKeys>;
@@ -108,7 +123,7 @@ export function allowedFor(key: Key): string {
 }
 
 /**
- * A value as plain data. No key takes more than a list of scalars, so what lies deeper is only shown to be there: no key of
+ * A value as plain data. What comes here is at most a list of scalars, so what lies deeper is only shown to be there: no key of
  * the file ever becomes a property, and a list that aliases blow up is never written out.
  */
 function plain(node: ValueNode): unknown {
@@ -119,7 +134,7 @@ function plain(node: ValueNode): unknown {
 /** A key nobody knows, or not yet. */
 function tellUnknown(findings: Findings, steps: readonly Step[], entry: MapEntry, key: string, known: readonly string[], later: readonly string[]): void {
   const found = later.includes(key) ? 'a key this version does not support' : `an unknown key${didYouMean(key, known)}`;
-  findings.error(entry.place, steps, found, oneOf(known).replace(' or ', ' and '));
+  findings.error(entry.place, steps, found, and(known));
 }
 
 /** The values of one map of keys; those that are wrong are told and left out. */
@@ -130,6 +145,7 @@ function readItem<T>(section: Section<T>, name: string, steps: readonly Step[], 
   const refused = new Set<string>();
   const refusedItems = new Map<string, Set<number>>();
   const definition: Record<string, convict.SchemaObj> = {};
+  const parts = new Map<string, Item<unknown>>();
 
   for (const key of known) {
     const entry = keys[key];
@@ -155,8 +171,13 @@ function readItem<T>(section: Section<T>, name: string, steps: readonly Step[], 
       tellUnknown(findings, [...steps, key], entry, key, known, section.later);
     } else if (entry.value.kind === 'refused') {
       refused.add(key);
+    } else if (entry.value.kind === 'map' && keys[key as keyof T].part !== undefined) {
+      const { one, keys: partKeys } = keys[key as keyof T].part!;
+      const before = findings.errorCount;
+      parts.set(key, readItem<unknown>({ named: false, one, doc: '', keys: partKeys as Keys<unknown>, later: [] }, key, [...steps, key], entry.place, entry.value, findings));
+      if (findings.errorCount > before) refused.add(key);
     } else if (entry.value.kind === 'map') {
-      // No key takes a map, and convict would look inside.
+      // This key takes no map, and convict would look inside.
       refused.add(key);
       findings.error(entry.value.place, [...steps, key], 'a map', allowedFor(keys[key as keyof T]));
     } else {
@@ -184,7 +205,8 @@ function readItem<T>(section: Section<T>, name: string, steps: readonly Step[], 
     if (items !== undefined && Array.isArray(value)) values[key] = value.map((item: unknown, index) => (items.has(index) ? '' : item));
     else if (value !== undefined && !refused.has(key)) values[key] = value;
   }
-  return new Item<T>(name, steps, place, values as Partial<T>, node.entries, refused);
+  for (const [key, part] of parts) if (!refused.has(key)) values[key] = part.values;
+  return new Item<T>(name, steps, place, values as Partial<T>, node.entries, refused, parts);
 }
 
 function readNamed<T>(section: Section<T>, sectionName: string, tree: MapNode, findings: Findings): Things<T> {
@@ -197,9 +219,13 @@ function readNamed<T>(section: Section<T>, sectionName: string, tree: MapNode, f
     const named = NAME.test(name);
     if (!named) findings.error(thing.place, steps, `the name ${JSON.stringify(name)}`, NAME_ALLOWED);
     if (thing.value.kind !== 'map') {
-      if (thing.value.kind !== 'refused') findings.error(thing.value.place, steps, describe(thing.value), `a map of ${oneOf(Object.keys(section.keys)).replace(' or ', ' and ')}`);
+      if (thing.value.kind !== 'refused') findings.error(thing.value.place, steps, describe(thing.value), `a map of ${and(Object.keys(section.keys))}`);
       broken.add(name);
       continue;
+    }
+    if (section.most !== undefined && items.length === section.most) {
+      findings.error(thing.place, steps, `one of ${node!.entries.size}`, `${section.most} ${sectionName} at most`);
+      break;
     }
     items.push(readItem(section, name, steps, thing.place, thing.value, findings));
   }
@@ -212,7 +238,7 @@ function sectionNode<T>(section: Section<T>, name: string, entry: MapEntry | und
   if (entry.value.kind === 'map') return entry.value;
   if (entry.value.kind === 'scalar' && entry.value.value === null) return undefined;
   if (entry.value.kind === 'refused') return null;
-  const allowed = section.named ? `a map from names to ${name}` : `a map of ${oneOf(Object.keys(section.keys)).replace(' or ', ' and ')}`;
+  const allowed = section.named ? `a map from names to ${name}` : `a map of ${and(Object.keys(section.keys))}`;
   findings.error(entry.value.place, [name], describe(entry.value), allowed);
   return null;
 }
@@ -234,6 +260,12 @@ export function validate(tree: MapNode, findings: Findings): Values {
     routes: readNamed(SCHEMA.routes, 'routes', tree, findings),
     uplinks: readNamed(SCHEMA.uplinks, 'uplinks', tree, findings),
     groups: readNamed(SCHEMA.groups, 'groups', tree, findings),
+    portForwards: readNamed(SCHEMA.portForwards, 'portForwards', tree, findings),
+    oneToOne: readNamed(SCHEMA.oneToOne, 'oneToOne', tree, findings),
+    noNat: readNamed(SCHEMA.noNat, 'noNat', tree, findings),
+    filters: readNamed(SCHEMA.filters, 'filters', tree, findings),
+    tcp: readPlain(SCHEMA.tcp, 'tcp', tree, findings),
+    algs: readPlain(SCHEMA.algs, 'algs', tree, findings),
     limits: readPlain(SCHEMA.limits, 'limits', tree, findings),
     timeouts: readPlain(SCHEMA.timeouts, 'timeouts', tree, findings),
     control: readPlain(SCHEMA.control, 'control', tree, findings),

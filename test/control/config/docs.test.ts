@@ -29,6 +29,16 @@ test('full.yaml holds every key, and every default is the default', () => {
   const text = fullYaml();
   for (const { section, key, schema } of KEYS) {
     const part = text.slice(text.indexOf(`\n${section}:`));
+    // A helper that is on stands there with the keys of its map.
+    const expanded = new RegExp(`^ +${key}:\n((?: +#.*\n)* +\\w+: .+\n)+`, 'm').exec(part);
+    if (schema.part !== undefined && expanded !== null) {
+      for (const [inner, { default: fallback }] of Object.entries(schema.part.keys)) {
+        const line = new RegExp(`^ +${inner}: (.+)$`, 'm').exec(part.slice(expanded.index));
+        assert.ok(line, `${section}.${key}.${inner}`);
+        if (fallback !== undefined) assert.is(line[1], Array.isArray(fallback) ? `[${fallback.join(', ')}]` : String(fallback), `${section}.${key}.${inner}`);
+      }
+      continue;
+    }
     const line = new RegExp(`^ +#?${key}: (.+)$`, 'm').exec(part);
     assert.ok(line, `${section}.${key}`);
     if (schema.default !== undefined && !Array.isArray(schema.default)) assert.is(line[1], String(schema.default), `${section}.${key}`);
@@ -54,7 +64,9 @@ test('the keys full.yaml only shows can be set as shown', () => {
 });
 
 test('every key has one sentence', () => {
-  for (const { section, key, schema } of KEYS) assert.match(schema.doc, /^[A-Z].*[^.]\.$/, `${section}.${key}`);
+  for (const { section, key, schema } of KEYS) {
+    for (const { doc } of [schema, ...Object.values(schema.part?.keys ?? {})]) assert.match(doc, /^[A-Z].*[^.]\.$/, `${section}.${key}`);
+  }
 });
 
 test('multiwan is the set-up of its text, in both forms', () => {

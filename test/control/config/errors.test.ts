@@ -6,7 +6,10 @@ import { compile, WHOLE } from './support.js';
 interface Row { name: string; text: string; errors: string[] }
 
 const LINK = 'type: tap, device: d';
-const LINK_KEYS = 'type, device, netns, bridge, mac, mtu, addresses, peer, defaultRoute and offload';
+const LINK_KEYS = 'type, device, netns, bridge, mac, mtu, addresses, peer, defaultRoute, offload, mssClamp and sourceCheck';
+const SECTIONS = 'links, routes, uplinks, groups, portForwards, oneToOne, noNat, filters, tcp, algs, limits, timeouts and control';
+const UPLINK_KEYS = 'link, gateway, weight, snat, mapping, filtering, whenExhausted and refreshInbound';
+const POOL = 'auto, off, an IPv4 address, a range such as 192.0.2.8-192.0.2.15, a prefix, or a list of them; 256 addresses at most';
 
 /** One link `lan` with these keys, in one line; keys begin in column 10. */
 const lan = (keys: string): string => `links:\n  lan: { ${keys} }\n`;
@@ -23,7 +26,7 @@ const rows: Row[] = [
   { name: 'an unknown key that resembles none', text: lan(`${LINK}, colour: red`),
     errors: [`weir.yaml:2:32: links.lan.colour: found an unknown key, allowed: ${LINK_KEYS}`] },
   { name: 'an unknown section', text: 'link: {}\n',
-    errors: ['weir.yaml:1:1: link: found an unknown key (did you mean links?), allowed: links, routes, uplinks, groups, limits, timeouts and control'] },
+    errors: [`weir.yaml:1:1: link: found an unknown key (did you mean links?), allowed: ${SECTIONS}`] },
   { name: 'keys that would be dangerous as properties, or have dots', text: lan(`${LINK}, __proto__: { x: 1 }, constructor: { prototype: { x: 1 } }, a.b: 1`),
     errors: [
       `weir.yaml:2:32: links.lan.__proto__: found an unknown key, allowed: ${LINK_KEYS}`,
@@ -32,9 +35,9 @@ const rows: Row[] = [
     ] },
   { name: 'sections of a coming version', text: 'policies: {}\nvirtualServers: {}\nvrrp: {}\nshare: {}\n',
     errors: ['policies', 'virtualServers', 'vrrp', 'share'].map((key, index) =>
-      `weir.yaml:${index + 1}:1: ${key}: found a key this version does not support, allowed: links, routes, uplinks, groups, limits, timeouts and control`) },
+      `weir.yaml:${index + 1}:1: ${key}: found a key this version does not support, allowed: ${SECTIONS}`) },
   { name: 'keys of a coming version', text: whole('gateway: 203.0.113.1', 'gateway: 203.0.113.1, check: { icmp: [192.0.2.1] }'),
-    errors: ['weir.yaml:8:43: uplinks.isp.check: found a key this version does not support, allowed: link, gateway, weight and snat'] },
+    errors: [`weir.yaml:8:43: uplinks.isp.check: found a key this version does not support, allowed: ${UPLINK_KEYS}`] },
   { name: 'keys of groups of a coming version', text: whole('uplinks: [isp] }', 'uplinks: [isp], tiers: { isp: 2 }, affinity: 1, onDown: reset, onRecover: keep, lastResort: x }'),
     errors: [['tiers', 31], ['affinity', 50], ['onDown', 63], ['onRecover', 78], ['lastResort', 95]].map(([key, column]) =>
       `weir.yaml:10:${column}: groups.internet.${key}: found a key this version does not support, allowed: uplinks and balance`) },
@@ -68,7 +71,7 @@ const rows: Row[] = [
   { name: 'a list where a section belongs', text: 'links:\n  - lan\nlimits: 5\n',
     errors: [
       'weir.yaml:2:3: links: found a list, allowed: a map from names to links',
-      'weir.yaml:3:9: limits: found 5, allowed: a map of flows, neighbours, neighbourQueue, heldPackets, fragments, fragmentBytes, icmpErrorsPerSecond, icmpErrorsPerDestination, snatPortFirst and snatPortLast',
+      'weir.yaml:3:9: limits: found 5, allowed: a map of flows, neighbours, neighbourQueue, heldPackets, fragments, fragmentBytes, icmpErrorsPerSecond, icmpErrorsPerDestination, flowsPerSource, portsPerSource, expectations, heldSyns, snatPortFirst and snatPortLast',
     ] },
   { name: 'a text where a thing belongs, and nothing', text: 'links:\n  lan: eth0\n  wan:\n',
     errors: [
@@ -294,15 +297,15 @@ uplinks:
   g: { link: bare, gateway: 10.0.0.1, snat: 255.255.255.255 }
 `,
     errors: [
-      'weir.yaml:4:3: uplinks.a.snat: found auto (the default), but bare has no address, allowed: auto on a link with an address; off, an address or a list of addresses',
-      'weir.yaml:5:45: uplinks.b.snat: found "auto", but bare has no address, allowed: auto on a link with an address; off, an address or a list of addresses',
-      'weir.yaml:6:45: uplinks.c.snat: found false (a boolean, not the text off or auto), allowed: auto, off, an IPv4 address or a list of IPv4 addresses',
-      'weir.yaml:7:45: uplinks.d.snat: found "atuo" (did you mean auto?), allowed: auto, off, an IPv4 address or a list of IPv4 addresses',
+      'weir.yaml:4:3: uplinks.a.snat: found auto (the default), but bare has no address, allowed: auto on a link with an address; off, or addresses',
+      'weir.yaml:5:45: uplinks.b.snat: found "auto", but bare has no address, allowed: auto on a link with an address; off, or addresses',
+      `weir.yaml:6:45: uplinks.c.snat: found false (a boolean, not the text off or auto), allowed: ${POOL}`,
+      `weir.yaml:7:45: uplinks.d.snat: found "atuo" (did you mean auto?), allowed: ${POOL}`,
       'weir.yaml:8:45: uplinks.e.snat: found an empty list, allowed: off for no translation, or at least one address',
-      'weir.yaml:9:57: uplinks.f.snat[1]: found "192.0.2.1/32" (with a prefix length), allowed: an address alone, 192.0.2.1',
+      'weir.yaml:9:57: uplinks.f.snat[1]: found "192.0.2.1/32" (for the second time), allowed: each once',
       'weir.yaml:9:71: uplinks.f.snat[2]: found "192.0.2.1" (for the second time), allowed: each once',
-      'weir.yaml:9:82: uplinks.f.snat[3]: found "auto" (not an IPv4 address), allowed: an IPv4 address such as 192.0.2.1',
-      'weir.yaml:10:45: uplinks.g.snat: found "255.255.255.255" (reserved, 240.0.0.0/4), allowed: an address a host can have',
+      'weir.yaml:9:82: uplinks.f.snat[3]: found "auto" (not an IPv4 address, a range of them or a prefix), allowed: an IPv4 address, a range or a prefix',
+      `weir.yaml:10:45: uplinks.g.snat: found "255.255.255.255" (reserved, 240.0.0.0/4), allowed: ${POOL}`,
     ] },
   { name: 'members of groups', text: `${WHOLE.replace('groups:\n', `groups:
   a: { uplinks: [] }

@@ -4,6 +4,9 @@ import * as assert from 'uvu/assert';
 import { readDuration } from '../../../src/control/config/format.js';
 import { compile, WHOLE } from './support.js';
 
+/** How an uplink translates unless it is told otherwise. */
+const MAPPING = { mapping: 'endpoint-independent', filtering: 'endpoint-independent', whenExhausted: 'share', refreshInbound: true } as const;
+
 test('a whole configuration', () => {
   const { plan, errors, warnings } = compile(WHOLE);
   assert.equal(errors, []);
@@ -12,20 +15,22 @@ test('a whole configuration', () => {
     generation: 7,
     seed: 42,
     links: [
-      { index: 0, name: 'lan', type: 'tap', device: 'weir-lan', addresses: [{ address: '10.0.1.1', prefixLength: 24 }], defaultRoute: false, offload: true },
-      { index: 1, name: 'wan', type: 'raw', device: 'eth1', addresses: [{ address: '203.0.113.2', prefixLength: 24 }], defaultRoute: false, offload: true },
-      { index: 2, name: 'host', type: 'tun', device: 'weir0', addresses: [{ address: '100.64.0.1', prefixLength: 30 }], peer: '100.64.0.2', defaultRoute: true, offload: true },
+      { index: 0, name: 'lan', type: 'tap', device: 'weir-lan', addresses: [{ address: '10.0.1.1', prefixLength: 24 }], defaultRoute: false, offload: true, mssClamp: 'auto', sourceCheck: 'strict' },
+      { index: 1, name: 'wan', type: 'raw', device: 'eth1', addresses: [{ address: '203.0.113.2', prefixLength: 24 }], defaultRoute: false, offload: true, mssClamp: 'auto', sourceCheck: 'feasible' },
+      { index: 2, name: 'host', type: 'tun', device: 'weir0', addresses: [{ address: '100.64.0.1', prefixLength: 30 }], peer: '100.64.0.2', defaultRoute: true, offload: true, mssClamp: 'auto', sourceCheck: 'off' },
     ],
     routes: [{ name: 'default', to: '0.0.0.0/0', group: 0 }],
-    uplinks: [{ index: 0, name: 'isp', link: 1, gateway: '203.0.113.1', weight: 1, snat: ['203.0.113.2'] }],
+    uplinks: [{ index: 0, name: 'isp', link: 1, gateway: '203.0.113.1', weight: 1, snat: ['203.0.113.2'], ...MAPPING }],
     groups: [{ index: 0, name: 'internet', uplinks: [0] }],
+    filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset',
     limits: {
       flows: 1_048_576, neighbours: 4096, neighbourQueue: 32, heldPackets: 1024, fragments: 4096, fragmentBytes: 16_777_216,
-      icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 10, snatPortFirst: 1024, snatPortLast: 65_535,
+      icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 10,
+      flowsPerSource: 0, portsPerSource: 0, expectations: 1024, heldSyns: 256, snatPortFirst: 1024, snatPortLast: 65_535,
     },
     timeouts: {
       tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240, tcpTimeWait: 120, udp: 300, udpReplied: 300, icmp: 60, other: 600,
-      fragment: 30, neighbourReachable: 30, neighbourStale: 600,
+      fragment: 30, neighbourReachable: 30, neighbourStale: 600, portQuarantine: 120, synHold: 6, expectation: 30,
     },
     control: { socket: '/run/weir/weir.sock', logLevel: 'info' },
   });
@@ -59,6 +64,7 @@ control: { socket: /tmp/w.sock, group: netdev, logLevel: debug }
   assert.equal(plan.links[0], {
     index: 0, name: 'lan', type: 'tap', device: 'd1', netns: 'blue', bridge: 'br0', mac: '02:00:00:00:00:ab', mtu: 9000,
     addresses: [{ address: '10.0.0.1', prefixLength: 31 }, { address: '10.1.0.1', prefixLength: 32 }], defaultRoute: false, offload: false,
+    mssClamp: 'auto', sourceCheck: 'strict',
   });
   assert.equal(plan.routes, [
     { name: 'a', to: '10.2.0.0/16', via: '10.0.0.0', link: 0 },
@@ -68,9 +74,9 @@ control: { socket: /tmp/w.sock, group: netdev, logLevel: debug }
     { name: 'e', to: '240.0.0.0/4', refuse: 'prohibit' },
   ]);
   assert.equal(plan.uplinks, [
-    { index: 0, name: 'one', link: 2, weight: 0, snat: [] },
-    { index: 1, name: 'two', link: 1, gateway: '192.0.2.1', weight: 65535, snat: ['192.0.2.9'] },
-    { index: 2, name: 'three', link: 1, gateway: '192.0.2.3', weight: 1, snat: ['192.0.2.7', '192.0.2.8'] },
+    { index: 0, name: 'one', link: 2, weight: 0, snat: [], ...MAPPING },
+    { index: 1, name: 'two', link: 1, gateway: '192.0.2.1', weight: 65535, snat: ['192.0.2.9'], ...MAPPING },
+    { index: 2, name: 'three', link: 1, gateway: '192.0.2.3', weight: 1, snat: ['192.0.2.7', '192.0.2.8'], ...MAPPING },
   ]);
   assert.equal(plan.groups, [{ index: 0, name: 'one', uplinks: [1, 0] }, { index: 1, name: 'two', uplinks: [2] }]);
   assert.is(plan.limits.flows, 2048);
@@ -112,7 +118,7 @@ test('a mistake is told in the file it is in, and files stand in their order', (
   assert.equal(errors, [
     'weir.yaml:10:30: groups.internet.uplinks[1]: found "nobody", allowed: the name of an uplink: isp or new',
     '1.yaml:1:27: uplinks.isp.weight: found "x" (a text), allowed: 0 to 65535',
-    '2.yaml:1:19: uplinks.isp.wieght: found an unknown key (did you mean weight?), allowed: link, gateway, weight and snat',
+    '2.yaml:1:19: uplinks.isp.wieght: found an unknown key (did you mean weight?), allowed: link, gateway, weight, snat, mapping, filtering, whenExhausted and refreshInbound',
     '2.yaml:1:32: uplinks.new.link: found nothing, allowed: the name of a link; an uplink needs it',
   ]);
 });

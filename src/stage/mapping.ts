@@ -1,0 +1,338 @@
+/**
+ * Mappings of new flows (RFC 4787 §4, §5): `map` gives a flow that leaves its external address and port, `inward` lets one in through a
+ * mapping that exists; asked by `snat` and `dnat` once per flow. `hold` counts what a confirmed flow uses, `giveBack` ends that. Not stages
+ * of the path.
+ *
+ * Endpoint-independent, an inside endpoint has one external port towards everybody; dependent, one per far endpoint; exclusive either way. The
+ * stated exception, when an address has no port left: with `whenExhausted: share` a new flow bears a port that others bear too, towards
+ * other destinations (RFC 7857 §3). It holds no mapping then; its answers are told apart by its whole tuple, and nothing else is let
+ * in for it. That makes a resting port as good as any for it, while a new mapping never gets one early (RFC 6888 REQ-8). With `refuse` it
+ * is NO_PORT.
+ *
+ * Filtering is about who is outside. What inside hosts send to each other's external addresses (hairpin) always finds its mapping.
+ */
+import { finish, mix } from '../base/hash.js';
+import { V } from '../base/verdict.js';
+import type { Verdict } from '../base/verdict.js';
+import type { Uplink } from '../balance/uplink.js';
+import { UPLINK_FLOWS, UPLINK_PORTS_REFUSED, UPLINK_PORTS_SHARED, UPLINK_PORTS_USED } from '../table/counters.js';
+import {
+  FLAG_COUNTED, FLAG_NO_REFRESH, FLAG_PAIRED, FLAG_PERMIT, FLAG_SHARED, FLAG_SNAT, FLAGS, IN_LINK, INWARD_MAPPING, MAPPING, REPLY_TUPLE, STATE, UPLINK,
+} from '../table/flow.js';
+import type { PortPool } from '../table/port-pool.js';
+import { STATE_MASK, TCP_TIME_WAIT } from '../table/tcp-state.js';
+import * as ip from '../wire/ipv4.js';
+import { NONE } from '../wire/packet.js';
+import type { Packet } from '../wire/packet.js';
+import { ACK, RST, SYN } from '../wire/tcp.js';
+import type { Tuple } from '../wire/tuple.js';
+import type { Router } from './router.js';
+
+/** `acquire`'s answer when the inside address has as many ports as it may. */
+export const LIMITED = -2;
+/** Ports tried at random before a flow is told that none can be shared, or that it clashes. */
+const PROBES = 16;
+/** Of the flows an inside address may have, the part that may come from outside: strangers must not use up what the host itself needs. */
+const INWARD_PART = 0.5;
+/** Flags of a flow that counts somewhere besides its mapping. */
+const COUNTS = FLAG_SHARED | FLAG_PERMIT | FLAG_COUNTED | FLAG_PAIRED;
+
+/** Give a new flow the external address and port of its uplink: the one it leaves by, or the one that turns it back inside. */
+export function map(p: Packet, r: Router): Verdict {
+  const uplink = r.uplinks[p.uplink === NONE ? p.hairpin : p.uplink];
+  const { snat: addresses } = uplink;
+  if (addresses.length === 0) return 0;
+  if (r.mappings.poolOf(addresses[0], p.protocol) === NONE) {
+    p.rewriteSource(addresses[firstPlace(r, p.tuple, uplink)], 0);
+    return 0;
+  }
+  const mapping = acquire(r, p.tuple, uplink);
+  if (mapping === LIMITED) return V.SOURCE_PORTS;
+  if (mapping !== NONE) {
+    p.mapping = mapping;
+    bear(p, r, mapping);
+    return 0;
+  }
+  const verdict = uplink.sharesPorts ? share(p, r, uplink) : V.NO_PORT;
+  if (verdict === V.NO_PORT) r.counters.addUplink(uplink.index, UPLINK_PORTS_REFUSED, 1);
+  return verdict;
+}
+
+/**
+ * The mapping on an uplink of the tuple's source (towards its destination, where mapping is dependent), made if there is none, with one use
+ * more: `release` gives it back. On `external`, one of the uplink's addresses, where that is given. NONE when no port is free, LIMITED when
+ * the source may have no more.
+ */
+export function acquire(r: Router, tuple: Tuple, uplink: Uplink, external = 0): number {
+  const { mappings } = r;
+  const { snat: addresses } = uplink;
+  const { s0, s1, s2, s3 } = tuple;
+  const count = addresses.length;
+  const given = external === 0 ? NONE : addresses.indexOf(external);
+  const first = given === NONE ? firstPlace(r, tuple, uplink) : given;
+  // A paired host stays with its address (RFC 4787 REQ-2), whatever room there is elsewhere.
+  const tries = given === NONE && count > 1 && mappings.pairings.find(uplink.index, s0, s1, s2, s3) === NONE ? count : 1;
+  for (let i = 0; i < tries; i++) {
+    const place = first + i < count ? first + i : first + i - count;
+    const number = mappings.poolOf(addresses[place], tuple.protocol);
+    const pool = mappings.pool(number);
+    let port = pool.find(tuple, uplink.isDependent);
+    if (port !== NONE && pool.isLive(port)) {
+      pool.retain(port, uplink.index);
+      return (number << 16) | port;
+    }
+    if (!mappings.sourcePorts.hasRoom(s0, s1, s2, s3)) return LIMITED;
+    if (port !== NONE) {
+      // It rests, and its own endpoint may have it back.
+      pool.retain(port, uplink.index);
+    } else {
+      port = pool.pick(tuple.sourcePort, s3, true, r.tick);
+      if (port === NONE) {
+        pool.exhausted++;
+        continue;
+      }
+      pool.take(port, tuple, uplink.isDependent, uplink.index);
+    }
+    begin(r, pool, number, port, uplink, place);
+    return (number << 16) | port;
+  }
+  return NONE;
+}
+
+/** One use of a mapping less. `isClean`: nothing can be under way to it on that account, so its port need not rest. */
+export function release(r: Router, mapping: number, isClean: boolean): void {
+  const pool = r.mappings.pool(mapping >>> 16);
+  const port = mapping & 0xffff;
+  if (!pool.release(port, r.tick, isClean)) return;
+  const uplink = r.uplinks[pool.owner(port)];
+  const a0 = pool.address(port, 0), a1 = pool.address(port, 1), a2 = pool.address(port, 2), a3 = pool.address(port, 3);
+  r.counters.addUplink(uplink.index, UPLINK_PORTS_USED, -1);
+  r.mappings.sourcePorts.drop(a0, a1, a2, a3);
+  if (uplink.snat.length > 1) r.mappings.pairings.drop(uplink.index, a0, a1, a2, a3);
+}
+
+/**
+ * Turn a new flow to an external address inside, when its port is mapped and the sender may use the mapping: a TCP opening or UDP from
+ * outside by the uplink's own link, as filtering says (RFC 4787 REQ-8, RFC 5382 REQ-3), or anything such from inside (REQ-9).
+ */
+export function inward(p: Packet, r: Router): void {
+  const { tuple } = p;
+  const number = r.mappings.uplinkOf(tuple.d3);
+  if (number === NONE) return;
+  if (p.protocol === ip.PROTOCOL_TCP ? (p.tcpFlags & (SYN | ACK | RST)) !== SYN : p.protocol !== ip.PROTOCOL_UDP) return;
+  const poolNumber = r.mappings.poolOf(tuple.d3, p.protocol);
+  const pool = r.mappings.pool(poolNumber);
+  const port = tuple.ports & 0xffff;
+  if (!pool.isLive(port)) return;
+  const mapping = (poolNumber << 16) | port;
+  const uplink = r.uplinks[number];
+  if (uplink.link !== p.link) {
+    // What comes in by another uplink is not for this one's address.
+    if (r.links[p.link].uplinks.length > 0) return;
+    p.hairpin = number;
+  } else if (!lets(r, uplink, mapping, tuple)) {
+    return;
+  }
+  const { words } = r.flows;
+  words[r.flows.at(p.flow) + INWARD_MAPPING] = mapping;
+  words[r.flows.at(p.flow) + UPLINK] = number;
+  p.rewriteDestination(pool.address(port, 3), pool.internalPort(port));
+}
+
+/** May the tuple's source, outside, send to a mapping? Who may under address-and-port-dependent filtering is already a flow. */
+function lets(r: Router, uplink: Uplink, mapping: number, tuple: Tuple): boolean {
+  switch (uplink.filtering) {
+    case 'endpoint-independent': return true;
+    case 'address-dependent': return r.mappings.permissions.allows(mapping, tuple.s0, tuple.s1, tuple.s2, tuple.s3);
+    case 'address-and-port-dependent': return false;
+  }
+}
+
+/**
+ * Another port for a new flow whose answers would be another flow's: one of the router's own, or one that shares its port. A mapping that is
+ * only this flow's moves; one that others use cannot, so there the flow shares a port, where sharing is allowed. False: it clashes for good.
+ */
+export function remap(p: Packet, r: Router): boolean {
+  if (p.mapping === NONE) return false;
+  const number = p.mapping >>> 16;
+  const pool = r.mappings.pool(number);
+  const had = p.mapping & 0xffff;
+  const isOwn = pool.users(had) === 1 && !pool.isFixed(had);
+  const uplink = r.uplinks[pool.owner(had)];
+  undo(p, r);
+  const { words } = r.flows;
+  const at = r.flows.at(p.flow);
+  const internal = words[at + 8] >>> 16;
+  for (let i = 0; isOwn && i < PROBES; i++) {
+    const port = pool.pick(internal, words[at + 3], false, r.tick);
+    if (port === NONE) break;
+    const address = p.tuple.s3;
+    if (!isFree(p, r, address, port)) continue;
+    const inside = r.spare;
+    inside.load(words, at);
+    inside.d0 = p.tuple.d0; inside.d1 = p.tuple.d1; inside.d2 = p.tuple.d2; inside.d3 = p.tuple.d3;
+    inside.ports = (internal << 16) | (p.tuple.ports & 0xffff);
+    pool.take(port, inside, uplink.isDependent, uplink.index);
+    begin(r, pool, number, port, uplink, uplink.snat.indexOf(address));
+    p.mapping = (number << 16) | port;
+    bear(p, r, p.mapping);
+    return true;
+  }
+  return uplink.sharesPorts && share(p, r, uplink) === 0;
+}
+
+/** Room for one more flow of its inside address? Flows that end at the router, and the box's own, are nobody's. */
+export function mayOpen(p: Packet, r: Router): boolean {
+  const { sourceFlows } = r.mappings;
+  if (sourceFlows.limit === 0) return true;
+  const link = r.links[p.link];
+  if (link === r.hostLink) return true;
+  const { tuple } = p;
+  if (link.uplinks.length > 0) return p.isLocal || sourceFlows.hasRoom(tuple.d0, tuple.d1, tuple.d2, tuple.d3, INWARD_PART);
+  const { words } = r.flows;
+  const at = r.flows.at(p.flow);
+  return sourceFlows.hasRoom(words[at], words[at + 1], words[at + 2], words[at + 3]);
+}
+
+/** Count what a flow that has just been confirmed uses. */
+export function hold(p: Packet, r: Router): void {
+  const { mappings } = r;
+  const { words } = r.flows;
+  const at = r.flows.at(p.flow);
+  if (mappings.sourceFlows.limit !== 0) holdSource(p, r, at);
+  const through = words[at + INWARD_MAPPING];
+  if (through !== NONE) mappings.pool(through >>> 16).retain(through & 0xffff, words[at + UPLINK]);
+  if (words[at + UPLINK] === NONE) return;
+  const uplink = r.uplinks[words[at + UPLINK]];
+  r.counters.addUplink(uplink.index, UPLINK_FLOWS, 1);
+  // RFC 4787 REQ-6: whether the far end's packets prolong a flow; between two inside hosts no end is the far one. What does not leave by
+  // an uplink was let in from there.
+  if (!uplink.refreshesInbound && p.protocol === ip.PROTOCOL_UDP && p.hairpin === NONE) words[at + FLAGS] |= FLAG_NO_REFRESH << (p.uplink === NONE ? 0 : 1);
+  const isMapped = words[at + MAPPING] !== NONE && (words[at + FLAGS] & FLAG_SHARED) === 0;
+  if (isMapped) {
+    const { d0, d1, d2, d3 } = p.tuple;
+    if (uplink.filtering === 'address-dependent' && p.hairpin === NONE && mappings.permissions.grant(words[at + MAPPING], d0, d1, d2, d3)) {
+      words[at + FLAGS] |= FLAG_PERMIT;
+    }
+    return;
+  }
+  if ((words[at + FLAGS] & FLAG_SNAT) === 0) return;
+  const s0 = words[at], s1 = words[at + 1], s2 = words[at + 2], s3 = words[at + 3];
+  if (words[at + MAPPING] !== NONE) mappings.sourcePorts.add(s0, s1, s2, s3);
+  const place = uplink.snat.length > 1 ? uplink.snat.indexOf(p.tuple.s3) : NONE;
+  if (place !== NONE && mappings.pairings.add(uplink.index, s0, s1, s2, s3, place)) words[at + FLAGS] |= FLAG_PAIRED;
+}
+
+function holdSource(p: Packet, r: Router, at: number): void {
+  const { words } = r.flows;
+  const link = r.links[p.link];
+  if (link === r.hostLink || (link.uplinks.length > 0 && p.isLocal)) return;
+  const who = insideAt(r, at);
+  if (r.mappings.sourceFlows.add(words[who], words[who + 1], words[who + 2], words[who + 3])) words[at + FLAGS] |= FLAG_COUNTED;
+}
+
+/** What a new flow has taken so far, when it is refused after all. */
+export function undo(p: Packet, r: Router): void {
+  const at = r.flows.at(p.flow);
+  if (p.mapping !== NONE) release(r, p.mapping, true);
+  p.mapping = NONE;
+  r.flows.words[at + MAPPING] = NONE;
+}
+
+/** Give back what a flow held, for it has ended. */
+export function giveBack(r: Router, flow: number): void {
+  const { words } = r.flows;
+  const at = r.flows.at(flow);
+  const uplink = words[at + UPLINK];
+  if (uplink !== NONE) r.counters.addUplink(uplink, UPLINK_FLOWS, -1);
+  if ((words[at + FLAGS] & COUNTS) !== 0) giveBackCounts(r, at);
+  // After a full close nothing comes any more (RFC 6888 REQ-8 asks nothing of ports whose TCP state is tracked); of the rest that is not known.
+  const isClean = words[at + 9] === ip.PROTOCOL_TCP && (words[at + STATE] & STATE_MASK) === TCP_TIME_WAIT;
+  const mapping = words[at + MAPPING];
+  if (mapping !== NONE && (words[at + FLAGS] & FLAG_SHARED) === 0) release(r, mapping, isClean);
+  const through = words[at + INWARD_MAPPING];
+  if (through !== NONE) release(r, through, isClean);
+}
+
+function giveBackCounts(r: Router, at: number): void {
+  const { words } = r.flows;
+  const { mappings } = r;
+  const flags = words[at + FLAGS];
+  const s0 = words[at], s1 = words[at + 1], s2 = words[at + 2], s3 = words[at + 3];
+  if (flags & FLAG_SHARED) mappings.sourcePorts.drop(s0, s1, s2, s3);
+  if (flags & FLAG_PAIRED) mappings.pairings.drop(words[at + UPLINK], s0, s1, s2, s3);
+  if (flags & FLAG_PERMIT) {
+    const far = at + REPLY_TUPLE;
+    mappings.permissions.revoke(words[at + MAPPING], words[far], words[far + 1], words[far + 2], words[far + 3]);
+  }
+  if (flags & FLAG_COUNTED) {
+    const who = insideAt(r, at);
+    mappings.sourceFlows.drop(words[who], words[who + 1], words[who + 2], words[who + 3]);
+  }
+}
+
+/** Where in a confirmed flow's entry the inside address stands that it counts for: who is called from outside, or who calls. */
+function insideAt(r: Router, at: number): number {
+  return r.links[r.flows.words[at + IN_LINK]].uplinks.length > 0 ? at + REPLY_TUPLE : at;
+}
+
+/** Place in the uplink's addresses to begin with: the one the inside host is paired with, or one by hash, so that hosts spread. */
+function firstPlace(r: Router, tuple: Tuple, uplink: Uplink): number {
+  const count = uplink.snat.length;
+  if (count === 1) return 0;
+  const paired = r.mappings.pairings.find(uplink.index, tuple.s0, tuple.s1, tuple.s2, tuple.s3);
+  return paired !== NONE ? paired : (finish(mix(r.plan.seed, tuple.s3)) >>> 0) % count;
+}
+
+/** A mapping has come to life: count it, and tell when its pool runs low. */
+function begin(r: Router, pool: PortPool, number: number, port: number, uplink: Uplink, place: number): void {
+  const a0 = pool.address(port, 0), a1 = pool.address(port, 1), a2 = pool.address(port, 2), a3 = pool.address(port, 3);
+  r.counters.addUplink(uplink.index, UPLINK_PORTS_USED, 1);
+  r.mappings.sourcePorts.add(a0, a1, a2, a3);
+  if (uplink.snat.length > 1) r.mappings.pairings.add(uplink.index, a0, a1, a2, a3, place);
+  const percent = pool.reached(r.tick);
+  if (percent > 0) {
+    r.notify({ event: 'portsLow', uplink: uplink.name, ...r.mappings.describe(number), percent, used: pool.used, resting: pool.quarantined, total: pool.size });
+  }
+}
+
+/**
+ * A port of the inside host's address that is free towards this destination alone (RFC 7857 §3). Tried at random, for the whole tuple decides: with
+ * most of them taken towards one and the same destination it may not be found.
+ */
+function share(p: Packet, r: Router, uplink: Uplink): Verdict {
+  const { words } = r.flows;
+  const at = r.flows.at(p.flow);
+  if (!r.mappings.sourcePorts.hasRoom(words[at], words[at + 1], words[at + 2], words[at + 3])) return V.SOURCE_PORTS;
+  const inside = r.spare;
+  inside.load(words, at);
+  const address = uplink.snat[firstPlace(r, inside, uplink)];
+  const number = r.mappings.poolOf(address, p.protocol);
+  const pool = r.mappings.pool(number);
+  for (let i = 0; i < PROBES; i++) {
+    // Parity is a wish (RFC 4787 REQ-4), a port is not.
+    const port = pool.any(inside.sourcePort, i < PROBES / 2);
+    if (port === NONE || !isFree(p, r, address, port)) continue;
+    pool.shared++;
+    r.counters.addUplink(uplink.index, UPLINK_PORTS_SHARED, 1);
+    words[at + FLAGS] |= FLAG_SHARED;
+    bear(p, r, (number << 16) | port);
+    return 0;
+  }
+  return V.NO_PORT;
+}
+
+/** True when no flow has the tuple this packet's answers would have, were it to leave with that source. */
+function isFree(p: Packet, r: Router, address: number, port: number): boolean {
+  const reply = r.quoted;
+  reply.invert(p.tuple);
+  reply.d3 = address;
+  reply.ports = (reply.ports & ~0xffff) | port;
+  return r.flows.find(reply) === NONE;
+}
+
+/** The flow's packets bear a mapping's address and port from now on. */
+function bear(p: Packet, r: Router, mapping: number): void {
+  r.flows.words[r.flows.at(p.flow) + MAPPING] = mapping;
+  p.rewriteSource(r.mappings.addressOf(mapping), mapping & 0xffff);
+}
