@@ -6,6 +6,7 @@
         'native/addon.c',
         'native/error.c',
         'native/io.c',
+        'native/memory.c',
         'native/netlink.c',
         'native/netns.c',
         'native/packet.c',

@@ -133,6 +133,7 @@ NAPI_MODULE_INIT() {
   register_tun(env, exports);
   register_packet(env, exports);
   register_io(env, exports);
+  register_memory(env, exports);
   register_netlink(env, exports);
   register_layout(env, exports);
   set_function(env, exports, "closeFd", close_fd);

@@ -4,9 +4,10 @@
  * System calls are the price of a packet, so a turn makes as few as it can. One small packet costs a send, a poll and a
  * receive:
  *
- *   send     runs of frames to the same packet socket go out in one sendmmsg
+ *   send     all frames to the same packet socket go out in one sendmmsg
  *   poll     one for all links and the wake-up eventfd; without a wait when frames were left behind last time
- *   receive  a link is read as often as it is guessed to have frames (link.expected), not until it answers EAGAIN:
+ *   receive  a link is asked for as many frames as it is guessed to have (link.expected; a packet socket for all of them in one
+ *            recvmmsg), not until it answers EAGAIN:
  *            the next poll tells for free whether more is there. The guess doubles when frames were left behind and falls
  *            back to what was found; a guess that proved too high is retried after ever more turns, so that a link
  *            with one packet at a time pays for an empty read at most once in PATIENCE_MAX turns.
@@ -41,6 +42,8 @@
 #define PATIENCE_MAX 64
 /* Frames one sendmmsg takes. */
 #define RUN_MAX 64
+/* TX_ERRNO of a frame whose turn has not come; no errno is negative. */
+#define NOT_SENT (-1)
 
 struct link {
   int fd;
@@ -56,6 +59,12 @@ struct link {
   bool trying;
   /* Monotonic time until which the link is left out of poll; 0 = not paused. */
   int64_t paused_until_ms;
+};
+
+/* Room for what a packet socket says of a frame besides its bytes. */
+union control {
+  struct cmsghdr header;
+  char space[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
 };
 
 struct io {
@@ -79,6 +88,9 @@ struct io {
   bool closed;
   struct mmsghdr messages[RUN_MAX];
   struct iovec vectors[RUN_MAX];
+  union control controls[RUN_MAX];
+  /* Descriptors of the frames that go out together. */
+  int run[RUN_MAX];
 };
 
 static const napi_type_tag io_tag = {0x7765697272696f00, 0x1b7d2f64c8e9a350};
@@ -163,25 +175,35 @@ static struct iovec frame_vector(const struct io *io, const struct link *link, c
   return (struct iovec){io->arena + d[TX_FRAME_AT] - header, (size_t)(d[TX_LENGTH_BYTES] + header)};
 }
 
-/* Sends tx[first .. first + count), all to one packet socket. Returns how many failed. */
-static int send_run(struct io *io, const struct link *link, int first, int count) {
+/* Sends `count` frames, named by io->run, all to one packet socket. Returns how many failed. */
+static int send_run(struct io *io, const struct link *link, int count) {
   int failed = 0;
   for (int i = 0; i < count; i++) {
-    io->vectors[i] = frame_vector(io, link, io->tx + (size_t)(first + i) * TX_WORDS);
-    io->messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &io->vectors[i], .msg_iovlen = 1}};
+    io->vectors[i] = frame_vector(io, link, io->tx + (size_t)io->run[i] * TX_WORDS);
+    io->messages[i].msg_hdr = (struct msghdr){.msg_iov = &io->vectors[i], .msg_iovlen = 1};
   }
   for (int i = 0; i < count;) {
     int sent = sendmmsg(link->fd, io->messages + i, (unsigned int)(count - i), MSG_DONTWAIT);
     if (sent < 0) {
       if (errno == EINTR) continue;
-      io->tx[(size_t)(first + i) * TX_WORDS + TX_ERRNO] = errno;
+      io->tx[(size_t)io->run[i] * TX_WORDS + TX_ERRNO] = errno;
       failed++;
       i++;
       continue;
     }
-    for (int end = i + sent; i < end; i++) io->tx[(size_t)(first + i) * TX_WORDS + TX_ERRNO] = 0;
+    for (int end = i + sent; i < end; i++) io->tx[(size_t)io->run[i] * TX_WORDS + TX_ERRNO] = 0;
   }
   return failed;
+}
+
+/* Names in io->run the next frames not yet sent to `link`, from descriptor `first` on; at most RUN_MAX. Returns how many. */
+static int find_run(struct io *io, int link, int first, int count) {
+  int found = 0;
+  for (int i = first; i < count && found < RUN_MAX; i++) {
+    const int32_t *d = io->tx + (size_t)i * TX_WORDS;
+    if (d[TX_LINK] == link && d[TX_ERRNO] == NOT_SENT) io->run[found++] = i;
+  }
+  return found;
 }
 
 static int send_one(struct io *io, const struct link *link, int32_t *d) {
@@ -195,23 +217,21 @@ static int send_one(struct io *io, const struct link *link, int32_t *d) {
   return sent < 0 ? 1 : 0;
 }
 
-/* Sends tx[0 .. count), checked before. Returns how many failed. */
+/* Sends tx[0 .. count), checked before; frames of one link keep their order, those of different links need not. Returns how many failed. */
 static int send_all(struct io *io, int count) {
   int failed = 0;
-  for (int i = 0; i < count;) {
+  for (int i = 0; i < count; i++) io->tx[(size_t)i * TX_WORDS + TX_ERRNO] = NOT_SENT;
+  for (int i = 0; i < count; i++) {
     int32_t *d = io->tx + (size_t)i * TX_WORDS;
+    if (d[TX_ERRNO] != NOT_SENT) continue;
     const struct link *link = &io->links[d[TX_LINK]];
     if (!link->attached) {
       d[TX_ERRNO] = ENODEV;
       failed++;
-      i++;
       continue;
     }
-    int run = 1;
-    if (link->kind == KIND_PACKET)
-      while (run < RUN_MAX && i + run < count && d[(size_t)run * TX_WORDS + TX_LINK] == d[TX_LINK]) run++;
-    failed += run == 1 ? send_one(io, link, d) : send_run(io, link, i, run);
-    i += run;
+    int run = link->kind == KIND_PACKET ? find_run(io, d[TX_LINK], i, count) : 1;
+    failed += run == 1 ? send_one(io, link, d) : send_run(io, link, run);
   }
   return failed;
 }
@@ -224,26 +244,36 @@ struct fill {
   int at;
 };
 
-/* Reads one frame to `base` (the virtio-net header first, if the link has one). Returns what read() would. */
-static ssize_t read_frame(const struct link *link, uint8_t *base, size_t room, int32_t *vlan_tci) {
-  *vlan_tci = -1;
-  if (link->kind != KIND_PACKET) return read(link->fd, base, room);
+/* The tag the kernel took off a frame, or -1. */
+static int32_t vlan_of(struct msghdr *message) {
+  const struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
+  if (cmsg == NULL || cmsg->cmsg_level != SOL_PACKET || cmsg->cmsg_type != PACKET_AUXDATA) return -1;
+  struct tpacket_auxdata auxdata;
+  memcpy(&auxdata, CMSG_DATA(cmsg), sizeof auxdata);
+  return auxdata.tp_status & TP_STATUS_VLAN_VALID ? auxdata.tp_vlan_tci : -1;
+}
 
-  struct iovec vector = {base, room};
-  union {
-    struct cmsghdr header;
-    char space[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
-  } control;
-  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  ssize_t length = recvmsg(link->fd, &message, MSG_DONTWAIT);
-  if (length < 0) return length;
-  const struct cmsghdr *cmsg = CMSG_FIRSTHDR(&message);
-  if (cmsg != NULL && cmsg->cmsg_level == SOL_PACKET && cmsg->cmsg_type == PACKET_AUXDATA) {
-    struct tpacket_auxdata auxdata;
-    memcpy(&auxdata, CMSG_DATA(cmsg), sizeof auxdata);
-    if (auxdata.tp_status & TP_STATUS_VLAN_VALID) *vlan_tci = auxdata.tp_vlan_tci;
+/*
+ * Reads up to `count` frames of a link, each to its own place: RECORD_MAX apart, the first at `base` (the virtio-net header first, if
+ * the link has one). Fills io->messages[].msg_len and io->controls; returns how many, or -1 with errno.
+ */
+static int read_frames(struct io *io, const struct link *link, uint8_t *base, size_t room, int count) {
+  if (link->kind != KIND_PACKET) {
+    ssize_t length = read(link->fd, base, room);
+    if (length < 0) return -1;
+    io->messages[0].msg_hdr.msg_controllen = 0;
+    io->messages[0].msg_len = (unsigned int)length;
+    return 1;
   }
-  return length;
+  for (int i = 0; i < count; i++) {
+    io->vectors[i] = (struct iovec){base + (size_t)i * RECORD_MAX, room};
+    io->messages[i].msg_hdr = (struct msghdr){.msg_iov = &io->vectors[i], .msg_iovlen = 1, .msg_control = &io->controls[i], .msg_controllen = sizeof io->controls[i]};
+  }
+  if (count > 1) return recvmmsg(link->fd, io->messages, (unsigned int)count, MSG_DONTWAIT, NULL);
+  ssize_t length = recvmsg(link->fd, &io->messages[0].msg_hdr, MSG_DONTWAIT);
+  if (length < 0) return -1;
+  io->messages[0].msg_len = (unsigned int)length;
+  return 1;
 }
 
 static void put(struct io *io, struct fill *fill, int link, int frame_at, int length, int vlan_tci) {
@@ -269,37 +299,45 @@ static bool receive_link(struct io *io, int slot, short events, int quota, int e
   int frame_offset = link->kind == KIND_TUN ? HEADROOM : HEADROOM - 14;
   int limit = quota < link->expected ? quota : link->expected;
   int got = 0;
+  /* The link was found empty, or in trouble. */
   bool failed = false;
 
   while (got < limit && fill->at + RECORD_MAX <= end) {
-    int frame_at = fill->at + frame_offset;
-    uint8_t *frame = io->arena + frame_at;
-    int32_t vlan_tci;
-    ssize_t length;
+    int room = (end - fill->at) / RECORD_MAX;
+    int want = limit - got < room ? limit - got : room;
+    int first_at = fill->at + frame_offset;
+    int read;
     /* One byte more than the longest frame, so that a longer one is told from one that just fits. */
-    do length = read_frame(link, frame - header, (size_t)(FRAME_MAX + header + 1), &vlan_tci);
-    while (length < 0 && errno == EINTR);
-
-    int error = 0;
-    if (length < 0) error = errno;
-    else if (length > FRAME_MAX + header) error = EMSGSIZE;
-    else if (length <= header) error = EIO;
-    if (error == EAGAIN || error == EWOULDBLOCK) {
-      /* A poll error that no read explains would make every poll return at once. */
-      if (got == 0 && (events & (POLLERR | POLLHUP | POLLNVAL))) pause_link(io, slot);
+    do read = read_frames(io, link, io->arena + first_at - header, (size_t)(FRAME_MAX + header + 1), want);
+    while (read < 0 && errno == EINTR);
+    if (read < 0) {
+      int error = errno;
       failed = true;
-      break;
-    }
-    if (error != 0) {
-      put(io, fill, index, frame_at, -error, -1);
-      failed = true;
+      if (error == EAGAIN || error == EWOULDBLOCK) {
+        /* A poll error that no read explains would make every poll return at once. */
+        if (got == 0 && (events & (POLLERR | POLLHUP | POLLNVAL))) pause_link(io, slot);
+        break;
+      }
+      put(io, fill, index, first_at, -error, -1);
       if (!is_about_frame(error)) pause_link(io, slot);
       break;
     }
-    if (header == 0) memset(frame - VNET_LENGTH, 0, VNET_LENGTH);
-    put(io, fill, index, frame_at, (int)length - header, vlan_tci);
-    fill->at = (frame_at + (int)length - header + 3) & ~3;
-    got++;
+    for (int i = 0; i < read; i++) {
+      int frame_at = first_at + i * RECORD_MAX;
+      int length = (int)io->messages[i].msg_len;
+      got++;
+      if (length > FRAME_MAX + header || length <= header) {
+        put(io, fill, index, frame_at, length <= header ? -EIO : -EMSGSIZE, -1);
+        continue;
+      }
+      if (header == 0) memset(io->arena + frame_at - VNET_LENGTH, 0, VNET_LENGTH);
+      put(io, fill, index, frame_at, length - header, link->kind == KIND_PACKET ? vlan_of(&io->messages[i].msg_hdr) : -1);
+      fill->at = (frame_at + length - header + 3) & ~3;
+    }
+    if (link->kind == KIND_PACKET && read < want) {
+      failed = true;
+      break;
+    }
   }
 
   /* Learn for the next turn. */

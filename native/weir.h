@@ -78,6 +78,7 @@ void leave_netns(struct netns *netns);
 void register_tun(napi_env env, napi_value exports);
 void register_packet(napi_env env, napi_value exports);
 void register_io(napi_env env, napi_value exports);
+void register_memory(napi_env env, napi_value exports);
 void register_netlink(napi_env env, napi_value exports);
 
 #endif

@@ -39,6 +39,8 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
   let router: Router | undefined;
   const exchange = new Exchange((link) => router?.countSendError(link));
   router = new Router(plan, devices, exchange, memory, systemClock, (notice) => tell({ type: 'notice', notice }));
+  // Before any of it is touched: pages that exist are not exchanged.
+  for (const array of [exchange.u8, ...router.flows.arrays]) native().useHugePages(array);
   const io = native().createIo(exchange.u8, exchange.rx, exchange.tx, options.wakeFd);
   devices.forEach((device, index) => io.attach(index, device.fd, device.kind, device.vnet));
   exchange.connect(io);

@@ -10,7 +10,8 @@
 import { assert } from './assert.js';
 
 export class HashIndex {
-  private readonly slots: Int32Array;
+  /** Shared with nobody; seen from outside only to be given huge pages. */
+  readonly slots: Int32Array;
   private readonly mask: number;
   private readonly capacity: number;
   /** References held. */

@@ -3,9 +3,9 @@
  * change both or neither (test/link/batch.test.ts compares the numbers).
  *
  * A record is what one read of a device gives: a virtio-net header and, right behind it, the frame (Ethernet for TAP and
- * raw links, the bare IP packet for TUN). Received records lie back to back in the receive region, each placed so
- * that its IP header is 4-byte aligned and has HEADROOM bytes before it: a frame of a TUN link can leave on an Ethernet
- * link without moving.
+ * raw links, the bare IP packet for TUN). Received records lie back to back in the receive region, or RECORD_MAX apart where one system
+ * call reads many, each placed so that its IP header is 4-byte aligned and has HEADROOM bytes before it: a frame of a TUN link can leave
+ * on an Ethernet link without moving.
  *
  *      recordAt                             frameAt        ipAt (4-byte aligned)
  *      | spare ...... | virtio-net, 10 bytes | Ethernet, 14 | IP ................ |
@@ -29,7 +29,7 @@ export const RECORD_MAX = (HEADROOM + FRAME_MAX + 3) & ~3;
 
 /** Receive region: the addon stops filling a batch when less than RECORD_MAX is left of it. */
 export const RX_AT = 0;
-export const RX_LENGTH = 2 * 1024 * 1024;
+export const RX_LENGTH = BATCH_MAX * RECORD_MAX;
 /** Scratch region: packets the router makes itself during a turn (ARP, ICMP, fragments, segments, reassembled datagrams). */
 export const SCRATCH_AT = RX_AT + RX_LENGTH;
 export const SCRATCH_LENGTH = 8 * 1024 * 1024;

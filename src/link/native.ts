@@ -80,6 +80,8 @@ export interface Native {
   wake(fd: number): void;
   /** arena: at least ARENA_LENGTH bytes. rx: BATCH_MAX × RX_WORDS. tx: TX_MAX × TX_WORDS. */
   createIo(arena: Uint8Array, rx: Int32Array, tx: Int32Array, wakeFd: number): NativeIo;
+  /** Ask the kernel to back a large array with huge pages (MADV_HUGEPAGE); false when it does not. */
+  useHugePages(array: Int32Array | Float64Array | Uint8Array): boolean;
   /** protocol: NETLINK_ROUTE 0, NETLINK_NETFILTER 12. groups: multicast groups to join (numbers, not a mask). */
   openNetlink(protocol: number, groups: number[], netns?: string): NetlinkSocket;
   /** Capabilities of this process: bit masks of the effective set, low and high 32 bits. */

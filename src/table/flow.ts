@@ -137,6 +137,9 @@ export class FlowTable {
   /** First word of an entry. */
   at(flow: number): number { return HEADER_WORDS + flow * FLOW_WORDS; }
 
+  /** The arrays that are looked at all over, for whoever can give them huge pages. */
+  get arrays(): readonly Int32Array[] { return [this.words, this.index.slots]; }
+
   get count(): number { return this.words[HEADER_COUNT]; }
 
   /** Flow << 1 | direction of the flow this tuple belongs to, or NONE. */
