@@ -134,7 +134,7 @@ export function fullYaml(): string {
       lines.push(`  ${thing}:`);
       const setsTarget = name === 'routes';
       for (const [key, schema] of keysOf(section)) {
-        if (schema.types !== undefined && !(schema.types as readonly string[]).includes(values.type)) continue;
+        if (schema.types !== undefined && !(schema.types as readonly string[]).includes(String(values.type))) continue;
         const value = values[key] ?? defaultText(schema);
         // A route has one target, and keys of another thing's would only be in the way; so would those a later thing sets.
         const isLater = Object.entries(EXAMPLES[name]).some(([other, set]) => other !== thing && set[key] !== undefined);

@@ -18,6 +18,7 @@ import { release, resolve } from './stage/resolve.js';
 import { route } from './stage/route.js';
 import type { Made, Router } from './stage/router.js';
 import { snat } from './stage/snat.js';
+import { expireSyns } from './stage/syn-hold.js';
 import { track } from './stage/track.js';
 import { validate } from './stage/validate.js';
 import { RX_BYTES, RX_PACKETS } from './table/counters.js';
@@ -90,6 +91,7 @@ export function housekeep(r: Router): void {
   r.announceDue();
   sendWaiting(r);
   if (r.fragments.count > 0) expireFragments(r.packet, r);
+  if (r.synHold.count > 0) expireSyns(r.packet, r);
   r.isBehind = !r.flows.expire(r.tick, EXPIRE_BUDGET);
   r.expectations.expire(r.tick, EXPIRE_BUDGET);
   // Indexed, for a packet of ours may itself be refused; nothing it makes is refused again (refuse() answers only what came by a link).

@@ -58,8 +58,8 @@ export function carry(
   }
   const length = p.end - p.payloadAt();
   let ends = (p.tcpFlags & tcp.FIN) !== 0;
-  const bearsText = length > 0 || (ends && (own.held > 0 || own.isTouched(seq, seq, true)));
-  if (!bearsText || (p.tcpFlags & tcp.RST) !== 0) {
+  // A FIN counts as a byte: ahead of bytes that are still to be edited its place is not known.
+  if ((length === 0 && !ends) || (p.tcpFlags & tcp.RST) !== 0) {
     // A keep-alive asks one byte before the next (RFC 9293 §3.8.4), and must do so on the other side.
     if (own.isShifted || other.isShifted) {
       const isKeepAlive = own.isKnown && seq === ((own.next - 1) | 0);
@@ -84,14 +84,17 @@ export function carry(
   const sendable = (own.next - own.held) | 0;
   const isCut = ((to - sendable) | 0) > 0;
   if (isCut) {
-    to = ((sendable - seq) | 0) > 0 ? sendable : seq;
+    to = sendable;
     ends = false;
   }
   if (!isCut && !own.isShifted && !other.isShifted) return 0;
-  const isEmptied = isCut && to === seq && !own.isTouched(seq, to, ends);
-  const first = isEmptied ? (own.forward(own.next) - 1) | 0 : own.firstOf(seq, to, ends);
-  if (isCut || own.isTouched(seq, to, ends)) {
-    const verdict = replace(p, own, seq, to, ends, exchange);
+  const from = own.firstUnsettled(seq);
+  // Held, or had by the receiver to the last byte: an acknowledgement is asked for, from one byte before its next (stream.ts).
+  const isEmptied = ((to - from) | 0) <= 0 && !ends;
+  if (((to - from) | 0) < 0) to = from;
+  const first = isEmptied ? (own.forward(from) - 1) | 0 : own.firstOf(from, to, ends);
+  if (isCut || from !== seq || own.isTouched(from, to, ends)) {
+    const verdict = replace(p, own, isEmptied ? to : from, to, ends, (from - seq) | 0, exchange);
     if (verdict !== 0) return verdict;
     if (isCut && (p.tcpFlags & tcp.FIN)) {
       p.tcpFlags &= ~tcp.FIN;
@@ -173,22 +176,26 @@ function read(
   }
 }
 
-/** Make the segment's payload the bytes [seq, to) as the receiver is to have them; where that changes any, in a record of its own. */
-function replace(p: Packet, own: EditedStream, seq: number, to: number, ends: boolean, exchange: Exchange): Verdict {
+/**
+ * Make the segment's payload the bytes [from, to) as the receiver is to have them, in a record of its own unless its end is only cut off.
+ * `offset` of `from` in the present payload.
+ */
+function replace(p: Packet, own: EditedStream, from: number, to: number, ends: boolean, offset: number, exchange: Exchange): Verdict {
   const { view, u8 } = p;
   const headers = p.payloadAt() - p.ipAt;
-  if (own.isTouched(seq, to, ends)) {
-    const length = headers + own.write(u8, p.ipAt + headers, seq, to, ends, NONE);
+  if (offset > 0 || own.isTouched(from, to, ends)) {
+    const bytesAt = p.ipAt + headers + offset;
+    const length = headers + own.write(u8, bytesAt, from, to, ends, NONE);
     if (length > LENGTH_MAX) return V.NO_BUFFER;
     const at = exchange.allocate(length);
     if (at < 0) return V.NO_BUFFER;
     u8.copyWithin(at, p.ipAt, p.ipAt + headers);
-    own.write(u8, p.ipAt + headers, seq, to, ends, at + headers);
+    own.write(u8, bytesAt, from, to, ends, at + headers);
     p.l4At += at - p.ipAt;
     p.ipAt = at;
     p.end = at + length;
   } else {
-    p.end = p.ipAt + headers + ((to - seq) | 0);
+    p.end = p.ipAt + headers + ((to - from) | 0);
   }
   ip.setWord(view, p.ipAt, 2, p.end - p.ipAt);
   return 0;

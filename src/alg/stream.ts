@@ -12,7 +12,8 @@
  *                      |<--- new -------->|
  *
  * A number within an edit has no counterpart. An acknowledgement there counts for nothing of it, a SACK block is shrunk to what lies outside:
- * the sender never believes that bytes have arrived which have not.
+ * the sender never believes that bytes have arrived which have not. Bytes sent again from before the end of an edit that is forgotten are
+ * trimmed (`firstUnsettled`): the receiver has them, and there is no text left to give it the same ones again.
  *
  * Held bytes. A piece of text that may have to be edited is cut off by the end of its segment. Its bytes are kept here and what came before
  * them is sent on alone. To the map they are an edit to nothing at the end of the stream: the receiver's acknowledgement of all before them,
@@ -46,6 +47,9 @@ export class EditedStream {
   count = 0;
   /** Bytes before `next` that are held back. */
   held = 0;
+  /** The sender's number behind the last edit forgotten, while `isSettled`. */
+  private settled = 0;
+  private isSettled = false;
   private readonly starts = new Int32Array(EDITS);
   private readonly olds = new Int32Array(EDITS);
   private readonly news = new Int32Array(EDITS);
@@ -58,6 +62,7 @@ export class EditedStream {
     this.base = 0;
     this.count = 0;
     this.held = 0;
+    this.isSettled = false;
   }
 
   /** The sender's first byte has this number: a new connection. */
@@ -132,6 +137,8 @@ export class EditedStream {
       done++;
     }
     if (done === 0) return;
+    this.settled = (this.starts[done - 1] + this.olds[done - 1]) | 0;
+    this.isSettled = true;
     this.base = base;
     this.count -= done;
     this.starts.copyWithin(0, done);
@@ -139,6 +146,13 @@ export class EditedStream {
     this.news.copyWithin(0, done);
     this.owned.copyWithin(0, done);
     this.texts.copyWithin(0, done * TEXT_BYTES);
+  }
+
+  /** Of the bytes from `from` on the first that may be sent on again. */
+  firstUnsettled(from: number): number {
+    // Long past, its number would be ahead again.
+    if (this.isSettled && ((this.next - this.settled) | 0) > 0x3fffffff) this.isSettled = false;
+    return this.isSettled && ((this.settled - from) | 0) > 0 ? this.settled : from;
   }
 
   /**

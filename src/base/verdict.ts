@@ -27,6 +27,8 @@ const NET_UNREACHABLE = icmp(3, 0, 'network unreachable');
 const HOST_UNREACHABLE = icmp(3, 1, 'host unreachable');
 const PROTOCOL_UNREACHABLE = icmp(3, 2, 'protocol unreachable');
 const PORT_UNREACHABLE = icmp(3, 3, 'port unreachable', true);
+/** RFC 5382 REQ-4: told by ICMP, for a reset would end a simultaneous open for good. */
+const PORT_UNREACHABLE_ICMP = icmp(3, 3, 'port unreachable');
 const FRAGMENTATION_NEEDED = icmp(3, 4, 'fragmentation needed');
 const PROHIBITED = icmp(3, 13, 'communication administratively prohibited');
 const TTL_EXCEEDED = icmp(11, 0, 'time to live exceeded in transit');
@@ -37,7 +39,7 @@ const STALE_SEGMENT = icmp(3, 13, 'communication administratively prohibited', t
 const rows = {
   SENT: done('left on a link'),
   TAKEN: done('was for the router itself and has been handled'),
-  HELD: done('waits at this moment for its neighbour to answer or for the rest of its fragments; counted elsewhere once it is known how it ended'),
+  HELD: done('waits at this moment for its neighbour to answer or for the rest of its fragments, or, a SYN, for one from inside; counted elsewhere once it is known how it ended'),
 
   LINK_DOWN_IN: drop('arrived on a link that is down'),
   RUNT: drop('frame shorter than its headers'),
@@ -46,6 +48,7 @@ const rows = {
   ETHERTYPE: drop('neither IPv4 nor ARP'),
   ARP_MALFORMED: drop('ARP packet that makes no sense'),
   ARP_IGNORED: drop('ARP request for an address that is not ours on this link'),
+  ARP_LIMIT: drop('more ARP from this link than is worth looking at'),
   ARP_CONFLICT: drop('ARP from another station that claims one of our addresses'),
 
   IP_VERSION: drop('not an IPv4 packet'),
@@ -64,13 +67,21 @@ const rows = {
   FRAGMENT_OVERLAP: drop('fragment that overlaps another one of its datagram'),
   FRAGMENT_COPY: drop('fragment that is here already'),
   FRAGMENT_TINY: drop('first fragment too short for its transport header'),
-  FRAGMENT_LIMIT: drop('more fragments waiting than the limit allows'),
+  FRAGMENT_LIMIT: drop('more fragments waiting than the limit allows, in all or of one source'),
   FRAGMENT_TIMEOUT: drop('the rest of the datagram did not come in time', REASSEMBLY_EXCEEDED),
 
+  TCP_FLAGS: drop('TCP flags that no sender combines'),
+  TCP_OUT_OF_WINDOW: drop('TCP reset with a number that its receiver cannot expect: forged, or long out of date'),
   MIDSTREAM: drop('TCP segment of no known flow', STALE_SEGMENT),
+  MIDSTREAM_SILENT: drop('TCP segment of no known flow, refused in silence'),
   STRAY_REPLY: drop('ICMP reply nobody asked for'),
   STRAY_ERROR: drop('ICMP error about no known flow'),
   ICMP_CHECKSUM: drop('ICMP error with a wrong checksum, its own or the quoted header’s'),
+  ICMP_QUOTE: drop('ICMP error whose quote names no flow: too short, not IPv4, or itself an ICMP error'),
+  ICMP_QUOTED_FRAGMENT: drop('ICMP error about a later fragment of a datagram that is not remembered'),
+  ICMP_REDIRECT: drop('ICMP redirect, which is neither heeded nor forwarded'),
+  ICMP_SOURCE_QUENCH: drop('ICMP source quench, which nobody is to heed any more'),
+  ICMP_TYPE: drop('ICMP message that is neither a query, an answer nor an error'),
   TABLE_FULL: drop('flow table full', PROHIBITED),
 
   NO_ROUTE: drop('no route to the destination', NET_UNREACHABLE),
@@ -85,6 +96,8 @@ const rows = {
   FILTER_REJECT: drop('a filter rule rejects it', REFUSED),
   UNSOLICITED: drop('new flow from an uplink to inside, which nothing allows', PROHIBITED),
 
+  SYN_UNSOLICITED: drop('SYN from outside to a port nobody inside has mapped; nobody has opened the same connection from inside meanwhile', PORT_UNREACHABLE_ICMP),
+  SYN_CROSSED: drop('SYN from outside that crossed one from inside for the same connection, which goes on'),
   PORT_CLOSED: drop('nothing listens on that port of the router', PORT_UNREACHABLE),
   PROTOCOL_UNKNOWN: drop('the router does not speak that protocol', PROTOCOL_UNREACHABLE),
 

@@ -94,7 +94,7 @@ export const command: CommandFile = {
       .option('--address <ip>', 'only flows with this address, on any side')
       .option('--port <number>', 'only flows with this port (or ICMP identifier), on any side')
       .option('--protocol <name>', 'only this protocol: tcp, udp, icmp, … or its number')
-      .option('--uplink <name>', 'only flows that leave by this uplink')
+      .option('--uplink <name>', 'only flows that bear this uplink\'s address')
       .option('--link <name>', 'only flows that come in or leave on this link')
       .option('--state <state>', 'only flows in this state, as the STATE column shows it')
       .option('--limit <number>', 'at most so many flows', wholeNumber(1, fail))

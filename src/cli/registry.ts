@@ -22,6 +22,7 @@ export const commands: readonly CommandEntry[] = [
   { heading: WATCH, name: 'routes', summary: 'the forwarding table', load: async () => (await import('./routes.js')).command },
   { heading: WATCH, name: 'neighbours', summary: 'which station has which address', load: async () => (await import('./neighbours.js')).command },
   { heading: WATCH, name: 'flows', summary: 'the flow table, filtered and page by page', load: async () => (await import('./flows.js')).command },
+  { heading: WATCH, name: 'filters', summary: 'the filter rules and what they decided', load: async () => (await import('./filters.js')).command },
   { heading: WATCH, name: 'drops', summary: 'why packets were refused', load: async () => (await import('./drops.js')).command },
   { heading: WATCH, name: 'monitor', summary: 'events as they happen', load: async () => (await import('./monitor.js')).command },
   { heading: LEARN, name: 'doctor', summary: 'what this box lacks to run weir well, and what to do', load: async () => (await import('./doctor.js')).command },

@@ -2,23 +2,25 @@
  * What the control plane sees of a running router: the API's JSON made from shared memory, the plan and the links' states. Reads only; nothing
  * here waits for the data plane or makes it wait.
  */
-import type { Plan } from '../base/plan.js';
+import type { Plan, PortRangePlan } from '../base/plan.js';
 import { VERDICTS } from '../base/verdict.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  Counters, LONGEST_TURN_US, NOW_MS, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
+  BUCKETS_EVICTED, Counters, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE,
 } from '../table/counters.js';
-import { COUNTERS, CREATED, DEADLINE, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
+import { COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
+import { DEFAULT_STATES } from '../table/filter-rule.js';
 import { FlowReader } from '../table/flow-reader.js';
+import { BUCKETS } from '../table/token-bucket.js';
 import { NEIGHBOUR_STATES, readNeighbours } from '../table/neighbour.js';
 import { formatPrefix, planRoutes } from '../table/route.js';
 import { STATE_MASK, STATE_NAMES } from '../table/tcp-state.js';
 import { formatIpv4, formatMac, parseIpv4 } from '../wire/address.js';
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.js';
 import type {
-  DropStatus, FlowFilter, FlowPage, FlowStatus, LinkStatus, NeighbourStatus, Problem, RouterStatus, RouterView, RouteStatus, UplinkStatus,
+  DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, LinkStatus, NeighbourStatus, Problem, RouterStatus, RouterView, RouteStatus, UplinkStatus,
 } from './api/types.js';
 import { SCHEMA_VERSION } from './api/types.js';
 
@@ -181,6 +183,17 @@ export class View implements RouterView {
     return { schemaVersion: SCHEMA_VERSION, flows, nextCursor: entry < high ? entry : null, total: reader.count, limit: reader.capacity };
   }
 
+  filters(): FilterStatus[] {
+    const names = (links: readonly number[] | undefined): string[] | null => links?.map((i) => this.plan.links[i].name) ?? null;
+    const ports = (ranges: readonly PortRangePlan[] | undefined): string[] | null =>
+      ranges?.map(({ first, last }) => (first === last ? String(first) : `${first}-${last}`)) ?? null;
+    return this.plan.filters.map(({ index, name, action, states, match, over }) => ({
+      name, action, states: [...states ?? DEFAULT_STATES], in: names(match.in), out: names(match.out), from: match.from ?? null, to: match.to ?? null,
+      protocols: match.protocols?.map(protocolName) ?? null, sourcePorts: ports(match.sourcePorts), destinationPorts: ports(match.destinationPorts),
+      over: over ?? null, packets: this.counters.filter(index, FILTER_PACKETS), bytes: this.counters.filter(index, FILTER_BYTES),
+    }));
+  }
+
   drops(): DropStatus[] {
     const rows: DropStatus[] = [];
     for (const row of VERDICTS) {
@@ -207,6 +220,10 @@ export class View implements RouterView {
       if (uplink.portsTotal > 0 && uplink.portsUsed > (uplink.portsTotal / POOLS_PER_ADDRESS) * 0.9) {
         problems.push({ severity: 'warning', subject: `uplink ${uplink.name}`, message: `${uplink.portsUsed} external ports in use` });
       }
+    }
+    const evicted = this.counters.getRouter(BUCKETS_EVICTED);
+    if (evicted > 0) {
+      problems.push({ severity: 'warning', subject: 'filters', message: `rates per source: ${evicted} sources were forgotten too early, more than ${BUCKETS} had one` });
     }
     return problems;
   }
@@ -242,19 +259,23 @@ export class View implements RouterView {
     return () => tests.every((test) => test());
   }
 
-  /** Out link of the entry the reader holds: its uplink's, or the one its destination is on; NONE for the router itself. */
+  /**
+   * Out link of the entry the reader holds: the one its destination is on, or its uplink's; NONE for the router itself. Of a flow whose
+   * destination is translated the uplink is the one it came in by, or that turned it back inside.
+   */
   private outLinkOf(): number {
     const { words } = this.reader;
-    if (words[UPLINK] >= 0) return this.plan.uplinks[words[UPLINK]].link;
+    const uplink = words[UPLINK];
+    if (uplink >= 0 && (words[FLAGS] & FLAG_DNAT) === 0) return this.plan.uplinks[uplink].link;
     const destination = words[REPLY_TUPLE + 3];
     let best = -1;
     let longest = -1;
     for (const route of this.routeRows) {
-      if (route.prefixLength <= longest || route.link < 0) continue;
+      if (route.prefixLength <= longest) continue;
       const mask = route.prefixLength === 0 ? 0 : -1 << (32 - route.prefixLength);
       if (((destination ^ route.prefix) & mask) === 0) {
         longest = route.prefixLength;
-        best = route.kind === 'local' ? -1 : route.link;
+        best = route.kind === 'local' ? -1 : route.group >= 0 && uplink >= 0 ? this.plan.uplinks[uplink].link : route.link;
       }
     }
     return best;

@@ -3,7 +3,10 @@
  * answers, asks on behalf of the neighbour table, announces our addresses, notices who else claims them. `ingress` hands every ARP
  * frame here; nothing of it goes further.
  *
- * Drops: ARP_MALFORMED ARP_IGNORED ARP_CONFLICT.
+ * Bounded per link: a flood of requests costs no more than ARP_PER_SECOND of them, and no answer to a question of ours is lost to it, since there
+ * are never more of those than questions.
+ *
+ * Drops: ARP_MALFORMED ARP_IGNORED ARP_CONFLICT ARP_LIMIT.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -16,6 +19,8 @@ import type { Link, Router } from './router.js';
 
 /** Frames are padded to what Ethernet asks for at least, without the FCS (IEEE 802.3 §3.2.8). */
 const FRAME_MIN = 60;
+/** ARP looked at per second and link, and at once: what the hosts of a large flat network ask after a power cut, not what a flood does. */
+const ARP_PER_SECOND = 1000;
 /** RFC 5227 §2.4: an address is defended at most once in this time. */
 const DEFEND_INTERVAL_MS = 10_000;
 
@@ -31,12 +36,15 @@ export function receiveArp(p: Packet, r: Router): Verdict {
   // A group address cannot be anyone's own, and the frame must come from who it says (RFC 1812 §3.3.2).
   if (senderHigh & 0x0100 || (senderHigh === 0 && senderLow === 0)) return V.ARP_MALFORMED;
 
+  const isForUs = link.answersFor(target);
+  const isAwaited = isForUs && operation === arp.ARP_REPLY && r.neighbours.isAsked(p.link, 0, 0, V4_MAPPED, sender);
+  if (!isAwaited && !isWithinLimit(link, r.nowMs)) return V.ARP_LIMIT;
+
   if (link.answersFor(sender)) {
     if (senderHigh === link.macHigh && senderLow === link.macLow) return V.ARP_IGNORED;
     defend(r, link, sender, senderHigh, senderLow);
     return V.ARP_CONFLICT;
   }
-  const isForUs = link.answersFor(target);
   // Sender 0.0.0.0 is a probe (RFC 5227 §2.1.1): answered, never learned from. Nor is a sender of a foreign subnet.
   if (sender !== 0 && link.isOnLink(sender)) {
     const isAnswer = operation === arp.ARP_REPLY && isForUs;
@@ -49,6 +57,15 @@ export function receiveArp(p: Packet, r: Router): Verdict {
   if (!isForUs) return V.ARP_IGNORED;
   send(r, link, senderHigh, senderLow, arp.ARP_REPLY, target, senderHigh, senderLow, sender);
   return V.TAKEN;
+}
+
+/** Take one of the link's tokens, topped up by the time that has passed. */
+function isWithinLimit(link: Link, nowMs: number): boolean {
+  link.arpTokens = Math.min(ARP_PER_SECOND, link.arpTokens + ((nowMs - link.arpFilledAtMs) / 1000) * ARP_PER_SECOND);
+  link.arpFilledAtMs = nowMs;
+  if (link.arpTokens < 1) return false;
+  link.arpTokens--;
+  return true;
 }
 
 /** Ask who has `address`; straight to a MAC address when we only want to know whether it is still there. */

@@ -2,7 +2,7 @@
  * confirm — a new flow enters the table, both tuples final. From here on its answers are known, and it counts for what it holds.
  *
  * Reads: the packet as it leaves. Writes: the flow table, mappings, counters; another source port when the first one's answers are taken.
- * Drops: SOURCE_FLOWS FLOW_CLASH.
+ * Drops: MIDSTREAM SOURCE_FLOWS FLOW_CLASH.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -12,6 +12,7 @@ import type { Packet } from '../wire/packet.js';
 import { useExpectation } from './expected.js';
 import { attach } from './inspect.js';
 import { hold, mayOpen, remap, undo } from './mapping.js';
+import { isTakenUp, keepsMapping } from './midstream.js';
 import type { Router } from './router.js';
 import { timeoutOf } from './timeout.js';
 
@@ -21,11 +22,16 @@ export function confirm(p: Packet, r: Router): Verdict {
   if (!p.isNew) return 0;
   const { flows } = r;
   const timeout = timeoutOf(p.protocol, flows.words[flows.at(p.flow) + STATE], r.plan.timeouts);
+  const takenUp = isTakenUp(p);
+  if (takenUp && !keepsMapping(p, r)) {
+    undo(p, r);
+    return V.MIDSTREAM;
+  }
   if (!mayOpen(p, r)) {
     undo(p, r);
     return V.SOURCE_FLOWS;
   }
-  if (!flows.confirm(p.flow, p.tuple, r.tick, timeout) && !(remap(p, r) && flows.confirm(p.flow, p.tuple, r.tick, timeout))) {
+  if (!flows.confirm(p.flow, p.tuple, r.tick, timeout) && (takenUp || !(remap(p, r) && flows.confirm(p.flow, p.tuple, r.tick, timeout)))) {
     undo(p, r);
     return V.FLOW_CLASH;
   }

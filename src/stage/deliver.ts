@@ -1,17 +1,20 @@
 /**
  * deliver — packets for the router's own addresses. Echo requests are answered here; the rest goes on to the box's own stack when there is
- * a link to it (SSH to the gateway keeps working), else the sender is told that nothing listens.
+ * a link to it (SSH to the gateway keeps working), else the sender is told that nothing listens; one from outside that opens a TCP connection
+ * is told later (stage/syn-hold.ts).
  *
- * Reads: isLocal, outLink. Writes: an echo reply into the outbox. Stops with TAKEN.
- * Drops: PORT_CLOSED PROTOCOL_UNKNOWN STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM NO_BUFFER.
+ * Reads: isLocal, outLink. Writes: an echo reply into the outbox. Stops with TAKEN, HELD.
+ * Drops: MIDSTREAM MIDSTREAM_SILENT HELD_LIMIT PORT_CLOSED PROTOCOL_UNKNOWN STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM NO_BUFFER; SYN_UNSOLICITED SYN_CROSSED later.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import * as icmp from '../wire/icmp.js';
 import * as ip from '../wire/ipv4.js';
 import type { Packet } from '../wire/packet.js';
+import { endHere, isTakenUp } from './midstream.js';
 import { backNexthop } from './route.js';
 import type { Router } from './router.js';
+import { holdSyn, isUnsolicited } from './syn-hold.js';
 
 const NONE = -1;
 
@@ -21,6 +24,8 @@ export function deliver(p: Packet, r: Router): Verdict {
   if (p.outLink !== NONE) return 0;
   switch (p.protocol) {
     case ip.PROTOCOL_TCP:
+      if (isTakenUp(p)) return endHere(p, r);
+      return isUnsolicited(p, r) ? holdSyn(p, r) : V.PORT_CLOSED;
     case ip.PROTOCOL_UDP: return V.PORT_CLOSED;
     case ip.PROTOCOL_ICMP: return icmp.isError(p.icmpType) ? V.STRAY_ERROR : V.STRAY_REPLY;
     default: return V.PROTOCOL_UNKNOWN;

@@ -51,7 +51,7 @@ function decide(p: Packet, r: Router): Verdict {
 function related(p: Packet, r: Router, at: number): Verdict {
   const { words } = r.flows;
   r.spare.load(words, at + (1 - p.direction) * TUPLE_WORDS);
-  translateQuote(p, r.quoted, r.spare);
+  translateQuote(p, r, r.quoted, r.spare);
   p.rewriteDestination(r.spare.s3, 0);
   return 0;
 }

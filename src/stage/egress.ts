@@ -2,13 +2,17 @@
  * egress — last on the path: Ethernet header, virtio-net header, onto the link's queue. The one place where a packet is cut up: a GSO
  * super-frame for a link that cannot take it or whose MTU its segments exceed, and a datagram larger than the MTU.
  *
- * Reads: outLink, neighbour, mustFragment, offload metadata. Writes: the frame; counters.
+ * What bears an address of the router's own, which it shares with others, gets an identification of that address's (table/ip-id.ts), unless it is
+ * atomic: with DF and whole, the identification means nothing (RFC 6864 §4.1) and the sender's stays.
+ *
+ * Reads: outLink, neighbour, mustFragment, offload metadata. Writes: the identification; the frame; counters; datagrams sent.
  * Drops: NO_BUFFER.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_USO } from '../link/batch.js';
 import { UPLINK_TX_BYTES, UPLINK_TX_PACKETS } from '../table/counters.js';
+import { SERIAL } from '../table/flow.js';
 import * as ethernet from '../wire/ethernet.js';
 import * as ip from '../wire/ipv4.js';
 import { NONE } from '../wire/packet.js';
@@ -23,6 +27,7 @@ export function egress(p: Packet, r: Router): Verdict {
     r.counters.addUplink(p.uplink, UPLINK_TX_PACKETS, 1);
     r.counters.addUplink(p.uplink, UPLINK_TX_BYTES, p.end - p.ipAt);
   }
+  if ((p.fragment & ip.FLAG_DF) === 0 || p.mustFragment) identify(p, r);
   if (p.gsoType !== GSO_NONE && (p.mustFragment || !takes(link, p.gsoType))) return cutIntoSegments(p, r, link);
   if (p.csumAt !== NONE && (p.mustFragment || (link.offloads & OFFLOAD_CSUM) === 0)) finishChecksum(p);
   if (p.mustFragment) return cutIntoFragments(p, r, link, p.ipAt, p.end);
@@ -35,6 +40,20 @@ export function egress(p: Packet, r: Router): Verdict {
   p.storeVnet();
   queue(r, link, p.frameAt, p.end);
   return V.SENT;
+}
+
+/** A new identification where the address is ours, one for each segment of a super-frame; errors about it find the flow and the old one again. */
+function identify(p: Packet, r: Router): void {
+  const { s3: source, d3: destination } = p.tuple;
+  const isOurs = r.isOwnAddress(source);
+  if (!isOurs && !p.mustFragment) return;
+  const count = segmentCount(p);
+  const before = ip.identification(p.view, p.ipAt);
+  const id = isOurs ? r.ipIds.take(source, destination, p.protocol, count) : before;
+  if (isOurs) ip.setWord(p.view, p.ipAt, ip.ID_OFFSET, id);
+  if (p.flow === NONE || p.isRelated) return;
+  const serial = r.flows.words[r.flows.at(p.flow) + SERIAL];
+  for (let i = 0; i < count; i++) r.sentDatagrams.note(source, destination, p.protocol, (id + i) & 0xffff, (before + i) & 0xffff, p.flow, serial, p.direction);
 }
 
 /** True when the link's device takes super-frames of this type. */

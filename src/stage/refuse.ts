@@ -2,8 +2,9 @@
  * refuse — what the sender of a refused packet is told: an ICMP error (RFC 792, RFC 1812 §4.3.2) or a TCP reset, by the verdict's row. Not a
  * stage of the path: `turn` calls it with the verdict a stage gave.
  *
- * The quote is the packet as it was received: translation and the hop it has made are taken back first (RFC 5508 §7). Rate-limited in all and
- * per destination. Never about an ICMP error, a later fragment, a broadcast, or a source that is no single host (RFC 1812 §4.3.2.7).
+ * The quote is the packet as it was received: translation, a lowered MSS and the hop it has made are taken back first (RFC 5508 §7). Rate-limited in all and
+ * per destination. Never about an ICMP error, a later fragment, a broadcast, or a source that is no single host (RFC 1812 §4.3.2.7), nor about
+ * a packet whose flow ended while it waited: what it was before translation is not known any more.
  */
 import { VERDICTS } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -25,10 +26,11 @@ const TTL = 64;
 
 export function refuse(p: Packet, r: Router, verdict: Verdict): void {
   const { answer } = VERDICTS[verdict];
-  if (answer === null || p.link === NONE) return;
+  if (answer === null || p.link === NONE || p.isOrphan) return;
   if ((p.fragment & ip.OFFSET_MASK) !== 0) return;
   if (p.protocol === ip.PROTOCOL_ICMP && icmp.isError(p.icmpType)) return;
   takeTranslationBack(p, r);
+  if (p.mssBefore > 0) tcp.restoreMss(p.view, p.l4At, p.mssBefore, p.partial);
   if (p.hops > 0) ip.incrementTtl(p.view, p.ipAt);
   const source = p.tuple.s3;
   if (source === 0 || source >>> 24 === 127 || source >>> 24 >= 224 || r.isOwnAddress(source) && r.links[p.link] !== r.hostLink) return;
@@ -73,7 +75,8 @@ function sendError(p: Packet, r: Router, type: number, code: number): void {
   const at = r.exchange.allocate(length);
   if (at < 0) return;
   const { view } = p;
-  // RFC 1812 §4.3.2.5: precedence of an error is internetwork control.
+  // RFC 1812 §4.3.2.5: precedence of an error is internetwork control. The TOS bits it would have copied are part of the DSCP and of ECN by now
+  // (RFC 2474 §3, RFC 3168 §5), where this class stands alone. Nor are the packet's options echoed: none that asks for it (§4.3.2.6) is let in.
   ip.writeIpv4(view, at, length, r.nextIpId(), 0, TTL, ip.PROTOCOL_ICMP, from, p.tuple.s3, 0xc0);
   const icmpAt = at + ip.IPV4_HEADER;
   view.setUint8(icmpAt, type);

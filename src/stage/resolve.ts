@@ -6,7 +6,7 @@
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
-import { NEIGHBOUR } from '../table/flow.js';
+import { NEIGHBOUR, SERIAL } from '../table/flow.js';
 import { FAILED } from '../table/neighbour.js';
 import type { Packet } from '../wire/packet.js';
 import type { Router } from './router.js';
@@ -36,11 +36,14 @@ export function resolve(p: Packet, r: Router): Verdict {
 function hold(p: Packet, r: Router, entry: number): Verdict {
   const { limits } = r.plan;
   if (r.neighbours.queued(entry) >= limits.neighbourQueue) return V.NEIGHBOUR_QUEUE;
-  if (r.heldCount >= limits.heldPackets || !r.held.put(entry, p)) return V.HELD_LIMIT;
+  if (r.heldCount >= limits.heldPackets || !r.held.put(entry, p, serialOf(p, r))) return V.HELD_LIMIT;
   r.heldCount++;
   r.neighbours.addQueued(entry, 1);
   return V.HELD;
 }
+
+/** Which of the flows that have had its entry is the packet's. */
+function serialOf(p: Packet, r: Router): number { return p.flow === NONE ? 0 : r.flows.words[r.flows.at(p.flow) + SERIAL]; }
 
 /** Take the first packet waiting for a neighbour back into the arena; false when none is left, or no room for it in this turn. */
 export function release(p: Packet, r: Router, entry: number): boolean {
@@ -48,7 +51,11 @@ export function release(p: Packet, r: Router, entry: number): boolean {
   if (length === NONE) return false;
   const at = r.exchange.allocate(length);
   if (at < 0) return false;
-  r.held.load(entry, p, at);
+  const serial = r.held.load(entry, p, at);
+  if (serialOf(p, r) !== serial) {
+    p.flow = NONE;
+    p.isOrphan = true;
+  }
   r.held.drop(entry);
   r.counters.addVerdict(p.link, V.HELD, -p.frames);
   r.heldCount--;

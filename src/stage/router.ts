@@ -9,20 +9,24 @@ import { Watch } from '../alg/watch.js';
 import { Group, Uplink } from '../balance/uplink.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
-import { Counters, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE } from '../table/counters.js';
+import { BUCKETS_EVICTED, Counters, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE } from '../table/counters.js';
 import { ExpectationTable } from '../table/expectation.js';
 import { Fib } from '../table/fib.js';
 import { FlowTable } from '../table/flow.js';
 import { FilterRules } from '../table/filter-rule.js';
 import { FragmentTable } from '../table/fragment.js';
 import { HeldPackets } from '../table/held.js';
+import { IpIds } from '../table/ip-id.js';
 import { MappingTable } from '../table/mapping.js';
 import { externalAddresses, NatRules } from '../table/nat-rule.js';
 import { NeighbourTable, REACHABLE } from '../table/neighbour.js';
 import { NexthopTable } from '../table/nexthop.js';
 import { planRoutes } from '../table/route.js';
 import type { Route } from '../table/route.js';
+import { SynHold } from '../table/syn-hold.js';
+import { TcpWindows } from '../table/tcp-window.js';
 import { RateLimit } from '../table/rate-limit.js';
+import { SentDatagrams } from '../table/sent-datagram.js';
 import { maskOf, parseIpv4, parseMac, V4_MAPPED } from '../wire/address.js';
 import { Packet } from '../wire/packet.js';
 import { Tuple } from '../wire/tuple.js';
@@ -77,6 +81,8 @@ export class Link {
   readonly uplinks: Uplink[] = [];
   /** How its packets' sources are checked (stage/source-check.ts), and by link: 1 = an uplink there shares a group with one here. */
   readonly sourceCheck: LinkPlan['sourceCheck'];
+  /** Highest MSS let through: 'auto' by MTU, a number of bytes, or Infinity. */
+  readonly mssClamp: 'auto' | number;
   readonly siblings: Uint8Array;
   /** Addresses we answer for here: our own, those the link's uplinks translate to, and those of their NAT rules. */
   readonly claimed: ReadonlySet<number>;
@@ -84,6 +90,9 @@ export class Link {
   hasBeenUp = false;
   /** When we last defended an address here (RFC 5227 §2.4). */
   defendedAtMs = -Infinity;
+  /** ARP that may still be looked at, and when that was last topped up (stage/arp.ts). */
+  arpTokens = 0;
+  arpFilledAtMs = -Infinity;
   /** When we last told of trouble with its device. */
   errorToldAtMs = -Infinity;
 
@@ -98,6 +107,7 @@ export class Link {
     this.offloads = device.offloads;
     this.addresses = plan.addresses.map((a) => ({ address: parseIpv4(a.address), mask: maskOf(a.prefixLength) }));
     this.sourceCheck = plan.sourceCheck;
+    this.mssClamp = plan.mssClamp === 'off' ? Infinity : plan.mssClamp;
     const isHere = (uplink: number): boolean => whole.uplinks[uplink].link === plan.index;
     const shared = new Set(whole.groups.filter((group) => group.uplinks.some(isHere)).flatMap((group) => group.uplinks.map((uplink) => whole.uplinks[uplink].link)));
     this.siblings = Uint8Array.from(whole.links, (_, i) => (shared.has(i) ? 1 : 0));
@@ -167,7 +177,11 @@ export class Router {
   readonly watch: Watch;
   readonly expectations: ExpectationTable;
   readonly expecting: Expecting;
+  readonly synHold: SynHold;
+  readonly windows: TcpWindows;
   readonly icmpLimit: RateLimit;
+  readonly ipIds: IpIds;
+  readonly sentDatagrams: SentDatagrams;
   readonly random: Random;
   readonly outbox: Made[] = [];
   /** Tuple of the packet an ICMP error quotes, and a spare one. */
@@ -221,10 +235,14 @@ export class Router {
       });
     this.held = new HeldPackets(plan.limits.heldPackets);
     this.fragments = new FragmentTable(plan.limits.fragments, plan.limits.fragmentBytes, this.random.next(), plan.timeouts.fragment * 1000);
+    this.synHold = new SynHold(plan.limits.heldSyns, this.random.next());
+    this.windows = new TcpWindows(plan.limits.flows);
     this.icmpLimit = new RateLimit(plan.limits.icmpErrorsPerSecond, plan.limits.icmpErrorsPerDestination, this.random.next());
+    this.ipIds = new IpIds(this.random);
+    this.sentDatagrams = new SentDatagrams(this.random.next());
     this.mappings = new MappingTable(plan, this.random);
     this.natRules = new NatRules(plan);
-    this.filterRules = new FilterRules(plan.filters, plan.links.length, plan.seed);
+    this.filterRules = new FilterRules(plan.filters, plan.links.length, plan.seed, () => this.counters.addRouter(BUCKETS_EVICTED, 1));
     this.expectations = new ExpectationTable(plan.limits.expectations, this.random.next(), (mapping) => this.releasePort(mapping));
     this.watch = new Watch(plan.algs);
     this.expecting = new Expecting(this);

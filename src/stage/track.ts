@@ -2,29 +2,35 @@
  * track — which flow is it, in which direction? A packet of no known flow opens one, if it may.
  *
  * Reads: the packet's tuple, the flow table. Writes: flow, direction, isNew, isRelated; the flow's state, deadline and counters.
- * Drops: MIDSTREAM STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM TABLE_FULL SPOOFED_SOURCE MARTIAN_SOURCE.
+ * Drops: TCP_FLAGS TCP_OUT_OF_WINDOW MIDSTREAM MIDSTREAM_SILENT STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM ICMP_QUOTE ICMP_QUOTED_FRAGMENT ICMP_REDIRECT ICMP_SOURCE_QUENCH ICMP_TYPE TABLE_FULL SPOOFED_SOURCE MARTIAN_SOURCE.
  *
- * An ICMP error belongs to the flow of the packet it quotes and travels in the direction in which that packet's answers would. It never
- * prolongs or ends the flow (RFC 5508 REQ-6, RFC 4787 REQ-12).
+ * ICMP messages that are no queries are looked at in stage/icmp-error.ts; they never prolong or end a flow (RFC 5508 REQ-6, RFC 4787 REQ-12).
+ *
+ * A TCP segment moves its flow's state when it is known to be a part of the connection (table/tcp-window.ts); a strange one passes and moves
+ * nothing, except a reset, which is refused. No reset prolongs a flow (RFC 7857 §7.1).
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
-import { FLAG_NO_REFRESH, FLAGS, IN_LINK, STATE, UPLINK } from '../table/flow.js';
-import { isOver, nextTcp, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
+import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, STATE, UPLINK } from '../table/flow.js';
+import { challengedTcp, isIllegal, isOver, nextTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
+import { ALG_SLACK, RESET_INSIDE, RESET_OUTSIDE, STRANGE } from '../table/tcp-window.js';
 import * as icmp from '../wire/icmp.js';
 import * as ip from '../wire/ipv4.js';
 import type { Packet } from '../wire/packet.js';
 import { ACK, RST, SYN } from '../wire/tcp.js';
-import { quotedTuple } from './icmp-error.js';
+import { relate } from './icmp-error.js';
+import { midstream } from './midstream.js';
 import type { Router } from './router.js';
 import { checkSource } from './source-check.js';
 import { timeoutOf } from './timeout.js';
 
 const NONE = -1;
+/** In place of a state: the segment is refused. */
+const REFUSED = -1;
 
 export function track(p: Packet, r: Router): Verdict {
-  if (p.protocol === ip.PROTOCOL_ICMP && icmp.isError(p.icmpType)) return trackError(p, r);
+  if (p.protocol === ip.PROTOCOL_ICMP && !icmp.isQuery(p.icmpType)) return relate(p, r);
   const reference = r.flows.find(p.tuple);
   if (reference === NONE) return open(p, r);
   p.flow = reference >>> 1;
@@ -42,16 +48,15 @@ export function track(p: Packet, r: Router): Verdict {
   const before = words[at + STATE];
   let after = before;
   if (p.protocol === ip.PROTOCOL_TCP) {
-    after = nextTcp(before, p.tcpFlags, p.direction);
+    if (isIllegal(p.tcpFlags)) return V.TCP_FLAGS;
+    after = moveTcp(p, r, before, words[at + ALG] === NONE ? 0 : ALG_SLACK);
+    if (after === REFUSED) return V.TCP_OUT_OF_WINDOW;
   } else if (p.direction === 1 && before === STATE_NEW) {
     after = STATE_REPLIED;
   }
   if (after !== before) words[at + STATE] = after;
-  // RFC 7857 §7.1 and RFC 5382 REQ-5: a reset does not prolong what it ends, and nothing prolongs what is over.
-  // RFC 4787 REQ-6: nor do packets from outside, where the uplink says so.
-  if ((after !== before || !(p.protocol === ip.PROTOCOL_TCP && isOver(before))) && (words[at + FLAGS] & (FLAG_NO_REFRESH << p.direction)) === 0) {
-    flows.refresh(p.flow, r.tick, timeoutOf(p.protocol, after, r.plan.timeouts));
-  }
+  // RFC 4787 REQ-6: packets from outside do not prolong it either, where the uplink says so.
+  if ((words[at + FLAGS] & (FLAG_NO_REFRESH << p.direction)) === 0) prolong(p, r, at, before, after);
   flows.account(p.flow, p.direction, p.end - p.ipAt);
   if (p.link === uplinkLink) {
     r.counters.addUplink(uplink, UPLINK_RX_PACKETS, 1);
@@ -60,41 +65,54 @@ export function track(p: Packet, r: Router): Verdict {
   return 0;
 }
 
+/** The state after a segment, its windows moved; or REFUSED. */
+function moveTcp(p: Packet, r: Router, before: number, slack: number): number {
+  if (reopens(before, p.tcpFlags)) {
+    r.windows.open(p.flow, p, p.direction);
+    return nextTcp(before, p.tcpFlags, p.direction);
+  }
+  switch (r.windows.judge(p.flow, p, p.direction, slack)) {
+    case STRANGE: return before;
+    case RESET_INSIDE: return challengedTcp(before);
+    case RESET_OUTSIDE: return REFUSED;
+    default: return nextTcp(before, p.tcpFlags, p.direction);
+  }
+}
+
+/** The packet keeps its flow alive, as long as its state allows. */
+function prolong(p: Packet, r: Router, at: number, before: number, after: number): void {
+  const { flows } = r;
+  const timeout = timeoutOf(p.protocol, after, r.plan.timeouts);
+  if (p.protocol === ip.PROTOCOL_TCP) {
+    // RFC 7857 §7.1: a reset may shorten, never prolong, what it ends.
+    if (p.tcpFlags & RST) {
+      if (flows.words[at + DEADLINE] - r.tick <= timeout) return;
+    } else if (isOver(before) && ((after ^ before) & STATE_MASK) === 0) {
+      // RFC 5382 REQ-5: nothing prolongs what is over, unless it begins anew.
+      return;
+    }
+  }
+  flows.refresh(p.flow, r.tick, timeout);
+}
+
 function open(p: Packet, r: Router): Verdict {
   const verdict = checkSource(p, r);
   if (verdict !== 0) return verdict;
-  if (p.protocol === ip.PROTOCOL_TCP && (p.tcpFlags & (SYN | ACK | RST)) !== SYN && !mayPickUp(p, r)) return V.MIDSTREAM;
+  if (p.protocol === ip.PROTOCOL_TCP) {
+    if (isIllegal(p.tcpFlags)) return V.TCP_FLAGS;
+    if ((p.tcpFlags & (SYN | ACK | RST)) !== SYN) {
+      const refusal = midstream(p, r);
+      if (refusal !== 0) return refusal;
+    }
+  }
   if (p.protocol === ip.PROTOCOL_ICMP && !icmp.isRequest(p.icmpType)) return V.STRAY_REPLY;
   const flow = r.flows.open(p.tuple, p.link, r.plan.generation);
   if (flow === NONE) return V.TABLE_FULL;
-  if (p.protocol === ip.PROTOCOL_TCP) r.flows.words[r.flows.at(flow) + STATE] = nextTcp(STATE_NEW, p.tcpFlags, 0);
+  if (p.protocol === ip.PROTOCOL_TCP) {
+    r.flows.words[r.flows.at(flow) + STATE] = nextTcp(STATE_NEW, p.tcpFlags, 0);
+    r.windows.open(flow, p, 0);
+  }
   p.flow = flow;
   p.isNew = true;
-  return 0;
-}
-
-/** In the middle of a connection to the box's stack, which may know it from before we came (SSH to a gateway taken over goes on). */
-function mayPickUp(p: Packet, r: Router): boolean {
-  const host = r.hostLink;
-  return host !== null && host.index !== p.link && (p.tcpFlags & (SYN | ACK | RST)) === ACK && r.isOwnAddress(p.tuple.d3);
-}
-
-function trackError(p: Packet, r: Router): Verdict {
-  const { view, l4At } = p;
-  // RFC 5508 REQ-3: both checksums are checked; the quoted transport checksum is not, it may be cut.
-  if (!icmp.checksumIsRight(view, l4At, p.end - l4At)) return V.ICMP_CHECKSUM;
-  const quoted = r.quoted;
-  if (!quotedTuple(view, l4At + icmp.ICMP_HEADER, p.end, quoted)) return V.ICMP_CHECKSUM;
-  // It is for who sent the quoted packet, as that packet was out there; to anyone else it is a forgery.
-  if (p.tuple.d3 !== quoted.s3) return V.STRAY_ERROR;
-  r.spare.invert(quoted);
-  const reference = r.flows.find(r.spare);
-  if (reference === NONE) {
-    // Of no flow of ours: an error about something the router or the box itself has sent is the box's to judge.
-    return r.hostLink !== null && r.isOwnAddress(p.tuple.d3) ? 0 : V.STRAY_ERROR;
-  }
-  p.flow = reference >>> 1;
-  p.direction = reference & 1;
-  p.isRelated = true;
   return 0;
 }

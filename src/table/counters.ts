@@ -39,6 +39,8 @@ export const TURNS = 0;
 export const LONGEST_TURN_US = 1;
 /** The data plane's clock at its last turn, milliseconds: neighbours are stamped with it, and each thread has a clock of its own. */
 export const NOW_MS = 2;
+/** Sources whose token bucket made room for another's before it was full again (table/token-bucket.ts). */
+export const BUCKETS_EVICTED = 3;
 const ROUTER_DOUBLES = 8;
 
 export function countersBytes(links: number, uplinks: number, filters = 0): number {

@@ -47,13 +47,14 @@ export class FilterRules {
   /** By rule: 1 = an accept that opens an uplink to uninvited flows. */
   private readonly opens: Uint8Array;
   private readonly limits: Uint8Array;
-  readonly buckets: TokenBuckets;
+  private readonly buckets: TokenBuckets;
   /** False: there are no rules for such packets. */
   readonly hasNew: boolean;
   readonly hasEstablished: boolean;
   readonly hasRelated: boolean;
 
-  constructor(rules: readonly FilterRulePlan[], linkCount: number, seed: number) {
+  /** @param onEvict as of TokenBuckets. */
+  constructor(rules: readonly FilterRulePlan[], linkCount: number, seed: number, onEvict: () => void) {
     assert(rules.length <= FILTERS_MAX, 'more filter rules than a flow can name');
     this.numbers = STATES.map((state) => Int32Array.from(rules.flatMap((rule, i) => ((rule.states ?? DEFAULT_STATES).includes(state) ? [i] : []))));
     this.lists = this.numbers.map((numbers) => new MatchList(Array.from(numbers, (i) => rules[i].match), linkCount));
@@ -62,7 +63,7 @@ export class FilterRules {
     // A last rule that accepts everything only says what holds anyway. To open the inside a rule must say from which link, or to where.
     this.opens = Uint8Array.from(rules, ({ action, match }) => (action === 'accept' && (match.in !== undefined || match.to !== undefined) ? 1 : 0));
     this.limits = Uint8Array.from(rules, ({ over }) => (over === undefined ? LIMIT_NONE : over.by === 'rule' ? LIMIT_RULE : LIMIT_SOURCE));
-    this.buckets = new TokenBuckets(rules.map(({ over }) => over ?? null), mix(seed, SALT));
+    this.buckets = new TokenBuckets(rules.map(({ over }) => over ?? null), mix(seed, SALT), onEvict);
   }
 
   /** True for a rule that lets uninvited flows in from an uplink that translates. */

@@ -1,9 +1,13 @@
 /**
  * Datagrams being put together again (RFC 791 §3.2, as the NAT needs it by RFC 4787 REQ-14: fragments may come in any order).
  *
- * One assembly per (link, source, destination, protocol, identification), so that nobody on one link can spoil what comes in by another; its pieces are whole IP packets copied out of the arena. Bounded by
- * count of assemblies, by bytes of all of them, by pieces of one, and by time from its first arrival. Pieces must not overlap: one that
- * does discards the assembly (RFC 5722 §4 for IPv6; for IPv4 RFC 1858 §3 shows the attack), an exact copy is ignored.
+ * One assembly per (link, source, destination, protocol, identification), so that nobody on one link can spoil what comes in by another; its
+ * pieces are whole IP packets copied out of the arena. A datagram whose fragments come in by two links is therefore given up, which only
+ * happens where a network sends each of its packets another way. Pieces must not overlap: one that does discards the assembly (RFC 5722 §4 for
+ * IPv6; for IPv4 RFC 1858 §3 shows the attack), an exact copy is ignored.
+ *
+ * Bounded by count of assemblies, by bytes of all of them, by pieces of one, and by time from its first arrival; and one source may have no
+ * more than SOURCE_PART of the assemblies and of the bytes, so that no single host takes the room of all others.
  */
 import { finish, mix } from '../base/hash.js';
 import { HashIndex } from '../base/hash-index.js';
@@ -12,6 +16,8 @@ import { SlotPool } from './slot-pool.js';
 const NONE = -1;
 /** Pieces of one datagram: 65,535 bytes in the smallest sensible MTU (RFC 791: 576) are 119. */
 export const MAX_PIECES = 128;
+/** What one source may have of the room for all. */
+const SOURCE_PART = 1 / 4;
 
 export interface Assembly {
   source: number; destination: number; protocol: number; id: number;
@@ -28,6 +34,8 @@ export interface Assembly {
   inUse: boolean;
 }
 
+interface Share { assemblies: number; bytes: number }
+
 export type AddResult = 'held' | 'complete' | 'copy' | 'overlap' | 'limit' | 'bad';
 
 export class FragmentTable {
@@ -37,6 +45,10 @@ export class FragmentTable {
   private readonly free: number[] = [];
   private readonly limit: number;
   private readonly limitBytes: number;
+  private readonly sourceLimit: number;
+  private readonly sourceLimitBytes: number;
+  /** What each source has at the moment; a source with nothing has no entry. */
+  private readonly shares = new Map<number, Share>();
   private readonly seed: number;
   private readonly timeoutMs: number;
   /** Bytes of all pieces. */
@@ -49,6 +61,9 @@ export class FragmentTable {
   constructor(limit: number, limitBytes: number, seed: number, timeoutMs: number) {
     this.limit = limit;
     this.limitBytes = limitBytes;
+    this.sourceLimit = Math.max(1, Math.floor(limit * SOURCE_PART));
+    // One datagram of the greatest length always has room.
+    this.sourceLimitBytes = Math.max(65_535, limitBytes * SOURCE_PART);
     this.seed = seed;
     this.timeoutMs = timeoutMs;
     this.index = new HashIndex(limit);
@@ -72,7 +87,7 @@ export class FragmentTable {
     const hash = this.hash(link, source, destination, protocol, id);
     let number = this.find(hash, link, source, destination, protocol, id);
     if (number === NONE) {
-      if (this.count >= this.limit) return 'limit';
+      if (this.count >= this.limit || !this.mayBegin(source)) return 'limit';
       number = this.free.pop() ?? this.assemblies.push({
         source: 0, destination: 0, protocol: 0, id: 0, link: 0, deadlineMs: 0, slots: [], offsets: [], lengths: [], headers: [],
         totalBytes: NONE, heldBytes: 0, largest: 0, inUse: false,
@@ -105,7 +120,9 @@ export class FragmentTable {
       this.discard(number);
       return 'bad';
     }
-    const slot = assembly.slots.length < MAX_PIECES && this.bytes + length <= this.limitBytes ? this.pool.take(end - ipAt) : NONE;
+    const share = this.shares.get(source) as Share;
+    const hasRoom = assembly.slots.length < MAX_PIECES && this.bytes + length <= this.limitBytes && share.bytes + length <= this.sourceLimitBytes;
+    const slot = hasRoom ? this.pool.take(end - ipAt) : NONE;
     if (slot === NONE) {
       if (assembly.slots.length === 0) this.discard(number);
       return 'limit';
@@ -118,8 +135,21 @@ export class FragmentTable {
     assembly.heldBytes += length;
     assembly.largest = Math.max(assembly.largest, end - ipAt);
     this.bytes += length;
+    share.bytes += length;
     if (!more) assembly.totalBytes = offset + length;
     return assembly.heldBytes === assembly.totalBytes ? 'complete' : 'held';
+  }
+
+  /** Counts one more assembly of a source, unless it has as many as it may. */
+  private mayBegin(source: number): boolean {
+    const share = this.shares.get(source);
+    if (share === undefined) {
+      this.shares.set(source, { assemblies: 1, bytes: 0 });
+      return true;
+    }
+    if (share.assemblies >= this.sourceLimit) return false;
+    share.assemblies++;
+    return true;
   }
 
   /** Give back all an assembly holds. */
@@ -127,6 +157,9 @@ export class FragmentTable {
     const assembly = this.assemblies[number];
     for (const slot of assembly.slots) this.pool.give(slot);
     this.bytes -= assembly.heldBytes;
+    const share = this.shares.get(assembly.source) as Share;
+    share.bytes -= assembly.heldBytes;
+    if (--share.assemblies === 0) this.shares.delete(assembly.source);
     assembly.slots.length = 0;
     assembly.offsets.length = 0;
     assembly.lengths.length = 0;

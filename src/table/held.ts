@@ -8,7 +8,7 @@ import { SlotPool } from './slot-pool.js';
 const NONE = -1;
 
 /** Words per slot. */
-const WORDS = 14;
+const WORDS = 16;
 const LENGTH = 0;
 const NEXT = 1;
 const LINK = 2;
@@ -23,6 +23,9 @@ const CSUM = 10;
 const UPLINK = 11;
 const FRAMES = 12;
 const HOPS = 13;
+const MSS_BEFORE = 14;
+/** The flow's serial number: another one by the time the packet goes on, and its flow has ended meanwhile. */
+const SERIAL = 15;
 
 export class HeldPackets {
   private readonly pool: SlotPool;
@@ -36,8 +39,8 @@ export class HeldPackets {
     this.words = new Int32Array((limit + big) * WORDS);
   }
 
-  /** Keep a copy of the packet for a neighbour; false when there is no room. */
-  put(neighbour: number, p: Packet): boolean {
+  /** Keep a copy of the packet, whose flow has this serial number, for a neighbour; false when there is no room. */
+  put(neighbour: number, p: Packet, serial = 0): boolean {
     const slot = this.pool.take(p.end - p.ipAt);
     if (slot === NONE) return false;
     const { words } = this;
@@ -57,6 +60,8 @@ export class HeldPackets {
     words[at + UPLINK] = p.uplink;
     words[at + FRAMES] = p.frames;
     words[at + HOPS] = p.hops;
+    words[at + MSS_BEFORE] = p.mssBefore;
+    words[at + SERIAL] = serial;
     const head = this.heads.get(neighbour);
     if (head === undefined) {
       this.heads.set(neighbour, slot);
@@ -77,8 +82,8 @@ export class HeldPackets {
     return slot === undefined ? NONE : this.words[slot * WORDS + LENGTH];
   }
 
-  /** Lay the first packet of a neighbour at `ipAt` and make `p` what it was. */
-  load(neighbour: number, p: Packet, ipAt: number): void {
+  /** Lay the first packet of a neighbour at `ipAt` and make `p` what it was; gives the serial number its flow had. */
+  load(neighbour: number, p: Packet, ipAt: number): number {
     const slot = this.heads.get(neighbour) as number;
     const { words } = this;
     const at = slot * WORDS;
@@ -101,6 +106,8 @@ export class HeldPackets {
     p.uplink = words[at + UPLINK];
     p.frames = words[at + FRAMES];
     p.hops = words[at + HOPS];
+    p.mssBefore = words[at + MSS_BEFORE];
+    return words[at + SERIAL];
   }
 
   /** Let the first packet of a neighbour go. */

@@ -107,6 +107,12 @@ export class NeighbourTable {
       && words[at + STATE] !== 0;
   }
 
+  /** True while a question about this neighbour waits for its answer. */
+  isAsked(link: number, a0: number, a1: number, a2: number, a3: number): boolean {
+    const entry = this.find(link, a0, a1, a2, a3);
+    return entry !== NONE && (this.words[entry * WORDS + STATE] === INCOMPLETE || this.words[entry * WORDS + STATE] === PROBE);
+  }
+
   state(entry: number): number { return this.words[entry * WORDS + STATE]; }
   macHigh(entry: number): number { return this.words[entry * WORDS + MAC_HIGH]; }
   macLow(entry: number): number { return this.words[entry * WORDS + MAC_LOW]; }

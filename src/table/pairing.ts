@@ -12,6 +12,9 @@ export class Pairings {
   /** @param capacity as many as there can be mappings and flows without one. */
   constructor(capacity: number, seed: number) { this.tally = new Tally(capacity, seed); }
 
+  /** Inside hosts that are paired. */
+  get size(): number { return this.tally.size; }
+
   /** Place of the address in the uplink's list, or NONE: not paired. */
   find(uplink: number, a0: number, a1: number, a2: number, a3: number): number {
     const entry = this.tally.find(uplink, a0, a1, a2, a3);

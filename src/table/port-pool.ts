@@ -133,18 +133,22 @@ export class PortPool {
     this.setLevel(0);
   }
 
-  /** The port the source of `tuple` is mapped to (towards its destination, for dependent mapping), in use or resting, or NONE. */
+  /** The port the source of `tuple` is mapped to (towards its destination, for dependent mapping), in use or else resting, or NONE. */
   find(tuple: Tuple, isDependent: boolean): number {
     const hash = isDependent ? this.hashBoth(tuple) : this.hashOf(tuple.s0, tuple.s1, tuple.s2, tuple.s3, tuple.ports >>> 16);
     const { records, index } = this;
+    let resting = NONE;
     for (let slot = index.first(hash); slot >= 0; slot = index.next(slot, hash)) {
       const external = index.reference(slot);
       const at = external * RECORD_WORDS;
       if (records[at + 3] === tuple.s3 && records[at + PORT] === tuple.ports >>> 16 && records[at + 2] === tuple.s2
         && records[at + 1] === tuple.s1 && records[at] === tuple.s0
-        && (isDependent ? this.isFar(at, tuple) : records[at + FAR_PORT] === NONE)) return external;
+        && (isDependent ? this.isFar(at, tuple) : records[at + FAR_PORT] === NONE)) {
+        if ((records[at + STATE] & STATE_MASK) === LIVE) return external;
+        resting = external;
+      }
     }
-    return NONE;
+    return resting;
   }
 
   /** A free port for an internal one, not taken yet, or NONE. `preserve`: rather the same than a random one. */

@@ -15,6 +15,9 @@ export class SourceLimit {
     this.tally = limit === 0 ? null : new Tally(capacity, seed);
   }
 
+  /** Inside addresses that have any. */
+  get size(): number { return this.tally === null ? 0 : this.tally.size; }
+
   /** False when the address has reached `share` of what it may have. */
   hasRoom(a0: number, a1: number, a2: number, a3: number, share = 1): boolean {
     return this.tally === null || this.tally.count(0, a0, a1, a2, a3) < this.limit * share;

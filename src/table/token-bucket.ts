@@ -3,11 +3,12 @@
  *
  * The buckets by source are a table of BUCKETS entries in sets of WAYS, found by a seeded hash of rule and source. When a set is full the
  * bucket used least recently makes room; its source begins anew with a full burst, so a flood of made-up sources can at most
- * widen the limit of some and never narrow anyone's. That is counted in `evicted`.
+ * widen the limit of some and never narrow anyone's. Whoever made the buckets is told of it.
  */
 import { finish, mix } from '../base/hash.js';
 
-const BUCKETS = 16_384;
+/** Sources remembered at once, of all rules together. */
+export const BUCKETS = 16_384;
 const WAYS = 4;
 
 export class TokenBuckets {
@@ -22,11 +23,11 @@ export class TokenBuckets {
   private readonly tokens: Float64Array;
   private readonly filledAtMs: Float64Array;
   private readonly seed: number;
-  /** Buckets that made room for another source before they were full again. */
-  evicted = 0;
+  private readonly onEvict: () => void;
 
-  /** @param rates by rule; null for a rule without one. */
-  constructor(rates: readonly ({ perSecond: number; burst: number; by: 'source' | 'rule' } | null)[], seed: number) {
+  /** @param rates by rule; null for a rule without one. @param onEvict told when a bucket makes room before it is full again. */
+  constructor(rates: readonly ({ perSecond: number; burst: number; by: 'source' | 'rule' } | null)[], seed: number, onEvict: () => void) {
+    this.onEvict = onEvict;
     this.perSecond = Float64Array.from(rates, (rate) => rate?.perSecond ?? 0);
     this.burst = Float64Array.from(rates, (rate) => rate?.burst ?? 0);
     this.ruleTokens = Float64Array.from(this.burst);
@@ -70,7 +71,7 @@ export class TokenBuckets {
       if (rules[i] === rule && sources[i] === source) return i;
       if (rules[i] === -1 || (rules[oldest] !== -1 && filledAtMs[i] < filledAtMs[oldest])) oldest = i;
     }
-    if (rules[oldest] !== -1 && !this.isFull(oldest, nowMs)) this.evicted++;
+    if (rules[oldest] !== -1 && !this.isFull(oldest, nowMs)) this.onEvict();
     rules[oldest] = rule;
     sources[oldest] = source;
     this.tokens[oldest] = this.burst[rule];

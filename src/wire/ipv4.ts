@@ -6,6 +6,9 @@ export const PROTOCOL_ICMP = 1;
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
 
+/** Where the identification stands. */
+export const ID_OFFSET = 4;
+
 export const FLAG_DF = 0x4000;
 export const FLAG_MF = 0x2000;
 export const OFFSET_MASK = 0x1fff;

@@ -85,6 +85,10 @@ export class Packet {
   neighbour = NONE;
   /** Hops taken off its TTL here. */
   hops = 0;
+  /** The MSS its SYN came with, when `hop` has lowered it; else 0. */
+  mssBefore = 0;
+  /** Its flow ended while it waited for its neighbour. */
+  isOrphan = false;
   /** Larger than the out link's MTU and allowed to be fragmented. */
   mustFragment = false;
   /** Largest fragment a reassembled datagram came in, bytes of IP packet; 0 = it was whole. */
@@ -129,6 +133,8 @@ export class Packet {
     this.hairpin = NONE;
     this.neighbour = NONE;
     this.hops = 0;
+    this.mssBefore = 0;
+    this.isOrphan = false;
     this.mustFragment = false;
     this.fragmentSize = 0;
   }

@@ -13,7 +13,7 @@ import { ask, temporaryDirectory, withApi } from '../support/api.js';
 import { golden, weir } from '../support/cli.js';
 import { fakeFlow } from '../support/fake-view.js';
 
-const READING = ['status', 'links', 'uplinks', 'routes', 'neighbours', 'flows', 'drops'];
+const READING = ['status', 'links', 'uplinks', 'routes', 'neighbours', 'flows', 'filters', 'drops'];
 
 /** The pid is the only thing in a golden output that differs from run to run. */
 const withoutPid = (text: string): string => text.replaceAll(`pid ${process.pid}`, 'pid PID').replaceAll(`"pid":${process.pid}`, '"pid":0');
@@ -73,6 +73,8 @@ test('an empty table says so in words', async () => {
     view.neighbours = () => [];
     view.drops = () => [{ name: 'TTL', sentence: 'time to live used up', packets: 0, answer: null, links: [] }];
     assert.is((await weir(['neighbours', '--socket', socket])).out, 'no neighbours\n');
+    view.filters = () => [];
+    assert.is((await weir(['filters', '--socket', socket])).out, 'no filters\n');
     assert.is((await weir(['drops', '--socket', socket])).out, 'no drops\n');
     assert.match((await weir(['drops', '--all', '--socket', socket])).out, /^PACKETS.*\n +0 {2}TTL/);
     assert.is((await weir(['flows', '--socket', socket])).out, '0 flows listed, 0 of 1,048,576 in the table\n');

@@ -107,11 +107,11 @@ test('closed TCP port on the router: a reset with the right numbers (RFC 9293 §
   assert.equal(r.refused('MIDSTREAM', 'lan', make.ipv4({ source: PC1, destination: LAN }, make.tcp({ sourcePort: 4000, destinationPort: 22, flags: 'R' }))), [], 'never a reset about a reset');
 });
 
-test('closed TCP port on an uplink: the reset leaves by the uplink', () => {
+test('a segment of no connection on an uplink: the reset leaves by the uplink', () => {
   const r = rig(ONE);
-  const [sent] = r.refused('PORT_CLOSED', 'wan2', make.ipv4({ source: SERVER, destination: WAN2 }, make.tcp({ sourcePort: 4000, destinationPort: 22, sequence: 9 })));
+  const [sent] = r.refused('MIDSTREAM', 'wan2', make.ipv4({ source: SERVER, destination: WAN2 }, make.tcp({ sourcePort: 4000, destinationPort: 22, sequence: 9, acknowledgement: 77, flags: 'FA' })));
   assert.is(sent.link, 'wan2');
-  expect(sent.frame, ethernet({ source: MAC.wan2, destination: MAC.gateway2 }), ipv4({ source: WAN2, destination: SERVER }), tcp({ sourcePort: 22, destinationPort: 4000, acknowledgement: 10, flags: 'RA' }));
+  expect(sent.frame, ethernet({ source: MAC.wan2, destination: MAC.gateway2 }), ipv4({ source: WAN2, destination: SERVER }), tcp({ sourcePort: 22, destinationPort: 4000, sequence: 77, flags: 'R' }));
 });
 
 test('closed UDP port on the router: port unreachable; an unknown protocol: protocol unreachable (RFC 1122 §3.2.2.1)', () => {
@@ -174,7 +174,7 @@ test('a mid-stream segment from an uplink to our address is reset from that addr
 
 test('a SYN+ACK or a FIN of no flow opens nothing', () => {
   const r = rig(ONE);
-  for (const flags of ['SA', 'F', 'FA', 'PA', 'SR', '']) r.refused('MIDSTREAM', 'lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 4000, destinationPort: 80, flags })));
+  for (const flags of ['SA', 'FA', 'PA', 'RA', 'R']) r.refused('MIDSTREAM', 'lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 4000, destinationPort: 80, flags })));
   assert.is(r.flowCount, 0);
 });
 
@@ -273,6 +273,48 @@ test('an error to the box comes from the router’s side of its link', () => {
 test('no reset and no error for a segment to a directed broadcast (RFC 1122 §4.2.3.10)', () => {
   const r = rig({ ...ONE, dmz: true });
   assert.equal(r.from('lan', make.ipv4({ source: PC1, destination: '10.9.0.255' }, make.tcp({ sourcePort: 1, destinationPort: 2, flags: 'A' }))), []);
+});
+
+test('an error has the precedence of internetwork control, no options, and no DF (RFC 1812 §4.3.2.5, §4.3.2.6)', () => {
+  const r = rig(ONE);
+  const packet = make.ipv4({ source: PC1, destination: SERVER, ttl: 1, tos: 0x2b, options: Buffer.from([7, 7, 4, 0, 0, 0, 0, 0]) }, make.udp({ sourcePort: 1, destinationPort: 2 }));
+  const [error] = r.refused('TTL', 'lan', packet);
+  expect(error.packet, ipv4({ source: LAN, destination: PC1, tos: 0xc0, options: Buffer.alloc(0), dontFragment: false }), icmpError({ type: 11, code: 0 }), bytes(packet));
+});
+
+const FORWARD = { index: 0, name: 'web', uplink: 0, addresses: [WAN1], protocols: [6, 17], ports: { first: 8000, last: 8000 }, to: PC1, toPort: 80 };
+
+test('through a forwarded port, errors quote the packet as received: new flow, known flow, and the answers', () => {
+  const r = rig({ ...ONE, mtu: { lan: 1300 }, plan: { portForwards: [FORWARD] } });
+  const asked = (fields: Partial<make.Ipv4Fields>, payload = make.filler(20)) => make.ipv4({ source: SERVER, destination: WAN1, ...fields }, make.udp({ sourcePort: 5000, destinationPort: 8000, payload }));
+  isError(r.refused('TTL', 'wan1', asked({ ttl: 1 })), 'wan1', WAN1, SERVER, 11, 0, asked({ ttl: 1 }));
+  isError(r.refused('TOO_BIG', 'wan1', asked({ dontFragment: true }, big)), 'wan1', WAN1, SERVER, 3, 4, asked({ dontFragment: true }, big), 1300);
+  assert.is(r.flowCount, 0);
+  assert.is(r.from('wan1', asked({})).length, 1);
+  isError(r.refused('TTL', 'wan1', asked({ ttl: 1 })), 'wan1', WAN1, SERVER, 11, 0, asked({ ttl: 1 }));
+  isError(r.refused('TOO_BIG', 'wan1', asked({ dontFragment: true }, big)), 'wan1', WAN1, SERVER, 3, 4, asked({ dontFragment: true }, big), 1300);
+  const answer = make.ipv4({ source: PC1, destination: SERVER, ttl: 1 }, make.udp({ sourcePort: 80, destinationPort: 5000 }));
+  isError(r.refused('TTL', 'lan', answer), 'lan', LAN, PC1, 11, 0, answer);
+});
+
+test('through a hairpin, errors quote what each side has sent', () => {
+  const r = rig({ ...ONE, plan: { portForwards: [FORWARD] } });
+  const asked = (ttl: number) => make.ipv4({ source: '192.168.0.5', destination: WAN1, ttl }, make.udp({ sourcePort: 5000, destinationPort: 8000 }));
+  isError(r.refused('TTL', 'lan', asked(1)), 'lan', LAN, '192.168.0.5', 11, 0, asked(1));
+  const [inside] = r.from('lan', asked(64));
+  isError(r.refused('TTL', 'lan', asked(1)), 'lan', LAN, '192.168.0.5', 11, 0, asked(1));
+  const answer = make.ipv4({ source: PC1, destination: WAN1, ttl: 1 }, make.udp({ sourcePort: 80, destinationPort: inside.packet.readUInt16BE(20) }));
+  isError(r.refused('TTL', 'lan', answer), 'lan', LAN, PC1, 11, 0, answer);
+});
+
+test('TTL goes down once through a forwarded port, a hairpin and back (RFC 1812 §5.3.1)', () => {
+  const r = rig({ ...ONE, plan: { portForwards: [FORWARD] } });
+  const [inside] = r.from('wan1', make.ipv4({ source: SERVER, destination: WAN1, ttl: 9 }, make.udp({ sourcePort: 5000, destinationPort: 8000 })));
+  expect(inside.packet, ipv4({ destination: PC1, ttl: 8 }), udp());
+  const [back] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER, ttl: 7 }, make.udp({ sourcePort: 80, destinationPort: 5000 })));
+  expect(back.packet, ipv4({ source: WAN1, ttl: 6 }), udp());
+  const [turned] = r.from('lan', make.ipv4({ source: '192.168.0.5', destination: WAN1, ttl: 5 }, make.udp({ sourcePort: 5000, destinationPort: 8000 })));
+  expect(turned.packet, ipv4({ source: WAN1, destination: PC1, ttl: 4 }), udp());
 });
 
 test.run();

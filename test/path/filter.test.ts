@@ -143,6 +143,36 @@ test('established: a flow whose entry is used again is asked about anew', () => 
   assert.is(r.from('lan', ask({ source: PC2 })).length, 1);
 });
 
+test('established: a new generation asks again', () => {
+  const r = one([{ match: { from: [`${PC1}/32`] }, states: ['established'], action: 'accept' }]);
+  for (let i = 0; i < 3; i++) r.from('lan', ask());
+  assert.equal(hits(r), [1]);
+  r.router.plan.generation++;
+  for (let i = 0; i < 3; i++) r.from('wan1', answer());
+  assert.equal(hits(r), [2]);
+});
+
+test('established: of a forwarded flow the inside address and port', () => {
+  const r = one([{ match: { in: [1], out: [0], from: [`${CLIENT}/32`], to: [`${PC1}/32`], destinationPorts: [{ first: 8080, last: 8080 }] }, states: ['established'] }], { plan: { portForwards: [forward] } });
+  const question = ask({ source: CLIENT, destination: WAN1, port: 80 });
+  assert.is(r.from('wan1', question).length, 1);
+  r.refused('FILTER_DROP', 'lan', make.ipv4({ source: PC1, destination: CLIENT }, make.udp({ sourcePort: 8080, destinationPort: 5000 })));
+  r.refused('FILTER_DROP', 'wan1', question);
+});
+
+test('related: a flow that an ALG expects, which is not new', () => {
+  const read = make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 5000, destinationPort: 69, payload: Buffer.from('\0\x01file\0octet\0', 'latin1') }));
+  const data = (): Buffer => make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 4000, destinationPort: 5000, payload: Buffer.from('\0\x03\0\x01data', 'latin1') }));
+  const algs = [{ name: 'tftp' as const, ports: [69] }];
+  const r = one([{ match: { in: [1] } }], { plan: { algs } });
+  r.from('lan', read);
+  r.refused('FILTER_DROP', 'wan1', make.ipv4({ source: CLIENT, destination: WAN1 }, make.udp({ sourcePort: 4000, destinationPort: 5000 })));
+  assert.is(r.from('wan1', data())[0].link, 'lan');
+  const closed = one([{ match: { in: [1], to: [`${PC1}/32`] }, states: ['related'] }], { plan: { algs } });
+  closed.from('lan', read);
+  closed.refused('FILTER_DROP', 'wan1', data());
+});
+
 test('related: ICMP errors, as they are here', () => {
   const r = one([{ match: { in: [1], to: [`${PC1}/32`], protocols: [1] }, states: ['related'] }, { match: { to: [`${PC2}/32`] }, states: ['related'], action: 'reject' }]);
   const error = (there: Buffer): Buffer => make.ipv4({ source: '203.0.113.99', destination: WAN1 }, make.icmp({ type: 11 }, there));

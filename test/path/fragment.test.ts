@@ -34,7 +34,7 @@ function whole(sent: Sent[]): Buffer {
 function isForwarded(sent: Sent[]): void {
   sent.forEach(({ link, frame }) => {
     assert.is(link, 'wan1');
-    expect(frame, ethernet({ source: MAC.wan1, destination: MAC.gateway1 }), ipv4({ source: WAN1, destination: SERVER, ttl: 63, id: 99 }));
+    expect(frame, ethernet({ source: MAC.wan1, destination: MAC.gateway1 }), ipv4({ source: WAN1, destination: SERVER, ttl: 63, id: sent[0].packet.readUInt16BE(4) }));
   });
   expect(whole(sent), ipv4({ source: WAN1, destination: SERVER }), udp({ sourcePort: 4000, destinationPort: 80, payload }));
 }
@@ -134,7 +134,7 @@ test('too big without DF: fragmented on the way out, offsets, MF, checksums righ
     assert.is(sent.length, 3);
     for (const { packet, frame } of sent) {
       assert.ok(packet.length <= 600);
-      expect(frame, ethernet({ source: MAC.wan1, destination: MAC.gateway1 }), ipv4({ source: WAN1, id: 7, ttl: 63 }));
+      expect(frame, ethernet({ source: MAC.wan1, destination: MAC.gateway1 }), ipv4({ source: WAN1, id: sent[0].packet.readUInt16BE(4), ttl: 63 }));
     }
     expect(whole(sent), ipv4({ source: WAN1 }), seen);
   }
@@ -253,6 +253,76 @@ test('fragments to the router itself are put together for it', () => {
   r.from('lan', second);
   const sent = r.from('lan', first);
   expect(whole(sent), ipv4({ source: LAN, destination: PC1 }), echo({ type: 'reply', id: 4, payload: make.filler(2000) }));
+});
+
+const idOf = (packet: Buffer): number => packet.readUInt16BE(4);
+/** As reassembly at the far end tells datagrams apart. */
+const keyOf = (packet: Buffer): string => [packet.subarray(12, 20).toString('hex'), packet[9], idOf(packet)].join(' ');
+
+test('fragments of several hosts behind one address never share an identification (RFC 7857 §10, RFC 6864 §5.3.1)', () => {
+  const r = rig({ ...ONE, mtu: { wan1: 600 } });
+  const seen = new Map<string, string>();
+  for (let round = 0; round < 20; round++) {
+    for (const source of [PC1, PC2]) {
+      for (const [destination, sourcePort] of [[SERVER, 4000], [SERVER, 4001], ['198.51.100.8', 4000]] as const) {
+        // Everyone counts from the same number.
+        const sent = r.from('lan', make.ipv4({ source, destination, id: round }, make.udp({ sourcePort, destinationPort: 80, payload: make.filler(1000, round) })));
+        assert.is(sent.length, 2);
+        assert.is(idOf(sent[0].packet), idOf(sent[1].packet), 'all fragments of one datagram have one');
+        const key = keyOf(sent[0].packet);
+        assert.not(seen.has(key), `${key}: ${source} as ${seen.get(key)}`);
+        seen.set(key, `${source} ${sourcePort}`);
+      }
+    }
+  }
+});
+
+test('so are those that may still be fragmented on their way, and what the router itself sends; what is atomic keeps its own (RFC 6864 §4.1)', () => {
+  const r = rig(ONE);
+  const send = (source: string, id: number, dontFragment = false) => r.from('lan', make.ipv4({ source, destination: SERVER, id, dontFragment }, make.echoRequest({ id: 1 })))[0].packet;
+  const ids = [send(PC1, 5), send(PC2, 5), send(PC1, 6), send(PC2, 6)].map(idOf);
+  for (let i = 0; i < 3; i++) ids.push(idOf(r.from('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.echoRequest({ id: 8 + i })))[0].packet));
+  assert.equal(ids.map((id) => (id - ids[0] + 65_536) % 65_536), [0, 1, 2, 3, 4, 5, 6], 'one counter for (address, destination, protocol)');
+  assert.is(idOf(send(PC1, 4711, true)), 4711);
+  assert.is(idOf(send(PC2, 0, true)), 0);
+});
+
+test('the identification of what keeps its own address stays', () => {
+  const r = rig({ ...ONE, dmz: true, mtu: { dmz: 600 } });
+  for (const { packet } of r.from('lan', make.ipv4({ source: PC1, destination: '10.9.0.9', id: 99 }, make.udp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(1000) })))) assert.is(idOf(packet), 99);
+});
+
+test('fragments keep their identification apart also when each of a datagram’s fragments had DF set', () => {
+  const r = rig(ONE);
+  const keys = [PC1, PC2].map((source) => {
+    const sent = pieces(datagram({ source, dontFragment: true })).flatMap((piece) => r.from('lan', piece));
+    assert.is(sent.length, 3);
+    return keyOf(sent[0].packet);
+  });
+  assert.is.not(keys[0], keys[1]);
+});
+
+test('one source cannot take the room for fragments from the others', () => {
+  const r = rig({ ...ONE, limits: { fragments: 16 } });
+  for (let id = 1; id <= 4; id++) r.from('lan', pieces(datagram({ id }))[0]);
+  for (let id = 5; id <= 30; id++) r.refused('FRAGMENT_LIMIT', 'lan', pieces(datagram({ id }))[0]);
+  isForwarded(pieces(datagram({ source: PC2 })).flatMap((piece) => r.from('lan', piece)));
+  assert.is(r.verdict('lan', 'FRAGMENT_LIMIT'), 26);
+});
+
+test('a later fragment keeps the options with the copied flag through reassembly and refragmentation, offsets right', () => {
+  const r = rig({ ...ONE, mtu: { wan1: 600 } });
+  const options = Buffer.from([148, 4, 0, 0, 7, 7, 4, 0, 0, 0, 0, 0]);
+  const big = make.filler(1400);
+  const whole1 = make.ipv4({ source: PC1, destination: SERVER, options, id: 3 }, make.udp({ sourcePort: 4000, destinationPort: 80, payload: big }));
+  const first = make.ipv4({ source: PC1, destination: SERVER, options, id: 3, protocol: 17, moreFragments: true }, whole1.subarray(32, 32 + 800));
+  const second = make.ipv4({ source: PC1, destination: SERVER, options: Buffer.from([148, 4, 0, 0]), id: 3, protocol: 17, offset: 800 }, whole1.subarray(32 + 800));
+  assert.equal(r.from('lan', second), []);
+  const sent = r.from('lan', first);
+  expect(sent[0].frame, ethernet(), ipv4({ options }));
+  for (const { frame } of sent.slice(1)) expect(frame, ethernet(), ipv4({ options: Buffer.from([148, 4, 0, 0]) }));
+  for (const { packet } of sent) assert.ok(packet.length <= 600);
+  expect(whole(sent), ipv4({ source: WAN1, options }), udp({ payload: big }));
 });
 
 test.run();

@@ -1,7 +1,7 @@
 /** ICMP errors about flows, translated both ways (RFC 5508 §4): from middle routers and from peers, with quotes of every shape. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bytes, ethernet, expect, icmpError, ipv4 } from '../support/expect.js';
+import { bytes, ethernet, expect, icmpError, ipv4, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
 import { DMZ_HOST, MAC, PC1, PC2, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
 import type { Rig } from '../support/rig.js';
@@ -178,23 +178,177 @@ test('traceroute through the router shows the router, then the hops beyond', () 
   expect(beyond.packet, ipv4({ source: MIDDLE, destination: PC1 }), icmpError({ type: 11, code: 0 }), bytes(hopLater(probe(2))));
 });
 
-test('errors quoting an error, a later fragment or a stub too short to name a flow are dropped', () => {
+test('errors quoting an error, or a stub too short to name a flow, are dropped', () => {
   const r = rig(ONE);
   const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(100) })));
-  const refused = (quote: Buffer) => {
-    const dropped = ['ICMP_CHECKSUM', 'STRAY_ERROR'] as const;
-    const before = dropped.map((name) => r.verdict('wan1', name));
-    assert.equal(r.from('wan1', errorFrom(MIDDLE, WAN1, quote)), []);
-    assert.is(dropped.reduce((sum, name, i) => sum + r.verdict('wan1', name) - before[i], 0), 1);
-  };
-  // A later fragment whose bytes look like the flow's ports.
-  const lookalike = make.ipv4({ source: WAN1, destination: SERVER, protocol: make.PROTOCOL.udp, offset: 64 }, out.packet.subarray(20));
-  refused(lookalike);
-  refused(errorFrom(WAN1, SERVER, out.packet));
-  refused(make.fragments(out.packet, [64])[1]);
-  refused(out.packet.subarray(0, 27));
-  refused(out.packet.subarray(0, 12));
-  refused(Buffer.alloc(0));
+  for (const quote of [errorFrom(WAN1, SERVER, out.packet), make.ipv4({ source: WAN1, destination: SERVER }, make.icmp({ type: 9 }, make.filler(8))), out.packet.subarray(0, 27), out.packet.subarray(0, 12), Buffer.alloc(0)]) {
+    assert.equal(r.refused('ICMP_QUOTE', 'wan1', errorFrom(MIDDLE, WAN1, quote)), []);
+  }
+});
+
+test('redirects, source quench and messages of other types are dropped, each under its own name (RFC 5508 REQ-10, REQ-11, RFC 6633)', () => {
+  const r = rig({ ...ONE, host: true });
+  const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })));
+  for (const [type, name] of [[5, 'ICMP_REDIRECT'], [4, 'ICMP_SOURCE_QUENCH']] as const) {
+    assert.equal(r.refused(name, 'wan1', errorFrom(MIDDLE, WAN1, out.packet, { type })), []);
+    assert.equal(r.refused(name, 'lan', errorFrom(PC1, SERVER, make.ipv4({ source: SERVER, destination: PC1 }, make.udp({ sourcePort: 80, destinationPort: 4000 })), { type })), []);
+  }
+  // An echo flow with identifier 0 has no ports either: other types must not be taken for a part of it.
+  r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.echoRequest({ id: 0 })));
+  for (const type of [1, 2, 6, 9, 10, 15, 16, 17, 18, 19, 30, 37, 40, 42, 43, 255]) {
+    assert.equal(r.refused('ICMP_TYPE', 'lan', make.ipv4({ source: PC1, destination: SERVER }, make.icmp({ type }, make.filler(32)))), []);
+    assert.equal(r.refused('ICMP_TYPE', 'wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.icmp({ type }, make.filler(32)))), []);
+  }
+});
+
+test('timestamp is a query like echo: its identifier is mapped, and its answer finds back (RFC 5508 REQ-1, REQ-10)', () => {
+  const r = occupied();
+  r.from('lan', make.ipv4({ source: PC2, destination: SERVER }, make.icmp({ type: 13, word: 77 * 65536 + 1 }, make.filler(12))));
+  const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.icmp({ type: 13, word: 77 * 65536 + 1 }, make.filler(12))));
+  const id = out.packet.readUInt16BE(24);
+  assert.is.not(id, 77);
+  expect(out.frame, ethernet({ source: MAC.wan1 }), ipv4({ source: WAN1, destination: SERVER, ttl: 63 }));
+  const [back] = r.from('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.icmp({ type: 14, word: id * 65536 + 1 }, make.filler(12))));
+  expect(back.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: SERVER, destination: PC1 }));
+  assert.is(back.packet[20], 14);
+  assert.is(back.packet.readUInt16BE(24), 77);
+});
+
+test('the quoted message’s own type says where its identifier is: an error about an echo reply (Jool #370)', () => {
+  const r = occupied();
+  const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.echoRequest({ id: 4000 })));
+  const id = out.packet.readUInt16BE(24);
+  assert.is.not(id, 4000);
+  const answer = make.ipv4({ source: SERVER, destination: WAN1 }, make.echoReply({ id }));
+  const [arrived] = r.from('wan1', answer);
+  const [error] = r.from('lan', errorFrom(PC1, SERVER, arrived.packet, { type: 11, code: 1 }));
+  expect(error.frame, ethernet({ source: MAC.wan1 }), ipv4({ source: WAN1, destination: SERVER }), icmpError({ type: 11, code: 1 }), bytes(hopLater(answer)));
+});
+
+test('an error whose source cannot be there is dropped: our own address, or an inside one from outside', () => {
+  const r = rig(ONE);
+  const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })));
+  assert.equal(r.refused('MARTIAN_SOURCE', 'wan1', errorFrom(WAN1, WAN1, out.packet)), []);
+  assert.equal(r.refused('SPOOFED_SOURCE', 'wan1', errorFrom(PC2, WAN1, out.packet)), []);
+  assert.is(r.from('wan1', errorFrom('10.77.0.1', WAN1, out.packet)).length, 1, 'a middle router may have a private address');
+});
+
+test('RFC 4884: the length attribute says where the quote ends, padded to 128 octets or not; what follows is not touched (NICMx/Jool #396)', () => {
+  const object = Buffer.from('2000beef00080101000001ff', 'hex');
+  for (const [name, transport] of kinds()) {
+    for (const [quoted, padded] of [[128, 128], [48, 128], [48, 48], [28, 28], [32, 32]]) {
+      const r = occupied();
+      const sent = make.ipv4({ source: PC1, destination: SERVER }, transport());
+      const [out] = r.from('lan', sent);
+      const quote = Buffer.alloc(padded);
+      out.packet.copy(quote, 0, 0, Math.min(quoted, out.packet.length));
+      const [error] = r.from('wan1', errorFrom(MIDDLE, WAN1, Buffer.concat([quote, object]), { type: 11, code: 0, word: (padded / 4) << 16 }));
+      const wanted = Buffer.alloc(padded);
+      hopLater(sent).copy(wanted, 0, 0, Math.min(quoted, sent.length));
+      expect(error.packet, ipv4({ destination: PC1 }), icmpError({ type: 11, code: 0 }), bytes(Buffer.concat([wanted, object])));
+      assert.is(error.packet.length, 28 + padded + object.length, name);
+      assert.is(error.packet[25], padded / 4, 'the length attribute is kept');
+    }
+  }
+});
+
+test('RFC 4884: a length attribute beyond the message counts for nothing', () => {
+  const r = occupied();
+  const sent = make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(24) }));
+  const [out] = r.from('lan', sent);
+  const [error] = r.from('wan1', errorFrom(MIDDLE, WAN1, out.packet, { type: 3, code: 0, word: 255 << 16 }));
+  expect(error.packet, ipv4({ destination: PC1 }), icmpError({ type: 3, code: 0 }), bytes(hopLater(sent)));
+});
+
+test('a wrong transport checksum in a quote stays exactly as wrong', () => {
+  for (const [transport, at] of [[make.udp({ sourcePort: 4000, destinationPort: 80, checksum: 'wrong' }), 26], [make.tcp({ sourcePort: 4000, destinationPort: 80, checksum: 'wrong' }), 36]] as const) {
+    const r = occupied();
+    const sent = make.ipv4({ source: PC1, destination: SERVER }, transport);
+    const [out] = r.from('lan', sent);
+    const [error] = r.from('wan1', errorFrom(MIDDLE, WAN1, out.packet));
+    expect(error.packet, ipv4({ destination: PC1 }), icmpError({ type: 3, code: 1 }), bytes(hopLater(sent)));
+    assert.is(error.packet.readUInt16BE(28 + at), sent.readUInt16BE(at));
+  }
+});
+
+const FORWARD = { index: 0, name: 'web', uplink: 0, addresses: [WAN1], protocols: [6, 17], ports: { first: 8000, last: 8000 }, to: PC1, toPort: 80 };
+
+test('a forwarded port: errors about either side’s packets, from either side, name only what their receiver knows (RFC 5508 REQ-4, REQ-5)', () => {
+  const r = rig({ ...ONE, plan: { portForwards: [FORWARD] } });
+  const asked = make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 5000, destinationPort: 8000 }));
+  const [inside] = r.from('wan1', asked);
+  // The server inside has closed its port, or a router inside cannot reach it.
+  for (const source of [PC1, PC2]) {
+    const [error] = r.from('lan', errorFrom(source, SERVER, inside.packet, { code: 3 }));
+    expect(error.frame, ethernet({ source: MAC.wan1 }), ipv4({ source: WAN1, destination: SERVER }), icmpError({ type: 3, code: 3 }), bytes(hopLater(asked)));
+  }
+  const answer = make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 80, destinationPort: 5000 }));
+  const [out] = r.from('lan', answer);
+  expect(out.frame, ethernet(), ipv4({ source: WAN1 }), udp({ sourcePort: 8000 }));
+  const [error] = r.from('wan1', errorFrom(MIDDLE, WAN1, out.packet, { type: 11, code: 0 }));
+  expect(error.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: MIDDLE, destination: PC1 }), icmpError({ type: 11, code: 0 }), bytes(hopLater(answer)));
+});
+
+test('a packet SNATed and DNATed at once (hairpin): errors both ways show each side its own view (RFC 5508 REQ-7)', () => {
+  const r = rig({ ...ONE, plan: { portForwards: [FORWARD] } });
+  const asked = make.ipv4({ source: PC2, destination: WAN1 }, make.udp({ sourcePort: 5000, destinationPort: 8000 }));
+  const [inside] = r.from('lan', asked);
+  assert.is(inside.link, 'lan');
+  expect(inside.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: WAN1, destination: PC1 }), udp({ destinationPort: 80 }));
+  const port = inside.packet.readUInt16BE(20);
+  const [error] = r.from('lan', errorFrom(PC1, WAN1, inside.packet, { code: 3 }));
+  expect(error.frame, ethernet({ destination: MAC.pc2 }), ipv4({ source: WAN1, destination: PC2 }), icmpError({ type: 3, code: 3 }), bytes(hopLater(asked)));
+  const answer = make.ipv4({ source: PC1, destination: WAN1 }, make.udp({ sourcePort: 80, destinationPort: port }));
+  const [back] = r.from('lan', answer);
+  expect(back.frame, ethernet({ destination: MAC.pc2 }), ipv4({ source: WAN1, destination: PC2 }), udp({ sourcePort: 8000, destinationPort: 5000 }));
+  const [other] = r.from('lan', errorFrom(PC2, WAN1, back.packet, { code: 3 }));
+  expect(other.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: WAN1, destination: PC1 }), icmpError({ type: 3, code: 3 }), bytes(hopLater(answer)));
+});
+
+test('an error about a fragment finds its flow: by its ports the first, by its identification a later one', () => {
+  for (const [name, transport] of kinds()) {
+    const r = rig({ ...ONE, mtu: { wan1: 600 } });
+    r.from('lan', make.ipv4({ source: PC2, destination: SERVER }, transport()));
+    const large = { TCP: make.tcp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(1200) }), UDP: make.udp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(1200) }), 'ICMP echo': make.echoRequest({ id: 4000, payload: make.filler(1200) }) }[name] as make.Transport;
+    const sent = make.ipv4({ source: PC1, destination: SERVER, id: 4242 }, large);
+    const out = r.from('lan', sent);
+    assert.is(out.length, 3);
+    const offsets = out.map(({ packet }) => (packet.readUInt16BE(6) & 0x1fff) * 8);
+    out.forEach(({ packet }, i) => {
+      const [error] = r.from('wan1', errorFrom(MIDDLE, WAN1, packet, { type: 11, code: i === 0 ? 1 : 0 }));
+      const payload = sent.subarray(20 + offsets[i], 20 + offsets[i] + packet.length - 20);
+      const fields = { source: PC1, destination: SERVER, id: 4242, ttl: 63, protocol: packet[9], offset: offsets[i], moreFragments: i < 2 };
+      expect(error.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: MIDDLE, destination: PC1 }), icmpError({ type: 11, code: i === 0 ? 1 : 0 }), bytes(make.ipv4(fields, payload)));
+    });
+  }
+});
+
+test('an error about a later fragment of nothing we know, or of a flow that has ended, is dropped under its own name', () => {
+  const r = rig({ ...ONE, mtu: { wan1: 600 } });
+  const out = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(1200) })));
+  const stranger = Buffer.from(out[1].packet);
+  stranger.writeUInt16BE((stranger.readUInt16BE(4) + 1) & 0xffff, 4);
+  stranger.writeUInt16BE(0, 10);
+  stranger.writeUInt16BE(~make.onesSum(stranger.subarray(0, 20)) & 0xffff, 10);
+  assert.equal(r.refused('ICMP_QUOTED_FRAGMENT', 'wan1', errorFrom(MIDDLE, WAN1, stranger, { type: 11 })), []);
+  // Ports where a later fragment has payload are none.
+  const lookalike = make.ipv4({ source: WAN1, destination: SERVER, protocol: make.PROTOCOL.udp, offset: 64 }, out[0].packet.subarray(20));
+  assert.equal(r.refused('ICMP_QUOTED_FRAGMENT', 'wan1', errorFrom(MIDDLE, WAN1, lookalike)), []);
+  r.advance(302_000, 2000);
+  r.from('lan', make.ipv4({ source: PC2, destination: SERVER }, make.udp({ sourcePort: 4001, destinationPort: 80 })));
+  assert.equal(r.refused('ICMP_QUOTED_FRAGMENT', 'wan1', errorFrom(MIDDLE, WAN1, out[1].packet, { type: 11 })), []);
+});
+
+test('fragments of an answer that leave inside keep their sender’s identification, and errors about them find back', () => {
+  const r = rig({ ...ONE, mtu: { lan: 600 } });
+  r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })));
+  const answer = make.ipv4({ source: SERVER, destination: WAN1, id: 777 }, make.udp({ sourcePort: 80, destinationPort: 4000, payload: make.filler(1200) }));
+  const pieces = r.from('wan1', answer);
+  for (const { packet } of pieces) assert.is(packet.readUInt16BE(4), 777);
+  const [error] = r.from('lan', errorFrom(PC1, SERVER, pieces[1].packet, { type: 11, code: 1 }));
+  const offset = (pieces[1].packet.readUInt16BE(6) & 0x1fff) * 8;
+  expect(error.frame, ethernet({ source: MAC.wan1 }), ipv4({ source: WAN1, destination: SERVER }), icmpError({ type: 11, code: 1 }),
+    bytes(make.ipv4({ source: SERVER, destination: WAN1, id: 777, ttl: 63, protocol: 17, offset, moreFragments: true }, answer.subarray(20 + offset, 20 + offset + pieces[1].packet.length - 20))));
 });
 
 test.run();

@@ -49,6 +49,19 @@ for (const [title, options, second] of [['on one subnet', {}, WAN2], ['on subnet
   });
 }
 
+test('two uplinks on one link: the answer goes to the gateway of the rule’s uplink', () => {
+  const other = { address: '192.168.201.2', mac: '02:00:00:00:01:02' }, external = '192.168.201.60';
+  const r = rig({ second: { link: 1, gateway: other.address, snat: [external] }, plan: { portForwards: [forward(), forward({ index: 1, uplink: 1, addresses: [external] })] } });
+  for (let i = 0; i < 2; i++) r.put('wan1', r.arpReply('wan1', other.address, other.mac));
+  r.put('wan1', r.arpRequest(other.address, other.mac, WAN1));
+  r.run();
+  for (const [address, gateway, source] of [[WAN1, MAC.gateway1, CLIENT], [external, other.mac, '198.51.100.78']] as const) {
+    r.from('wan1', web('S', address, source));
+    const [back] = r.from('lan', make.ipv4({ source: PC1, destination: source }, make.tcp({ sourcePort: 8080, destinationPort: 40_000, flags: 'SA' })));
+    expect(back.frame, ethernet({ source: MAC.wan1, destination: gateway }), ipv4({ source: address }), tcp({ sourcePort: 80 }));
+  }
+});
+
 test('the flow counts for its uplink while it lives, and is none it was given', () => {
   const r = rig({ plan: { portForwards: [forward({ protocols: [UDP] })] } });
   const packet = make.ipv4({ source: CLIENT, destination: WAN1 }, make.udp({ sourcePort: 9, destinationPort: 80 }));
@@ -81,7 +94,7 @@ test('a range keeps its order, and its edges are its edges', () => {
 test('only its protocols, its addresses and its uplink', () => {
   const r = rig({ plan: { portForwards: [forward()] } });
   r.refused('PORT_CLOSED', 'wan1', make.ipv4({ source: CLIENT, destination: WAN1 }, make.udp({ sourcePort: 1, destinationPort: 80 })));
-  r.refused('PORT_CLOSED', 'wan2', web('S', WAN2));
+  assert.equal(r.from('wan2', web('S', WAN2)), [], 'nobody is there, which is told later');
   const [pong] = r.from('wan1', make.ipv4({ source: CLIENT, destination: WAN1 }, make.echoRequest({ id: 80 })));
   expect(pong.frame, ethernet({ destination: MAC.gateway1 }), ipv4({ source: WAN1 }), echo({ type: 'reply', id: 80 }));
   // The first uplink's address, but not by its link.
@@ -195,14 +208,14 @@ test('an ICMP error from inside about a forwarded flow names only external addre
 
 test('a thousand forwards are found by address and port', () => {
   const portForwards = Array.from({ length: 1000 }, (_, i) => forward({
-    index: i, name: `f${i}`, addresses: [`192.168.201.${20 + (i % 10)}`], ports: { first: 1000 + i * 10, last: 1000 + i * 10 + 4 }, to: `192.168.0.${(i % 2) + 4}`, toPort: 100,
+    index: i, name: `f${i}`, protocols: [UDP], addresses: [`192.168.201.${20 + (i % 10)}`], ports: { first: 1000 + i * 10, last: 1000 + i * 10 + 4 }, to: `192.168.0.${(i % 2) + 4}`, toPort: 100,
   }));
   const r = rig({ plan: { portForwards } });
   for (const i of [0, 1, 500, 998, 999]) {
     const { addresses: [destination], ports, to } = portForwards[i];
-    const [sent] = r.from('wan1', make.ipv4({ source: CLIENT, destination }, make.tcp({ sourcePort: 3 + i, destinationPort: ports.last })));
-    expect(sent.frame, ethernet(), ipv4({ destination: to }), tcp({ destinationPort: 104 }));
-    r.refused('PORT_CLOSED', 'wan1', make.ipv4({ source: CLIENT, destination }, make.tcp({ sourcePort: 3, destinationPort: ports.last + 1 })));
+    const [sent] = r.from('wan1', make.ipv4({ source: CLIENT, destination }, make.udp({ sourcePort: 3 + i, destinationPort: ports.last })));
+    expect(sent.frame, ethernet(), ipv4({ destination: to }), udp({ destinationPort: 104 }));
+    r.refused('PORT_CLOSED', 'wan1', make.ipv4({ source: CLIENT, destination }, make.udp({ sourcePort: 3, destinationPort: ports.last + 1 })));
   }
 });
 

@@ -3,7 +3,7 @@
  * number when a page asks for them, so a million of them take no memory; the view remembers the largest page it was asked for.
  */
 import type {
-  DropStatus, FlowFilter, FlowPage, FlowStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus,
+  DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus,
 } from '../../src/control/api/types.js';
 
 /** The moment all fixed times of the view refer to: 2026-01-31T12:00:00Z. */
@@ -142,6 +142,16 @@ export class FakeView implements RouterView {
     this.calls++;
     this.largestPage = Math.max(this.largestPage, flows.length);
     return { schemaVersion: 1, flows, nextCursor: at < this.#total ? at : null, total: this.#total, limit: 1_048_576 };
+  }
+
+  filters(): FilterStatus[] {
+    const any = { in: null, out: null, from: null, to: null, protocols: null, sourcePorts: null, destinationPorts: null, over: null };
+    return [
+      { ...any, name: 'mail-by-the-server', action: 'accept', states: ['new'], from: ['10.0.1.20/32'], protocols: ['tcp'], destinationPorts: ['25'], packets: 12, bytes: 720 },
+      { ...any, name: 'no-other-mail', action: 'reject', states: ['new', 'established'], out: ['wan1', 'wan2'], protocols: ['tcp'], destinationPorts: ['25', '465-587'], packets: 1234, bytes: 74_040 },
+      { ...any, name: 'not-too-many', action: 'drop', states: ['new'], in: ['lan'], over: { perSecond: 200, burst: 400, by: 'source' }, packets: 0, bytes: 0 },
+      { ...any, name: 'all-else', action: 'accept', states: ['new', 'established', 'related'], packets: 7, bytes: 420 },
+    ];
   }
 
   drops(): DropStatus[] {

@@ -97,6 +97,8 @@ export interface TcpFields {
   sourcePort: number; destinationPort: number; sequence?: number; acknowledgement?: number;
   /** Letters of FLAG. */
   flags?: string; options?: Buffer; payload?: Buffer; checksum?: Checksum;
+  /** As it stands in the header, unscaled. */
+  window?: number;
 }
 
 export function tcp(fields: TcpFields): Transport {
@@ -111,7 +113,7 @@ export function tcp(fields: TcpFields): Transport {
       header.writeUInt32BE(fields.acknowledgement ?? 0, 8);
       header[12] = ((20 + options.length) / 4) << 4;
       for (const letter of fields.flags ?? 'S') header[13] |= FLAG[letter as keyof typeof FLAG];
-      header.writeUInt16BE(0xfaf0, 14);
+      header.writeUInt16BE(fields.window ?? 0xfaf0, 14);
       return seal(Buffer.concat([header, options, fields.payload ?? Buffer.alloc(0)]), 16, PROTOCOL.tcp, source, destination, fields.checksum ?? 'right');
     },
   };

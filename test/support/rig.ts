@@ -19,7 +19,7 @@ import { Exchange } from '../../src/link/exchange.js';
 import { MemoryIo } from '../../src/link/memory.js';
 import { turn } from '../../src/pipeline.js';
 import { Router } from '../../src/stage/router.js';
-import type { Notice } from '../../src/stage/router.js';
+import type { Notice, SharedMemory } from '../../src/stage/router.js';
 import { countersBytes, RX_PACKETS } from '../../src/table/counters.js';
 import { flowTableBytes } from '../../src/table/flow.js';
 import { neighbourTableBytes } from '../../src/table/neighbour.js';
@@ -67,6 +67,7 @@ export interface RigOptions {
   timeouts?: Partial<TimeoutsPlan>;
   /** Fields of every uplink, and of single links, that are not the usual ones. */
   uplink?: Partial<UplinkPlan>;
+  second?: Partial<UplinkPlan>;
   link?: Partial<Record<LinkName, Partial<LinkPlan>>>;
   /** Rules and the like: whole parts of the plan. */
   plan?: Partial<Pick<Plan, 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
@@ -91,6 +92,8 @@ export class Rig {
   readonly names: LinkName[];
   readonly exchange: Exchange;
   readonly io: MemoryIo;
+  /** What the control plane reads. */
+  readonly memory: SharedMemory;
   readonly options: RigOptions;
   private readonly allowed = new Map<LinkName, Set<string>>();
 
@@ -102,15 +105,16 @@ export class Rig {
     this.exchange = new Exchange((link) => this.router.countSendError(link));
     this.io = new MemoryIo(this.exchange, kinds);
     this.exchange.connect(this.io);
+    this.memory = {
+      flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
+      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
+      neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
+    };
     this.router = new Router(
       plan,
       this.names.map((name, i) => ({ kind: kinds[i], mac: OUR_MAC[name], mtu: options.mtu?.[name] ?? 1500, offloads: options.offloads?.[name] ?? 0 })),
       this.exchange,
-      {
-        flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
-        counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
-        neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
-      },
+      this.memory,
       this.clock,
       (notice) => this.notices.push(notice),
     );
@@ -292,7 +296,7 @@ function planOf(options: RigOptions): Plan {
   const usual = { mapping: 'endpoint-independent', filtering: 'endpoint-independent', whenExhausted: 'share', refreshInbound: true } as const;
   const uplinks: UplinkPlan[] = [
     { index: 0, name: 'one', link: one, gateway: GATEWAY, weight: first, snat: options.snat ?? [WAN1], ...usual, ...options.uplink },
-    { index: 1, name: 'two', link: two, gateway: wan2.gateway, weight: second, snat: options.snat ?? [wan2.address], ...usual, ...options.uplink },
+    { index: 1, name: 'two', link: two, gateway: wan2.gateway, weight: second, snat: options.snat ?? [wan2.address], ...usual, ...options.uplink, ...options.second },
   ];
   return {
     generation: 1, seed: options.seed ?? 20_240_501, links, uplinks,

@@ -3,7 +3,7 @@
  * with every acknowledgement. The ends are models, not stacks: they check what no stack would tell, that every number they are told makes sense.
  */
 import * as assert from 'uvu/assert';
-import { Chance } from './chance.js';
+import { Random } from '../../src/base/random.js';
 import * as make from './frames.js';
 import type { LinkName, Rig } from './rig.js';
 
@@ -20,6 +20,8 @@ export interface EndOptions {
   waits?: boolean;
   /** Longest segment it sends. */
   most?: number;
+  /** It says nothing before it has received so many bytes. */
+  after?: number;
 }
 
 interface Segment { sequence: number; acknowledgement: number; flags: number; payload: Buffer; sack: [number, number][] }
@@ -37,8 +39,8 @@ export class End {
   isOpen = false;
   finSent = false;
   finReceived = false;
-  /** Ranges the peer says it has, as offsets into `data`. */
-  readonly sacked: [number, number][] = [];
+  /** Told of what the other end says it has: everything before `una`, and the range of each SACK block, offsets into `data`. */
+  onAcknowledged: (una: number, blocks: [number, number][]) => void = () => {};
 
   constructor(options: EndOptions, initial: number) {
     this.options = options;
@@ -109,12 +111,16 @@ export class End {
     const offset = (segment.acknowledgement - this.initial - 1) | 0;
     assert.ok(offset >= 0 && offset <= this.next + (this.finSent ? 1 : 0), `${offset} acknowledged, ${this.next} sent`);
     if (offset > this.una) this.una = offset;
-    for (const [left, right] of segment.sack) {
+    const blocks = segment.sack.map(([left, right]): [number, number] => {
       const from = (left - this.initial - 1) | 0, to = (right - this.initial - 1) | 0;
       assert.ok(from < to && from >= 0 && to <= this.next, `block ${from} … ${to}, ${this.next} sent`);
-      this.sacked.push([from, to]);
-    }
+      return [from, to];
+    });
+    this.onAcknowledged(offset, blocks);
   }
+
+  /** True when the byte at this place of what the peer's side sends has come. */
+  has(place: number): boolean { return place < this.received.length || this.ahead.has(place); }
 }
 
 function parse(packet: Buffer): Segment {
@@ -136,13 +142,54 @@ export interface PairOptions {
   seed: number;
   /** Asked of every packet that leaves the router. */
   check?: (packet: Buffer) => void;
+  /** Pieces of what each end sends that the other end is to have otherwise, in order. */
+  clientEdits?: readonly Edit[];
+  serverEdits?: readonly Edit[];
+}
+
+/** Bytes [at, at + old) of what is sent arrive as `text`; the same text: they are only looked at. */
+export interface Edit { at: number; old: number; text: string }
+
+/** What arrives of `data`. */
+export function edited(data: Buffer, edits: readonly Edit[]): Buffer {
+  const parts: Buffer[] = [];
+  let done = 0;
+  for (const { at, old, text } of edits) {
+    parts.push(data.subarray(done, at), Buffer.from(text, 'latin1'));
+    done = at + old;
+  }
+  return Buffer.concat([...parts, data.subarray(done)]);
+}
+
+/**
+ * Holds acknowledgements to what has really arrived: outside of edits byte for byte. Bytes of an edit may be acknowledged while the router still
+ * holds them, which it does until the byte after them has come.
+ */
+function judge(from: End, to: End, edits: readonly Edit[]): void {
+  const place = (offset: number, mayBeHeld: boolean): number => {
+    let moved = offset;
+    for (const { at, old, text } of edits) {
+      if (offset > at && offset <= at + old && mayBeHeld) return moved - (offset - at);
+      assert.ok(offset <= at || offset >= at + old || text.length === old, `a block begins or ends at ${offset}, within an edit`);
+      if (offset >= at + old) moved += text.length - old;
+    }
+    return moved;
+  };
+  const { length } = from.options.data;
+  from.onAcknowledged = (una, blocks) => {
+    const most = place(Math.min(una, length), true);
+    assert.ok(to.received.length >= most, `${una} acknowledged, which is ${most}, but ${to.received.length} received`);
+    for (const [left, right] of blocks) {
+      for (let at = place(left, false); at < place(right, false); at++) assert.ok(to.has(at), `block ${left} … ${right}, but ${at} has not come`);
+    }
+  };
 }
 
 /** A connection, run until both ends have got everything across and both FINs. Returns the ends. */
 export function runPair(r: Rig, options: PairOptions): { client: End; server: End } {
-  const chance = new Chance(options.seed);
-  const client = new End(options.client, chance.below(0x1_0000_0000));
-  const server = new End(options.server, chance.below(0x1_0000_0000));
+  const chance = new Random(options.seed);
+  const client = new End(options.client, chance.next());
+  const server = new End(options.server, chance.next());
   /** What is under way to an end. */
   const toServer: Buffer[] = [];
   const toClient: Buffer[] = [];
@@ -171,12 +218,15 @@ export function runPair(r: Rig, options: PairOptions): { client: End; server: En
   assert.ok(answer !== undefined, 'the answer gets through');
   client.peerInitial = parse(answer.packet).sequence;
   assert.is(parse(answer.packet).acknowledgement, (client.initial + 1) >>> 0);
+  judge(client, server, options.clientEdits ?? []);
+  judge(server, client, options.serverEdits ?? []);
   give(client, client.packet(0, 0, 'A'), false);
   toServer.length = 0;
 
   const act = (end: End, isLossy: boolean): void => {
-    const { data, waits, most = 60 } = end.options;
+    const { data, waits, most = 60, after = 0 } = end.options;
     const { length } = data;
+    if (end.received.length < after) return;
     if (end.una < end.next && chance.below(3) === 0) {
       // Something again: from the first byte missing, or anywhere, as long as it likes.
       const from = chance.below(2) === 0 ? end.una : end.una + chance.below(end.next - end.una);
@@ -201,7 +251,7 @@ export function runPair(r: Rig, options: PairOptions): { client: End; server: En
 
   for (let step = 0; !(client.isDone && server.isDone && client.finReceived && server.finReceived); step++) {
     assert.ok(step < 200_000, `comes to its end: client ${client.una} of ${client.options.data.length}, server ${server.una} of ${server.options.data.length}`);
-    const isLossy = step < 4000;
+    const isLossy = step < 4000 && options.loss > 0;
     switch (chance.below(4)) {
       case 0: act(client, isLossy); break;
       case 1: act(server, isLossy); break;

@@ -12,7 +12,8 @@ const DESTINATION = 0x0a000002;
 const arena = new Uint8Array(200_000);
 const AT = 64;
 
-function table(limit = 8, limitBytes = 1_000_000, timeoutMs = 30_000): FragmentTable { return new FragmentTable(limit, limitBytes, 1, timeoutMs); }
+/** Room for so much of one source; four times that for all together. */
+function table(limit = 32, limitBytes = 4_000_000, timeoutMs = 30_000): FragmentTable { return new FragmentTable(limit, limitBytes, 1, timeoutMs); }
 
 /** A fragment as it travels: `offset` in bytes. */
 function fragment(id: number, offset: number, more: boolean, payload: Uint8Array, options = 0): Buffer {
@@ -83,7 +84,7 @@ test('in whatever order, mixed with others and with copies of themselves, datagr
 const body = (length: number): Uint8Array => bytesOf(length + 1, length);
 
 test('pieces of different datagrams never meet: link, source, destination, protocol and identification all count', () => {
-  const t = table(16);
+  const t = table(64);
   const first = (change: Partial<{ source: number; destination: number; protocol: number; id: number }>): Buffer =>
     ipv4({ source: SOURCE, destination: DESTINATION, protocol: 17, id: 1, fragment: 0x2000, ...change }, body(16));
   assert.is(add(t, first({})), 'held');
@@ -130,7 +131,7 @@ test('one end, and nothing beyond it', () => {
 });
 
 test('limits: datagrams at a time, bytes in all, pieces of one; and all is given back', () => {
-  const t = table(2);
+  const t = table(8);
   assert.equal([1, 2, 3].map((id) => add(t, fragment(id, 0, true, body(8)))), ['held', 'held', 'limit']);
   assert.is(t.count, 2);
   assert.is(add(t, fragment(2, 8, false, body(8))), 'complete', 'those that are here go on');
@@ -145,11 +146,33 @@ test('limits: datagrams at a time, bytes in all, pieces of one; and all is given
   assert.is(add(b, fragment(2, 2000, true, body(200))), 'limit');
   assert.is(b.count, 2);
 
+  const d = table(2);
+  const from = (source: number, id: number): Buffer => ipv4({ source, destination: DESTINATION, protocol: 17, id, fragment: 0x2000 }, body(16));
+  assert.equal([1, 2, 3].map((source) => add(d, from(source, 1))), ['held', 'held', 'limit'], 'in all');
+
   const c = table();
   for (let i = 0; i < MAX_PIECES; i++) assert.is(add(c, fragment(1, i * 8, true, body(8))), 'held');
   assert.is(add(c, fragment(1, MAX_PIECES * 8, false, body(8))), 'limit');
   c.discard(c.current);
   assert.equal([c.count, c.bytes], [0, 0]);
+});
+
+test('one source has a quarter of the room at most; the others have the rest', () => {
+  const from = (source: number, id: number, length = 16, offset = 0): Buffer => ipv4({ source, destination: DESTINATION, protocol: 17, id, fragment: 0x2000 | (offset / 8) }, body(length));
+  const t = table(8);
+  assert.equal([1, 2, 3].map((id) => add(t, from(1, id))), ['held', 'held', 'limit']);
+  assert.equal([1, 2, 3].map((id) => add(t, from(2, id))), ['held', 'held', 'limit'], 'another one is not held back');
+  t.discard(t.current);
+  assert.is(add(t, from(2, 4)), 'held', 'what it gave back it may use again');
+
+  const b = table(100, 400_000);
+  let held = 0;
+  for (let id = 0; id < 20; id++) if (add(b, from(1, id, 8000)) === 'held') held++;
+  assert.is(held, 12, 'a quarter of the bytes');
+  assert.is(add(b, from(2, 1, 8000)), 'held');
+  const small = table(100, 66_000);
+  for (let offset = 0; offset < 64_000; offset += 8000) assert.is(add(small, from(1, 1, 8000, offset)), 'held', 'one datagram of any length always has room');
+  assert.is(add(small, from(1, 2, 8000)), 'limit');
 });
 
 test('the same room serves again and again', () => {

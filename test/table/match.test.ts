@@ -5,10 +5,8 @@ import * as assert from 'uvu/assert';
 import type { MatchPlan } from '../../src/base/plan.js';
 import { MatchList } from '../../src/table/match.js';
 import { RangeMap } from '../../src/table/range-map.js';
+import { check } from '../support/oracle/property.js';
 
-const SEED = Number(process.env.SEED ?? Date.now() & 0x7fffffff);
-console.log(`seed ${SEED}`);
-const check = <T>(property: fc.IProperty<T>, numRuns: number): void => fc.assert(property, { seed: SEED, numRuns });
 const LINKS = 3;
 
 interface Question { link: number; out: number; protocol: number; source: number; destination: number; sourcePort: number; destinationPort: number }

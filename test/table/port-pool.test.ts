@@ -174,4 +174,20 @@ test('a fill of the whole range looks at words, not at ports one by one', () => 
   assert.ok(looks > 0 && looks <= 2048 + 8, `${looks} looks`);
 });
 
+test('an endpoint that had to move is found where it is now, not where its old port rests', () => {
+  for (let seed = 1; seed < 40; seed++) {
+    const pool = new PortPool(5000, 5031, new Random(seed), { hasServices: false, keepsParity: false, quarantine: 60 });
+    const tuple = tupleOf(1, 5000);
+    const old = map(pool, tuple);
+    pool.release(old, 0, false);
+    const moved = pool.pick(5000, 1, false, 1);
+    pool.take(moved, tuple, false, 0);
+    assert.is.not(moved, old);
+    assert.is(pool.find(tuple, false), moved);
+    assert.is(pool.quarantined, 1);
+    pool.release(moved, 2, true);
+    assert.is(pool.find(tuple, false), old);
+  }
+});
+
 test.run();

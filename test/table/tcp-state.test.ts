@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isOver, nextTcp, STATE_MASK, STATE_NAMES, STATE_NEW, TCP_ESTABLISHED, TCP_OPENING, TCP_RESET, TCP_TIME_WAIT } from '../../src/table/tcp-state.js';
+import { challengedTcp, isIllegal, isOver, nextTcp, STATE_MASK, STATE_NAMES, STATE_NEW, TCP_ESTABLISHED, TCP_OPENING, TCP_RESET, TCP_TIME_WAIT } from '../../src/table/tcp-state.js';
 import { ACK, FIN, PSH, RST, SYN } from '../../src/wire/tcp.js';
 import { check } from '../support/oracle/property.js';
 
@@ -43,11 +43,15 @@ const WALKS: Readonly<Record<string, Walk>> = {
   'an ACK that is no answer opens nothing': [['> SYN', 'opening'], ['< ACK', 'opening'], ['> ACK', 'opening'], ['< PSH+ACK', 'opening']],
   'refused': [['> SYN', 'opening'], ['< RST+ACK', 'reset']],
   'given up by the one who opened': [['> SYN', 'opening'], ['< SYN+ACK', 'answered'], ['> RST', 'reset']],
-  'reset in the middle, by either side': [...OPEN, ['< RST+ACK', 'reset'], ['> ACK', 'reset'], ['> FIN+ACK', 'reset'], ['< FIN+ACK', 'reset']],
+  'reset in the middle, by either side': [...OPEN, ['< RST+ACK', 'reset'], ['> ACK', 'reset'], ['> FIN+ACK', 'reset'], ['< RST', 'reset'], ['> ACK', 'reset']],
+  'reset, and both sides go on: it was a forgery (RFC 7857 §2.2)': [...OPEN, ['< RST', 'reset'], ['> ACK', 'reset'], ['< PSH+ACK', 'established']],
+  'the same while half-closed': [...OPEN, ['> FIN+ACK', 'half-closed'], ['> RST', 'reset'], ['< PSH+ACK', 'reset'], ['> ACK', 'half-closed'], ['< FIN+ACK', 'time-wait']],
+  'what was never open is not revived': [['> SYN', 'opening'], ['< RST+ACK', 'reset'], ['> ACK', 'reset'], ['< ACK', 'reset']],
   'reset while half-closed and in time-wait': [...OPEN, ['> FIN+ACK', 'half-closed'], ['< RST', 'reset']],
   'time-wait is opened again by a new SYN (RFC 9293 §3.6.1)': [...OPEN, ...CLOSE, ...OPEN, ...CLOSE, ...OPEN],
   'after a reset too': [...OPEN, ['> RST', 'reset'], ...OPEN, ...CLOSE],
-  'but not by a SYN-ACK, nor by a SYN of the other side': [...OPEN, ...CLOSE, ['> SYN+ACK', 'time-wait'], ['< SYN+ACK', 'time-wait'], ['< SYN', 'time-wait']],
+  'by the other side too, but not by a SYN-ACK': [
+    ...OPEN, ...CLOSE, ['> SYN+ACK', 'time-wait'], ['< SYN+ACK', 'time-wait'], ['< SYN', 'opening'], ['> SYN+ACK', 'answered'], ['< ACK', 'established']],
   'a SYN into an open flow changes nothing: its receiver judges it (RFC 9293 §3.10.7.4)': [...OPEN, ['> SYN', 'established'], ['< ACK', 'established'], ['> RST', 'reset'], ...OPEN],
   'picked up in its middle, and believed once both sides are heard': [['> PSH+ACK', 'new'], ['> ACK', 'new'], ['< ACK', 'established'], ['> FIN+ACK', 'half-closed'], ['< FIN+ACK', 'time-wait']],
   'reset in time-wait': [...OPEN, ...CLOSE, ['> RST', 'reset']],
@@ -63,6 +67,29 @@ test('a flow opened again remembers nothing of the one before', () => {
   walk([...OPEN, ...CLOSE, ...OPEN, ['< FIN+ACK', 'half-closed'], ['> ACK', 'half-closed']]);
 });
 
+test('a reset that may be forged challenges what is open, and the next segment revives it as it was', () => {
+  const name = (word: number): string => STATE_NAMES[word & STATE_MASK];
+  for (const [steps, challenged, after] of [
+    [OPEN.slice(0, 1), 'opening', 'opening'], [OPEN.slice(0, 2), 'challenged', 'established'], [OPEN, 'challenged', 'established'],
+    [[...OPEN, ['> FIN+ACK', 'half-closed'] as const], 'challenged', 'half-closed'], [[...OPEN, ...CLOSE], 'time-wait', 'time-wait'],
+  ] as const) {
+    for (const direction of [0, 1]) {
+      const word = challengedTcp(walk(steps));
+      assert.is(name(word), challenged);
+      assert.is(name(challengedTcp(word)), challenged, 'another one changes nothing');
+      assert.is(name(nextTcp(word, ACK, direction)), after);
+      assert.is(name(nextTcp(word, RST, direction)), 'reset', 'an exact one resets');
+    }
+  }
+  assert.is(name(nextTcp(challengedTcp(walk([...OPEN, ['> FIN+ACK', 'half-closed']])), FIN | ACK, 1)), 'time-wait');
+  assert.is(challengedTcp(walk([...OPEN, ['> RST', 'reset']])), walk([...OPEN, ['> RST', 'reset']]));
+});
+
+test('flags: what a TCP sends is legal, whatever else is set; nothing else is', () => {
+  const legal = new Set([SYN, SYN | ACK, ACK, FIN | ACK, RST, RST | ACK]);
+  for (let flags = 0; flags < 256; flags++) assert.is(isIllegal(flags), !legal.has(flags & (SYN | ACK | FIN | RST)), `flags ${flags}`);
+});
+
 test('over is over only in time-wait and after a reset', () => {
   assert.equal(STATE_NAMES.map((_, state) => isOver(state)), STATE_NAMES.map((name) => name === 'time-wait' || name === 'reset'));
 });
@@ -76,10 +103,10 @@ test('whatever segments come: open needs a SYN from both sides, closed a FIN fro
       const before = word;
       word = nextTcp(word, flags, direction);
       const state = word & STATE_MASK;
-      assert.ok(word >= 0 && word < 256);
+      assert.ok(word >= 0 && word < 1024);
       if (isOver(before) && state === TCP_OPENING) {
-        assert.ok((flags & SYN) !== 0 && (flags & ACK) === 0 && direction === 0);
-        syn = new Set([0]);
+        assert.ok((flags & SYN) !== 0 && (flags & ACK) === 0);
+        syn = new Set([direction]);
         fin = new Set();
         continue;
       }
@@ -89,7 +116,9 @@ test('whatever segments come: open needs a SYN from both sides, closed a FIN fro
       }
       if (flags & SYN) syn.add(direction);
       else if (flags & FIN) fin.add(direction);
-      if (isOver(before)) assert.is(state, before & STATE_MASK);
+      // Over is over, but for a reset that both sides prove wrong.
+      if ((before & STATE_MASK) === TCP_TIME_WAIT) assert.is(state, TCP_TIME_WAIT);
+      if ((before & STATE_MASK) === TCP_RESET && state !== TCP_RESET) assert.ok((flags & ACK) !== 0 && syn.size === 2);
       if (state === TCP_ESTABLISHED) assert.is(syn.size, 2);
       if (state === TCP_TIME_WAIT && !isOver(before)) assert.is(fin.size, 2);
       if (state === TCP_RESET) assert.is(before & STATE_MASK, TCP_RESET);

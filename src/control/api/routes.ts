@@ -6,7 +6,7 @@ import { Hono } from 'hono';
 import type { Context } from 'hono';
 import type { EventLog } from '../event.js';
 import type { Log } from '../log.js';
-import type { ApiErrorBody, DropList, LinkList, NeighbourList, RouteList, RouterStatus, RouterView, UplinkList } from './types.js';
+import type { ApiErrorBody, DropList, FilterList, LinkList, NeighbourList, RouteList, RouterStatus, RouterView, UplinkList } from './types.js';
 import { SCHEMA_VERSION } from './types.js';
 import { QueryError, readFlowQuery, readInteger, readParameters } from './query.js';
 import { streamEvents } from './stream.js';
@@ -14,7 +14,7 @@ import { streamEvents } from './stream.js';
 export const API_PREFIX = '/api/v1';
 
 /** What the API tells about; the first part of every path after the prefix. */
-export const RESOURCES = ['status', 'links', 'uplinks', 'routes', 'neighbours', 'flows', 'drops', 'events'] as const;
+export const RESOURCES = ['status', 'links', 'uplinks', 'routes', 'neighbours', 'flows', 'filters', 'drops', 'events'] as const;
 
 /** Event streams open at once unless told otherwise: each costs a socket and a timer. */
 export const STREAMS_MAX = 64;
@@ -108,6 +108,11 @@ export function createRoutes(options: RoutesOptions): Hono {
     const view = router();
     const { filter, cursor, limit } = readFlowQuery(queryOf(c), view);
     return c.json(view.flows(filter, cursor, limit));
+  });
+
+  app.get(`${API_PREFIX}/filters`, (c) => {
+    noParameters(c);
+    return c.json({ schemaVersion: SCHEMA_VERSION, filters: router().filters() } satisfies FilterList);
   });
 
   app.get(`${API_PREFIX}/drops`, (c) => {

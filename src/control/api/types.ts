@@ -79,6 +79,23 @@ export interface DropStatus {
   links: { link: string; packets: number }[];
 }
 
+/** A filter rule, in its place in the order. What a rule does not look at is null. */
+export interface FilterStatus {
+  name: string; action: 'accept' | 'drop' | 'reject'; states: string[];
+  /** Links. */
+  in: string[] | null; out: string[] | null;
+  /** Prefixes. */
+  from: string[] | null; to: string[] | null;
+  /** Names or numbers. */
+  protocols: string[] | null;
+  /** '80' or '8000-8010'. */
+  sourcePorts: string[] | null; destinationPorts: string[] | null;
+  /** The rule matches only what exceeds this. */
+  over: { perSecond: number; burst: number; by: 'source' | 'rule' } | null;
+  /** What it decided about; of a flow it accepts, the packet it was asked about. */
+  packets: number; bytes: number;
+}
+
 export interface Problem { severity: 'warning' | 'error'; subject: string; message: string }
 
 export interface RouterStatus {
@@ -102,6 +119,7 @@ export interface RouterView {
   neighbours(): NeighbourStatus[];
   /** At most `limit` flows (1 … 10,000) from `cursor` on; looks at no more than a bounded number of entries a call, so a page may be short. */
   flows(filter: FlowFilter, cursor: number, limit: number): FlowPage;
+  filters(): FilterStatus[];
   drops(): DropStatus[];
 }
 
@@ -110,6 +128,7 @@ export interface LinkList { schemaVersion: number; links: LinkStatus[] }
 export interface UplinkList { schemaVersion: number; uplinks: UplinkStatus[] }
 export interface RouteList { schemaVersion: number; routes: RouteStatus[] }
 export interface NeighbourList { schemaVersion: number; neighbours: NeighbourStatus[] }
+export interface FilterList { schemaVersion: number; filters: FilterStatus[] }
 export interface DropList { schemaVersion: number; drops: DropStatus[] }
 
 /** One event as the stream carries it. `sequence` grows by one an event; a gap means the reader was too slow and missed some. */

@@ -65,8 +65,9 @@ class CrossCheck {
     const devices = new Map<string, Link>();
     const macs = new Map<string, Link>();
     const defaults = new Map<string, Link>();
+    let hasBox = false;
     for (const link of this.#values.links.items) {
-      const { type, device, netns = '', bridge, mac, mtu, defaultRoute } = link.values;
+      const { type, device, netns = '', bridge, mac, mtu, defaultRoute, sourceCheck } = link.values;
       for (const [key, { types }] of Object.entries(SCHEMA.links.keys) as [keyof LinkKeys, { types?: readonly string[] }][]) {
         if (type !== undefined && types !== undefined && !types.includes(type) && link.given(key)) {
           this.#findings.error(link.keyAt(key), [...link.steps, key], `${key} on a ${type} link`, `${key} on a ${oneOf(types)} link only`);
@@ -74,6 +75,13 @@ class CrossCheck {
       }
       if (type === 'tap' && mtu !== undefined && mtu > TAP_MTU_MAX) {
         this.#findings.error(link.at('mtu'), [...link.steps, 'mtu'], `${mtu} (on a tap)`, `576 to ${TAP_MTU_MAX}`);
+      }
+      // The router knows one link to the box: the first.
+      if (type === 'tun' && link.given('peer') && !hasBox) {
+        hasBox = true;
+        if (sourceCheck !== undefined && sourceCheck !== 'off') {
+          this.#findings.error(link.at('sourceCheck'), [...link.steps, 'sourceCheck'], `${link.show('sourceCheck')} (on the link to the box, which may forward for others)`, 'off');
+        }
       }
       if (type === 'tun' && defaultRoute === true) {
         if (!link.given('peer')) {

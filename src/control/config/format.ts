@@ -5,7 +5,7 @@
 import { isAbsolute } from 'node:path';
 import { formatNetwork, looksLikeIpv6, networkOf, notAHost, readAddress, readPrefix, reserved, reservedPrefix } from './ip.js';
 import { and, oneOf, suggestion } from './near.js';
-import type { Range } from './range.js';
+import { Claims, type Range } from './range.js';
 import {
   ONLY_IPV4, POOL_MAX, PORT_MAX, PROTOCOLS, RATE_MAX, readListen, readPool, readPorts, readProtocol, readRate, readTarget,
 } from './rule-text.js';
@@ -112,22 +112,12 @@ function ranges(read: (value: unknown) => Range | string, allowed: string): (val
       return typeof range === 'string' ? [{ remark: range, allowed }] : [];
     }
     if (value.length === 0) return [{ remark: '', allowed }];
-    const complaints: Complaint[] = [];
-    const known: (Range & { index: number })[] = [];
-    value.forEach((item: unknown, index) => {
+    const claims = new Claims<number>();
+    return value.flatMap((item: unknown, index): Complaint[] => {
       const range = read(item);
-      if (typeof range === 'string') complaints.push({ index, remark: range, allowed });
-      else known.push({ ...range, index });
+      if (typeof range === 'string') return [{ index, remark: range, allowed }];
+      return claims.claim(range, index) === undefined ? [] : [{ index, remark: 'for the second time', allowed: 'each once' }];
     });
-    // In rising order a range overlaps one before it when it overlaps the one that reaches farthest; of two, the later in the file is told.
-    const repeated = new Set<number>();
-    let far: (Range & { index: number }) | undefined;
-    for (const range of known.sort((a, b) => a.first - b.first || a.index - b.index)) {
-      if (far !== undefined && range.first <= far.last) repeated.add(Math.max(range.index, far.index));
-      if (far === undefined || range.last > far.last) far = range;
-    }
-    for (const index of repeated) complaints.push({ index, remark: 'for the second time', allowed: 'each once' });
-    return complaints.sort((a, b) => a.index! - b.index!);
   };
 }
 

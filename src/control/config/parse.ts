@@ -3,7 +3,8 @@
  * trees to one. YAML 1.2, core schema (so `yes` and `off` are texts), which makes JSON valid too.
  *
  * Merging: maps compose key by key, so a drop-in can add an uplink or change one weight; scalars and lists of a later
- * file replace those of an earlier one. Anchors, aliases and `<<` work within a file; tags do not. A key given twice in
+ * file replace those of an earlier one. What a later file adds to a map comes behind what is there, and what it changes
+ * keeps its place: the order of filters decides. Anchors, aliases and `<<` work within a file; tags do not. A key given twice in
  * one map of one file is an error, as is everything the YAML parser reports.
  */
 import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument, Parser, type ErrorCode } from 'yaml';
@@ -33,7 +34,7 @@ export interface Source {
 /** Values nested deeper than this are refused: the configuration itself needs five levels, and the YAML parser recurses. */
 const DEPTH_MAX = 32;
 
-/** Maps merge down to the keys of named things; what lies deeper is one value. */
+/** Maps merge down to the keys of named things and of the maps such keys take; what lies deeper is one value. */
 const MERGE_DEPTH = 3;
 
 /** What to write instead, for the mistakes people make most; the parser's own words say what was found. */

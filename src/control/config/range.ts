@@ -19,7 +19,12 @@ export class RangeSet {
 
   /** True when every number of the other is one of ours. */
   covers(other: RangeSet): boolean {
-    return other.ranges.every(({ first, last }) => {
+    // The ends first: they tell most sets apart.
+    const { ranges: ours } = this;
+    const { ranges: theirs } = other;
+    if (theirs.length === 0) return true;
+    if (ours.length === 0 || ours[0].first > theirs[0].first || ours[ours.length - 1].last < theirs[theirs.length - 1].last) return false;
+    return theirs.every(({ first, last }) => {
       const around = this.#from(first);
       return around !== undefined && around.first <= first && last <= around.last;
     });
@@ -32,13 +37,32 @@ export class RangeSet {
 
   /** The first range that ends at `value` or behind it. */
   #from(value: number): Range | undefined {
-    let low = 0;
-    let high = this.ranges.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.ranges[middle].last < value) low = middle + 1;
-      else high = middle;
-    }
-    return this.ranges[low];
+    return this.ranges[placeOf(this.ranges, value)];
   }
+}
+
+/** Ranges with owners, of which no two may have a number in common. */
+export class Claims<T> {
+  readonly #claims: (Range & { owner: T })[] = [];
+
+  /** Undefined when the range is the owner's now; otherwise the claim that is there already. */
+  claim({ first, last }: Range, owner: T): Range & { owner: T } | undefined {
+    const place = placeOf(this.#claims, first);
+    const next = this.#claims[place];
+    if (next !== undefined && next.first <= last) return next;
+    this.#claims.splice(place, 0, { first, last, owner });
+    return undefined;
+  }
+}
+
+/** Of disjoint ranges in rising order, the place of the first that ends at `value` or behind it. */
+function placeOf(ranges: readonly Range[], value: number): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ranges[middle].last < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -161,5 +161,6 @@ class ReachCheck {
 
 /** Tell of every rule that the routes make void. */
 export function checkReach(values: Values, plan: Plan, findings: Findings): void {
+  if (plan.portForwards.length + plan.oneToOne.length + plan.noNat.length + plan.filters.length === 0) return;
   new ReachCheck(values, plan, findings).run();
 }

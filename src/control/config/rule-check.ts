@@ -7,7 +7,7 @@ import type { Findings } from './findings.js';
 import { readDuration } from './format.js';
 import { contains, lastOf, networkOf, notAHost, readAddress, readPrefix, type Prefix } from './ip.js';
 import { oneOf } from './near.js';
-import { RangeSet, type Range } from './range.js';
+import { Claims, RangeSet, type Range } from './range.js';
 import { find, findAll } from './reference.js';
 import {
   asList, formatPorts, protocolName, readListen, readPool, readPorts, readProtocol, readTarget, WITH_PORTS, type Listen,
@@ -39,10 +39,10 @@ function includesAll<T>(outer: ReadonlySet<T> | undefined, inner: ReadonlySet<T>
 
 /** True when everything the second matches, the first matches too. */
 function covers(first: Extent, second: Extent): boolean {
-  return includesAll(first.states, second.states) && includesAll(first.protocols, second.protocols)
-    && includesAll(first.in, second.in) && includesAll(first.out, second.out)
-    && first.ports.covers(second.ports) && first.sourcePorts.covers(second.sourcePorts)
-    && first.from.covers(second.from) && first.to.covers(second.to);
+  // What is cheap and tells most rules apart comes first: thousands of them are compared with each other.
+  return first.ports.covers(second.ports) && first.from.covers(second.from) && first.to.covers(second.to) && first.sourcePorts.covers(second.sourcePorts)
+    && includesAll(first.states, second.states) && includesAll(first.protocols, second.protocols)
+    && includesAll(first.in, second.in) && includesAll(first.out, second.out);
 }
 
 function prefixRange(text: string): Range {
@@ -91,7 +91,9 @@ class RuleCheck {
   readonly #translated: { set: RangeSet; uplink: Item<UplinkKeys> }[] = [];
   readonly #oneToOneExternals = new Map<string, Range[]>();
   readonly #externalsOf = new Map<Item<UplinkKeys>, Externals | undefined>();
+  /** The first uplink with a gateway: of all, and by link and gateway. */
   readonly #gateways = new Map<number, string>();
+  readonly #gatewaysOn = new Map<string, string>();
 
   constructor(values: Values, findings: Findings) {
     this.#values = values;
@@ -108,12 +110,16 @@ class RuleCheck {
       const externals = this.#externals(uplink);
       if (externals !== undefined && uplink.values.snat !== 'off') this.#translated.push({ set: new RangeSet(externals.default), uplink });
       const gateway = readAddress(uplink.values.gateway ?? '');
-      if (gateway !== undefined && !this.#gateways.has(gateway)) this.#gateways.set(gateway, uplink.name);
+      if (gateway === undefined) continue;
+      if (!this.#gateways.has(gateway)) this.#gateways.set(gateway, uplink.name);
+      const key = `${uplink.values.link} ${gateway}`;
+      if (!this.#gatewaysOn.has(key)) this.#gatewaysOn.set(key, uplink.name);
     }
   }
 
   run(): void {
     for (const uplink of this.#values.uplinks.items) this.#pool(uplink);
+    this.#sharedPools();
     this.#portForwards();
     this.#oneToOnes();
     this.#noNats();
@@ -143,11 +149,6 @@ class RuleCheck {
   #pool(uplink: Item<UplinkKeys>): void {
     const link = this.#linkOf(uplink);
     const isList = Array.isArray(uplink.values.snat);
-    const gateways = new Map<number, string>();
-    for (const other of this.#values.uplinks.items) {
-      const gateway = readAddress(other.values.gateway ?? '');
-      if (gateway !== undefined && this.#linkOf(other) === link && !gateways.has(gateway)) gateways.set(gateway, other.name);
-    }
     const networks = link === undefined ? [] : this.#networks(link);
     for (const { range, text, index } of this.#pools(uplink)) {
       const steps = [...uplink.steps, 'snat', ...(isList ? [index] : [])];
@@ -155,7 +156,7 @@ class RuleCheck {
       const own: string[] = [];
       for (let address = range.first; address <= range.last; address++) {
         const shown = range.first === range.last ? '' : `${formatIpv4(address)} is `;
-        const gateway = gateways.get(address);
+        const gateway = this.#gatewaysOn.get(`${uplink.values.link} ${address}`);
         const not = networks.map((network) => contains(network, address) ? notAHost(network, address) : undefined).find((word) => word !== undefined);
         if (gateway !== undefined || not !== undefined) {
           tell(`${shown}${not ?? `the gateway of ${gateway}`}`);
@@ -165,6 +166,25 @@ class RuleCheck {
         if (holder !== undefined && link !== undefined && holder !== link) own.push(`${formatIpv4(address)} is the router's address on ${holder.name}, not on ${link.name}`);
       }
       if (own.length > 0) this.#findings.warning(uplink.at('snat', index), steps, `${own[0]}${text === formatIpv4(range.first) ? '' : ` (in ${text})`}; replies may come back by another way`);
+    }
+  }
+
+  /** An address two links translate to is spoken to by one of them only, as far as nobody inside has spoken first. */
+  #sharedPools(): void {
+    const holders = new Map<number, Item<UplinkKeys>>();
+    for (const { set, uplink } of this.#translated) {
+      let told = false;
+      for (const { first, last } of set.ranges) {
+        for (let address = first; address <= last; address++) {
+          const holder = holders.get(address);
+          if (holder === undefined) holders.set(address, uplink);
+          else if (!told && holder.values.link !== uplink.values.link) {
+            told = true;
+            this.#findings.warning(uplink.at('snat'), [...uplink.steps, 'snat'],
+              `${formatIpv4(address)} is what ${holder.name} translates to, on another link; what comes uninvited to it is taken from ${holder.values.link} only`);
+          }
+        }
+      }
     }
   }
 
@@ -190,45 +210,34 @@ class RuleCheck {
   // --- port forwards --------------------------------------------------------------------------------------------------
 
   #portForwards(): void {
-    /** By link, address and protocol: the ports that are forwarded. */
-    const taken = new Map<string, { ports: Range; forward: Item<PortForwardKeys>; order: number }[]>();
-    this.#values.portForwards.items.forEach((forward, order) => {
+    /** By link, address and protocol. */
+    const taken = new Map<string, Claims<Item<PortForwardKeys>>>();
+    for (const forward of this.#values.portForwards.items) {
       const { uplink: name, listen: listenText, to } = forward.values;
       const uplink = name === undefined ? undefined : find(this.#values.uplinks, 'an uplink', name, (found, allowed) =>
         this.#findings.error(forward.at('uplink'), [...forward.steps, 'uplink'], found, allowed));
       const listen = listenText === undefined ? undefined : readListen(listenText) as Listen;
       if (listen !== undefined && to !== undefined) this.#target(forward, listen, to);
-      if (uplink === undefined || listen === undefined) return;
-      const ranges = this.#listensOn(forward, uplink, listen);
-      for (const { first, last } of ranges) {
-        for (let address = first; address <= last; address++) {
-          for (const protocol of listen.protocols) {
-            const key = `${uplink.values.link} ${address} ${protocol}`;
-            const list = taken.get(key);
-            if (list === undefined) taken.set(key, [{ ports: listen.ports, forward, order }]);
-            else list.push({ ports: listen.ports, forward, order });
-          }
+      if (uplink !== undefined && listen !== undefined) this.#claim(forward, uplink, listen, taken);
+    }
+  }
+
+  /** Every port of an address and a protocol is one forward's; the first mistake is told, for the others are the same. */
+  #claim(forward: Item<PortForwardKeys>, uplink: Item<UplinkKeys>, listen: Listen, taken: Map<string, Claims<Item<PortForwardKeys>>>): void {
+    let other: string | undefined;
+    for (const { first, last } of this.#listensOn(forward, uplink, listen)) {
+      for (let address = first; address <= last; address++) {
+        for (const protocol of listen.protocols) {
+          const key = `${uplink.values.link} ${address} ${protocol}`;
+          let claims = taken.get(key);
+          if (claims === undefined) taken.set(key, claims = new Claims());
+          const holder = claims.claim(listen.ports, forward);
+          if (holder !== undefined) other ??= `${holder.owner.name} has ${protocolName(protocol)} ${formatPorts(holder)} of ${formatIpv4(address)}`;
         }
       }
-    });
-    const told = new Set<Item<PortForwardKeys>>();
-    for (const [key, list] of taken) {
-      list.sort((a, b) => a.ports.first - b.ports.first || a.order - b.order);
-      let far = list[0];
-      for (const next of list.slice(1)) {
-        if (next.ports.first <= far.ports.last) {
-          // The one that comes later in the files is the one to change.
-          const [earlier, later] = far.order < next.order ? [far, next] : [next, far];
-          if (!told.has(later.forward)) {
-            told.add(later.forward);
-            const [, address, protocol] = key.split(' ');
-            this.#findings.error(later.forward.at('listen'), [...later.forward.steps, 'listen'],
-              `${later.forward.show('listen')} (${earlier.forward.name} has ${protocolName(Number(protocol))} ${formatPorts(earlier.ports)} of ${formatIpv4(Number(address))})`,
-              'ports of an address and a protocol in one forward only');
-          }
-        }
-        if (next.ports.last > far.ports.last) far = next;
-      }
+    }
+    if (other !== undefined) {
+      this.#findings.error(forward.at('listen'), [...forward.steps, 'listen'], `${forward.show('listen')} (${other})`, 'ports of an address and a protocol in one forward only');
     }
   }
 
@@ -407,14 +416,9 @@ class RuleCheck {
       this.#findings.warning(limits.at('flowsPerSource'), [...limits.steps, 'flowsPerSource'], `more than the ${flows} flows of limits.flows, so it limits nothing`);
     }
     for (const uplink of uplinks.items) {
-      const { mapping, filtering, snat } = uplink.values;
-      if (snat === 'off') {
-        for (const key of ['mapping', 'filtering', 'whenExhausted'] as const) {
-          if (uplink.given(key)) this.#findings.warning(uplink.keyAt(key), [...uplink.steps, key], `${key} means nothing while snat is off`);
-        }
-      } else if (mapping === 'address-and-port-dependent' && uplink.given('filtering') && filtering !== undefined && filtering !== 'address-and-port-dependent') {
-        this.#findings.warning(uplink.at('filtering'), [...uplink.steps, 'filtering'],
-          `an external port belongs to one destination where mapping is address-and-port-dependent, so ${filtering} lets nobody else in`);
+      if (uplink.values.snat !== 'off') continue;
+      for (const key of ['mapping', 'filtering', 'whenExhausted', 'refreshInbound'] as const) {
+        if (uplink.given(key)) this.#findings.warning(uplink.keyAt(key), [...uplink.steps, key], `${key} means nothing while snat is off`);
       }
     }
   }

@@ -128,7 +128,7 @@ const links: Section<LinkKeys> = {
     },
     sourceCheck: {
       format: 'choice', choices: ['strict', 'feasible', 'off'], default: undefined, example: 'strict',
-      doc: 'Where a packet\'s source must be reached for it to come in by the link (RFC 3704): strict is by this very link, feasible is by it or by another uplink of the same group, off is anywhere; without it, feasible on the links of uplinks, off on any other tun, strict elsewhere.',
+      doc: 'Where a packet\'s source must be reached for it to come in by the link (RFC 3704): strict is by this very link, feasible is by it or by another uplink of the same group, off is anywhere; without it, feasible on the links of uplinks, off on any other tun, strict elsewhere; a tun with a peer has only off, for the box may forward for others.',
     },
   },
 };
@@ -186,7 +186,7 @@ const uplinks: Section<UplinkKeys> = {
     },
     mapping: {
       format: 'choice', choices: ['endpoint-independent', 'address-and-port-dependent'], default: 'endpoint-independent',
-      doc: 'Whether an inside address and port keep one external port towards every destination (endpoint-independent, RFC 4787 REQ-1) or may have another one for each (address-and-port-dependent), which gives room for more flows and breaks what connects peers to each other.',
+      doc: 'Whether an inside address and port keep one external port towards every destination (endpoint-independent, RFC 4787 REQ-1) or have another one for each (address-and-port-dependent), which uses more ports and breaks what connects peers to each other.',
     },
     filtering: {
       format: 'choice', choices: ['endpoint-independent', 'address-dependent', 'address-and-port-dependent'], default: 'endpoint-independent',
@@ -198,7 +198,7 @@ const uplinks: Section<UplinkKeys> = {
     },
     refreshInbound: {
       format: 'boolean', default: true,
-      doc: 'Whether packets from outside prolong a flow as packets from inside do (RFC 4787 REQ-6).',
+      doc: 'Whether packets from outside prolong a UDP flow as packets from inside do (RFC 4787 REQ-6).',
     },
   },
 };
@@ -306,7 +306,7 @@ const noNat: Section<NoNatKeys> = {
 const filters: Section<FilterKeys> = {
   named: true,
   one: 'a filter',
-  doc: 'What is let through, in the order of the files: the first filter whose keys all match decides, and what none matches is accepted. A key that is absent matches everything, and of a list one match is enough. What an uplink translates comes in only as answers to inside, by port forwards, by 1:1 translations and as uplinks.NAME.filtering says, whatever the filters accept.',
+  doc: 'What is let through, in the order of the files: the first filter whose keys all match decides, and what none matches is accepted. A key that is absent matches everything, and of a list one match is enough. What comes in by an uplink that translates and is no answer, nor turned inside by a port forward, a 1:1 translation or a mapping, needs a filter that accepts it and says in or to.',
   most: RULES_MAX,
   later: [],
   keys: {
@@ -321,7 +321,7 @@ const filters: Section<FilterKeys> = {
     },
     state: {
       format: 'someChoices', choices: ['new', 'established', 'related'], default: undefined, example: 'new',
-      doc: 'Which packets of a flow: the first one (new), the others (established), or ICMP errors about a flow and flows that a helper of algs expects (related); without it, new.',
+      doc: 'Which packets: the first one of a flow (new), the others, held against the filter as the first one was, in both directions (established), or ICMP errors about a flow and the first packets of flows that a helper of algs expects (related); without it, new.',
     },
     over: {
       format: 'map', default: undefined, example: '{ rate: 100/s, burst: 200, by: source }',

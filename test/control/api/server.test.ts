@@ -28,7 +28,7 @@ async function thrownBy(body: () => Promise<unknown>): Promise<NodeJS.ErrnoExcep
 
 test('every table carries schemaVersion and what the view says', async () => {
   await withApi({ degraded: true }, async ({ socket, view }) => {
-    for (const [name, rows] of Object.entries({ links: view.links(), uplinks: view.uplinks(), routes: view.routes(), neighbours: view.neighbours(), drops: view.drops() })) {
+    for (const [name, rows] of Object.entries({ links: view.links(), uplinks: view.uplinks(), routes: view.routes(), neighbours: view.neighbours(), filters: view.filters(), drops: view.drops() })) {
       const answer = await ask(socket, `/api/v1/${name}`);
       assert.is(answer.status, 200, name);
       assert.match(answer.headers['content-type'] ?? '', /^application\/json/);

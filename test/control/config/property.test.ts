@@ -30,6 +30,20 @@ const LINES: readonly { path: string; line: string; broken: readonly string[] }[
   { path: 'uplinks.three.weight', line: '  three: { link: wan, gateway: 192.0.2.4, weight: 3 }', broken: ['  three: { link: wan, gateway: 192.0.2.4, weight: -3 }', '  three: { link: wan, gateway: 192.0.2.4, weight: 3kg }'] },
   { path: '', line: 'groups:', broken: [] },
   { path: 'groups.internet.uplinks[1]', line: '  internet: { uplinks: [isp, two, three] }', broken: ['  internet: { uplinks: [isp, tow, three] }', '  internet: { uplinks: [isp, isp, three] }', '  internet: { uplinks: [isp, 2, three] }', '  internet: { uplinks: [isp, {}, three] }'] },
+  { path: '', line: 'portForwards:', broken: [] },
+  { path: 'portForwards.web.listen', line: '  web: { uplink: isp, listen: 80/tcp, to: 10.0.0.5 }', broken: ['  web: { uplink: isp, listen: 80, to: 10.0.0.5 }', '  web: { uplink: isp, listen: [80/tcp], to: 10.0.0.5 }', '  web: { uplink: isp, to: 10.0.0.5 }', '  web: { uplink: isp, listen: 80/sctp, to: 10.0.0.5 }'] },
+  { path: 'portForwards.wiki.uplink', line: '  wiki: { uplink: isp, listen: 81/tcp, to: 10.0.0.5:80 }', broken: ['  wiki: { uplink: ips, listen: 81/tcp, to: 10.0.0.5:80 }', '  wiki: { listen: 81/tcp, to: 10.0.0.5:80 }', '  wiki: { uplink: [isp], listen: 81/tcp, to: 10.0.0.5:80 }'] },
+  { path: 'portForwards.mail.to', line: '  mail: { uplink: isp, listen: 25/tcp, to: 10.0.0.6 }', broken: ['  mail: { uplink: isp, listen: 25/tcp, to: 10.0.0.6:1-2 }', '  mail: { uplink: isp, listen: 25/tcp, to: 10.0.0 }', '  mail: { uplink: isp, listen: 25/tcp }'] },
+  { path: '', line: 'oneToOne:', broken: [] },
+  { path: 'oneToOne.host.external', line: '  host: { uplink: isp, external: 192.0.2.9, internal: 10.0.0.9 }', broken: ['  host: { uplink: isp, external: 192.0.2.1, internal: 10.0.0.9 }', '  host: { uplink: isp, external: 192.0.2.9/32, internal: 10.0.0.9 }', '  host: { uplink: isp, internal: 10.0.0.9 }'] },
+  { path: '', line: 'noNat:', broken: [] },
+  { path: 'noNat.vpn.out', line: '  vpn: { out: wan, to: 198.51.100.0/24 }', broken: ['  vpn: { out: lan, to: 198.51.100.0/24 }', '  vpn: { out: won, to: 198.51.100.0/24 }', '  vpn: { out: { a: b }, to: 198.51.100.0/24 }', '  vpn: { out: 5, to: 198.51.100.0/24 }'] },
+  { path: '', line: 'filters:', broken: [] },
+  { path: 'filters.one.over.rate', line: '  one: { action: drop, in: lan, over: { rate: 5/s } }', broken: ['  one: { action: drop, in: lan, over: { rate: 5 } }', '  one: { action: drop, in: lan, over: { burst: 5 } }', '  one: { action: drop, in: lan, over: { rate: { a: b } } }'] },
+  { path: 'filters.two.ports', line: '  two: { action: drop, protocol: udp, ports: 5-9 }', broken: ['  two: { action: drop, protocol: udp, ports: 9-5 }', '  two: { action: drop, protocol: gre, ports: 5-9 }', '  two: { action: drop, protocol: udp, ports: many }'] },
+  { path: 'filters.three', line: '  three: { action: accept, from: 10.0.0.0/24, to: 203.0.113.0/24 }', broken: ['  three: drop', '  three:', '  three: []'] },
+  { path: '', line: 'algs:', broken: [] },
+  { path: 'algs.ftp', line: '  ftp: { ports: [21] }', broken: ['  ftp: false', '  ftp:', '  ftp: [21]'] },
   { path: '', line: 'limits:', broken: [] },
   { path: 'limits.flows', line: '  flows: 4096', broken: ['  flows: 1', '  flows: many', '  flows: 4096.5'] },
   { path: 'limits.colour', line: '  # limits may have comments', broken: ['  colour: red', '  colour: { a: { b: { c: d } } }'] },
@@ -80,10 +94,10 @@ test('any text gives a plan or ConfigErrors', () => {
 });
 
 test('any tree of data in the place of any section gives a plan or ConfigErrors', () => {
-  const leaf = fc.oneof(fc.string(), fc.integer(), fc.double(), fc.boolean(), fc.constant(null), fc.ipV4(), fc.constantFrom('tap', 'auto', '10.0.0.1/24', '5m', 'a', 'b'));
-  const name = fc.oneof({ weight: 6, arbitrary: fc.constantFrom('a', 'b', 'type', 'device', 'addresses', 'link', 'via', 'to', 'group', 'gateway', 'snat', 'uplinks', 'balance', 'udp', 'flows', 'peer', 'mtu', '__proto__') }, fc.string());
+  const leaf = fc.oneof(fc.string(), fc.integer(), fc.double(), fc.boolean(), fc.constant(null), fc.ipV4(), fc.constantFrom('tap', 'auto', '10.0.0.1/24', '5m', 'a', 'b', '80/tcp', '10.0.0.1:80', '80-90', '5/s', 'drop', 'tcp', 'off'));
+  const name = fc.oneof({ weight: 6, arbitrary: fc.constantFrom('a', 'b', 'type', 'device', 'addresses', 'link', 'via', 'to', 'group', 'gateway', 'snat', 'uplinks', 'balance', 'udp', 'flows', 'peer', 'mtu', '__proto__', 'listen', 'uplink', 'external', 'internal', 'in', 'out', 'from', 'ports', 'protocol', 'over', 'rate', 'state', 'action', 'ftp', 'tftp') }, fc.string());
   const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({ tree: fc.oneof({ maxDepth: 4 }, leaf, fc.array(tie('tree'), { maxLength: 3 }), fc.dictionary(name, tie('tree'), { maxKeys: 5 })) }));
-  const section = fc.constantFrom('links', 'routes', 'uplinks', 'groups', 'limits', 'timeouts', 'control');
+  const section = fc.constantFrom('links', 'routes', 'uplinks', 'groups', 'portForwards', 'oneToOne', 'noNat', 'filters', 'tcp', 'algs', 'limits', 'timeouts', 'control');
   fc.assert(fc.property(fc.dictionary(section, tree), fc.dictionary(section, tree), (main, dropIn) => {
     const { plan, errors } = compile(JSON.stringify(main), JSON.stringify(dropIn));
     assert.is(plan === undefined, errors.length > 0);

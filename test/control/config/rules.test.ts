@@ -115,7 +115,7 @@ test('what is set of links, uplinks, TCP, helpers, limits and timeouts arrives',
   lan: { type: tap, device: lan, addresses: [10.0.1.1/24], mssClamp: 1360, sourceCheck: off }
   wan: { type: raw, device: eth1, addresses: [203.0.113.2/24], mssClamp: off, sourceCheck: strict }
   vpn: { type: tun, device: vpn, addresses: [100.64.0.1/30] }
-  box: { type: tun, device: box, addresses: [100.64.1.1/30], peer: 100.64.1.2, sourceCheck: strict }
+  box: { type: tun, device: box, addresses: [100.64.1.1/30], peer: 100.64.1.2, sourceCheck: off }
 routes: { default: { to: 0.0.0.0/0, group: all } }
 uplinks:
   isp: { link: wan, gateway: 203.0.113.1, mapping: address-and-port-dependent, filtering: address-and-port-dependent, whenExhausted: refuse, refreshInbound: false }
@@ -128,7 +128,7 @@ timeouts: { portQuarantine: 3m, synHold: 10s, expectation: 1m }
 `);
   assert.equal(errors, []);
   assert.equal(warnings, []);
-  assert.equal(plan!.links.map(({ mssClamp, sourceCheck }) => [mssClamp, sourceCheck]), [[1360, 'off'], ['off', 'strict'], ['auto', 'feasible'], ['auto', 'strict']]);
+  assert.equal(plan!.links.map(({ mssClamp, sourceCheck }) => [mssClamp, sourceCheck]), [[1360, 'off'], ['off', 'strict'], ['auto', 'feasible'], ['auto', 'off']]);
   const { mapping, filtering, whenExhausted, refreshInbound } = plan!.uplinks[0];
   assert.equal([mapping, filtering, whenExhausted, refreshInbound], ['address-and-port-dependent', 'address-and-port-dependent', 'refuse', false]);
   assert.is(plan!.uplinks[1].filtering, 'address-dependent');
@@ -504,14 +504,17 @@ noNat:
       'weir.yaml:20:36: filters.i.to: warning: no route leads there by lan, so no new flow matches',
     ] },
   // --- the rest -------------------------------------------------------------------------------------------------------
-  { name: 'settings worth a look', text: whole('gateway: 203.0.113.1', 'gateway: 203.0.113.1, mapping: address-and-port-dependent, filtering: address-dependent', 'timeouts: { portQuarantine: 0s }\nlimits: { flows: 2048, flowsPerSource: 4096 }\n'),
+  { name: 'settings worth a look', text: more('timeouts: { portQuarantine: 0s }\nlimits: { flows: 2048, flowsPerSource: 4096 }\n'),
     warnings: [
-      'weir.yaml:8:91: uplinks.isp.filtering: warning: an external port belongs to one destination where mapping is address-and-port-dependent, so address-dependent lets nobody else in',
       'weir.yaml:11:29: timeouts.portQuarantine: warning: a freed port is used again at once; RFC 6888 REQ-8 asks for 120 seconds, so that nobody gets what was meant for another',
       'weir.yaml:12:40: limits.flowsPerSource: warning: more than the 2048 flows of limits.flows, so it limits nothing',
     ] },
   { name: 'a quarantine that is too short', text: more('timeouts: { portQuarantine: 1m59s }\n'),
     warnings: ['weir.yaml:11:29: timeouts.portQuarantine: warning: a freed port is used again after 1m59s; RFC 6888 REQ-8 asks for 120 seconds, so that nobody gets what was meant for another'] },
+  { name: 'one address on two links', text: TWO.replace('gateway: 203.0.113.1 ', 'gateway: 203.0.113.1, snat: 192.0.2.0/28 ').replace('snat: off', 'snat: [10.9.0.1, 192.0.2.3]'),
+    warnings: ['weir.yaml:10:49: uplinks.isp.snat: warning: 192.0.2.3 is what off translates to, on another link; what comes uninvited to it is taken from dmz only'] },
+  { name: 'a check of what the box sends', text: whole('defaultRoute: true', 'defaultRoute: true, sourceCheck: strict', ''),
+    errors: ['weir.yaml:4:116: links.host.sourceCheck: found "strict" (on the link to the box, which may forward for others), allowed: off'] },
   { name: 'settings of a translation that is off', text: whole('gateway: 203.0.113.1', 'gateway: 203.0.113.1, snat: off, mapping: endpoint-independent, whenExhausted: refuse', ''),
     warnings: ['weir.yaml:8:54: uplinks.isp.mapping: warning: mapping means nothing while snat is off', 'weir.yaml:8:85: uplinks.isp.whenExhausted: warning: whenExhausted means nothing while snat is off'] },
 ];

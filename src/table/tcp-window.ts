@@ -1,0 +1,210 @@
+/**
+ * What each side of a TCP flow may send now, as far as the middle can tell: is a segment one its receiver would take (after RFC 9293 §3.10.7.4,
+ * RFC 5961 §3)? Kept beside the flow table, WINDOW_WORDS (8) int32 words a flow, four for each direction; only the data plane reads them.
+ *
+ * Theory of operation. Of each direction are known: END, the number after the last byte it has sent; LIMIT, the first number it may not send,
+ * the other side's acknowledgement and window at their furthest; ACKED, what it has acknowledged; and in BITS its largest window, in
+ * units of its scale, and the scale, which counts only when both SYNs have offered one (RFC 7323 §2.2). A super-frame counts whole.
+ *
+ *   ACKED of the other ≤ RCV.NXT of the receiver ≤ END        what is new lies in  [ACKED of the other, LIMIT]
+ *
+ *   reset     exact: its number is END or ACKED of the other, one of which is the very number its receiver expects, or, refusing a SYN,
+ *             it acknowledges that SYN. inside: between ACKED and LIMIT; its receiver asks back (RFC 5961 §3.2) or believes it. outside: no
+ *             receiver would take it, so it is a forgery or of a connection long gone, and is refused.
+ *   the rest  is known by its numbers to be a part of the connection, or it is strange. The middle is liberal: what is strange passes,
+ *             counted, but moves nothing, for the receiver judges better than we do, and a wrong guess here would cut a live connection while
+ *             a right one spares the receiver one segment. When both sides are strange to us and neither has since been understood, it is
+ *             we who have lost the thread (another path was used for a while): then both windows are learned anew from what comes. One
+ *             forger outside can make only one direction strange.
+ *
+ * A flow taken up in its middle is liberal from the start: its scale is unknown and taken to be the largest.
+ *
+ * Cost: half a cache line read and mostly written per TCP segment; nothing is allocated.
+ */
+import type { Packet } from '../wire/packet.js';
+import * as tcp from '../wire/tcp.js';
+
+/** Int32 words of a flow. */
+export const WINDOW_WORDS = 8;
+
+/** What a segment is to its flow. */
+export const EXPECTED = 0;
+export const STRANGE = 1;
+export const RESET_EXACT = 2;
+export const RESET_INSIDE = 3;
+export const RESET_OUTSIDE = 4;
+
+/** Word offsets within a direction's four. */
+const END = 0;
+const LIMIT = 1;
+const ACKED = 2;
+/** Low half: scale (0 … 14) and the bits below; high half: the largest window offered, in units of the scale. */
+const BITS = 3;
+const SIDE = 4;
+
+const SCALE_MASK = 15;
+/** The direction's SYN has offered a scale. */
+const HAS_SCALE = 16;
+/** The direction has been heard. */
+const KNOWN = 32;
+/** Its latest segment was strange. */
+const IS_STRANGE = 128;
+
+/** RFC 7323 §2.3: the largest shift. */
+const SCALE_MAX = 14;
+/** Acknowledgements may be as late as a window, or as the largest one without scaling. */
+const LATE_ACK = 65_535;
+
+/** Where acknowledgements differ from the numbers they answer because an ALG edits the text, they do by less than this. */
+export const ALG_SLACK = 65_536;
+
+export class TcpWindows {
+  /** Flow i begins at i × WINDOW_WORDS. */
+  readonly words: Int32Array;
+  /** Segments let through though they fitted no window; times both windows had to be learned anew. */
+  strange = 0;
+  relearned = 0;
+
+  constructor(flows: number) { this.words = new Int32Array(flows * WINDOW_WORDS); }
+
+  /** A flow begins, or begins anew, with this segment. */
+  open(flow: number, p: Packet, direction: number): void {
+    const at = flow * WINDOW_WORDS;
+    this.words[at + BITS] = 0;
+    this.words[at + SIDE + BITS] = 0;
+    this.learn(at, p, direction);
+  }
+
+  /** Judge a segment of a flow and move the windows. `slack` is how far acknowledgements may be off (ALG_SLACK), or 0. */
+  judge(flow: number, p: Packet, direction: number, slack: number): number {
+    const { words } = this;
+    const at = flow * WINDOW_WORDS;
+    const own = at + direction * SIDE;
+    const other = at + (1 - direction) * SIDE;
+    const { view, l4At } = p;
+    const flags = p.tcpFlags;
+    if (flags & tcp.RST) return this.judgeReset(own, other, p);
+    const bits = words[own + BITS];
+    if ((bits & KNOWN) === 0) {
+      // Only a SYN can come first, and its acknowledgement must be of the other side's.
+      const isAnswer = (flags & tcp.ACK) === 0 || this.acknowledges(other, tcp.acknowledgement(view, l4At));
+      if ((flags & tcp.SYN) !== 0 && isAnswer) {
+        this.learn(at, p, direction);
+        return EXPECTED;
+      }
+      // Kept, for a reset that answers it bears this number (half-open discovery, RFC 9293 §3.5.1).
+      if (flags & tcp.ACK) words[own + ACKED] = tcp.acknowledgement(view, l4At);
+      return this.wonder(at, own, other, p, direction);
+    }
+    const otherBits = words[other + BITS];
+    const seq = tcp.sequence(view, l4At);
+    // SYN and FIN take a number each.
+    const end = (seq + (p.end - p.payloadAt()) + (flags & tcp.FIN) + ((flags & tcp.SYN) >> 1)) | 0;
+    if ((otherBits & KNOWN) === 0) {
+      // The opener speaks on before it is answered: the same SYN again, or one with other numbers, which counts from now on.
+      if (flags & tcp.SYN) this.learn(at, p, direction);
+      else if (((end - words[own + END]) | 0) > 0) words[own + END] = end;
+      return EXPECTED;
+    }
+    if (((seq - words[own + LIMIT]) | 0) > slack || ((words[own + END] - end) | 0) > (otherBits >>> 16 << (otherBits & SCALE_MASK)) + 1 + slack) {
+      return this.wonder(at, own, other, p, direction);
+    }
+    if (flags & tcp.ACK) {
+      const ack = tcp.acknowledgement(view, l4At);
+      const raw = view.getUint16(l4At + 14);
+      const scale = bits & SCALE_MASK;
+      const largest = Math.max(LATE_ACK, bits >>> 16 << scale);
+      const ahead = (ack - words[other + END]) | 0;
+      if (ahead > slack || -ahead > largest + slack) return this.wonder(at, own, other, p, direction);
+      if (((ack - words[own + ACKED]) | 0) > 0) words[own + ACKED] = ack;
+      // RFC 7323 §2.2: the window of a SYN is never scaled.
+      const limit = (ack + ((flags & tcp.SYN) !== 0 ? raw : raw << scale)) | 0;
+      if (((limit - words[other + LIMIT]) | 0) > 0) words[other + LIMIT] = limit;
+      if ((flags & tcp.SYN) === 0 && raw > bits >>> 16) words[own + BITS] = (bits & 0xffff) | (raw << 16);
+    }
+    if (((end - words[own + END]) | 0) > 0) words[own + END] = end;
+    if (bits & IS_STRANGE) words[own + BITS] &= ~IS_STRANGE;
+    return EXPECTED;
+  }
+
+  private judgeReset(own: number, other: number, p: Packet): number {
+    const { words } = this;
+    const seq = tcp.sequence(p.view, p.l4At);
+    const isOtherKnown = (words[other + BITS] & KNOWN) !== 0;
+    if ((words[own + BITS] & KNOWN) === 0) {
+      // RFC 9293 §3.10.7.3: to a SYN, a reset counts when it acknowledges it.
+      if ((p.tcpFlags & tcp.ACK) !== 0 && this.acknowledges(other, tcp.acknowledgement(p.view, p.l4At))) return RESET_EXACT;
+      return RESET_OUTSIDE;
+    }
+    if (seq === words[own + END]) return RESET_EXACT;
+    if (seq === words[other + ACKED]) return isOtherKnown ? RESET_EXACT : RESET_INSIDE;
+    return isOtherKnown && ((seq - words[other + ACKED]) | 0) > 0 && ((seq - words[own + LIMIT]) | 0) <= 0 ? RESET_INSIDE : RESET_OUTSIDE;
+  }
+
+  /** True when `ack` answers what the side at `side` has sent so far and nobody has answered yet. */
+  private acknowledges(side: number, ack: number): boolean {
+    const { words } = this;
+    if ((words[side + BITS] & KNOWN) === 0) return true;
+    return ((ack - words[side + END]) | 0) <= 0 && ((ack - words[side + LIMIT]) | 0) > 0;
+  }
+
+  /** A segment that fits nothing known. */
+  private wonder(at: number, own: number, other: number, p: Packet, direction: number): number {
+    const { words } = this;
+    this.strange++;
+    words[own + BITS] |= IS_STRANGE;
+    if ((words[other + BITS] & IS_STRANGE) === 0 || (p.tcpFlags & (tcp.SYN | tcp.ACK)) !== tcp.ACK) return STRANGE;
+    this.relearned++;
+    this.open(at / WINDOW_WORDS, p, direction);
+    return EXPECTED;
+  }
+
+  /** The first that is heard of a direction: its SYN, or any segment of a flow taken up in its middle. */
+  private learn(at: number, p: Packet, direction: number): void {
+    const { words } = this;
+    const own = at + direction * SIDE;
+    const other = at + (1 - direction) * SIDE;
+    const { view, l4At } = p;
+    const flags = p.tcpFlags;
+    const seq = tcp.sequence(view, l4At);
+    const raw = view.getUint16(l4At + 14);
+    const end = (seq + (p.end - p.payloadAt()) + (flags & tcp.FIN) + ((flags & tcp.SYN) >> 1)) | 0;
+    const ack = tcp.acknowledgement(view, l4At);
+    const isSyn = (flags & tcp.SYN) !== 0;
+    const wasKnown = (words[other + BITS] & KNOWN) !== 0;
+    words[own + END] = end;
+    if (isSyn) {
+      const offered = tcp.windowScale(view, l4At);
+      const scale = offered < 0 ? 0 : Math.min(offered, SCALE_MAX);
+      words[own + BITS] = KNOWN | (offered < 0 ? 0 : HAS_SCALE) | scale | (Math.min(0xffff, (raw + (1 << scale) - 1) >> scale) << 16);
+      if (wasKnown && ((words[own + BITS] & words[other + BITS]) & HAS_SCALE) === 0) {
+        this.unscale(own);
+        this.unscale(other);
+      }
+    } else {
+      words[own + BITS] = KNOWN | SCALE_MAX | (raw << 16);
+      if (!wasKnown) {
+        // What is acknowledged was sent; how much may follow is for the window to say.
+        words[other + END] = ack;
+        words[other + BITS] = KNOWN | SCALE_MAX | (0xffff << 16);
+        words[other + LIMIT] = (ack + (raw << SCALE_MAX)) | 0;
+      }
+    }
+    // Nothing of this is acknowledged yet.
+    words[other + ACKED] = seq;
+    const otherBits = words[other + BITS];
+    // Without the other side's window only what was sent is known; then LIMIT is where that begins (`acknowledges`).
+    words[own + LIMIT] = (otherBits & KNOWN) === 0 ? seq : (end + (otherBits >>> 16 << (otherBits & SCALE_MASK))) | 0;
+    if (flags & tcp.ACK) words[own + ACKED] = ack;
+    if (!wasKnown || !isSyn) return;
+    const limit = ((flags & tcp.ACK ? ack : words[other + END]) + raw) | 0;
+    if (((limit - words[other + LIMIT]) | 0) > 0) words[other + LIMIT] = limit;
+  }
+
+  /** One of the two SYNs has offered no scale, so neither side scales. */
+  private unscale(side: number): void {
+    const { words } = this;
+    const bits = words[side + BITS];
+    words[side + BITS] = (bits & 0xffff & ~(SCALE_MASK | HAS_SCALE)) | (Math.min(0xffff, bits >>> 16 << (bits & SCALE_MASK)) << 16);
+  }
+}
