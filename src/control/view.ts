@@ -7,7 +7,7 @@ import { VERDICTS } from '../base/verdict.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  BUCKETS_EVICTED, Counters, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
+  BUCKETS_EVICTED, CONTROL_FLOWS_UNWATCHED, Counters, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE,
 } from '../table/counters.js';
 import { COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
@@ -225,6 +225,10 @@ export class View implements RouterView {
     if (evicted > 0) {
       problems.push({ severity: 'warning', subject: 'filters', message: `rates per source: ${evicted} sources were forgotten too early, more than ${BUCKETS} had one` });
     }
+    const unexpected = this.counters.getRouter(EXPECTATIONS_REFUSED);
+    if (unexpected > 0) problems.push({ severity: 'warning', subject: 'algs', message: `limits.expectations was reached: ${unexpected} announced flows were not expected` });
+    const unwatched = this.counters.getRouter(CONTROL_FLOWS_UNWATCHED);
+    if (unwatched > 0) problems.push({ severity: 'warning', subject: 'algs', message: `${unwatched} control flows were not watched, there were too many` });
     return problems;
   }
 

@@ -9,6 +9,7 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import type { AlgHost, Conversation } from '../alg/alg.js';
+import { EXPECTATIONS_REFUSED } from '../table/counters.js';
 import { EXPECTED_CONTROL, EXPECTED_DIRECTION, EXPECTED_LEAVING, EXPECTED_MAPPING } from '../table/expectation.js';
 import {
   CONTROL, CONTROL_SERIAL, FLAG_SHARED, FLAGS, GENERATION, INWARD_MAPPING, MAPPING, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, UPLINK,
@@ -60,6 +61,7 @@ export class Expecting implements AlgHost {
     leaving.ports = port;
     const entry = r.expectations.make(arriving, leaving, c.flow, direction, mapping, r.tick, r.plan.timeouts.expectation);
     if (entry === NONE) {
+      r.counters.addRouter(EXPECTATIONS_REFUSED, 1);
       if (mapping !== NONE) release(r, mapping, true);
       return NONE;
     }

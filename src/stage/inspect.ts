@@ -12,6 +12,7 @@
 import type { Verdict } from '../base/verdict.js';
 import type { Conversation, StreamAlg } from '../alg/alg.js';
 import { carry, quote } from '../alg/rewrite.js';
+import { CONTROL_FLOWS_UNWATCHED } from '../table/counters.js';
 import { ALG, ORIGINAL_TUPLE, REPLY_TUPLE, STATE } from '../table/flow.js';
 import { isOver, STATE_MASK, TCP_ANSWERED, TCP_OPENING } from '../table/tcp-state.js';
 import * as icmp from '../wire/icmp.js';
@@ -70,7 +71,10 @@ export function attach(p: Packet, r: Router): void {
   r.spare.load(words, at + REPLY_TUPLE);
   const place = r.watch.open(p.flow, alg, r.quoted, r.spare);
   words[at + ALG] = place;
-  if (place === NONE) return;
+  if (place === NONE) {
+    r.counters.addRouter(CONTROL_FLOWS_UNWATCHED, 1);
+    return;
+  }
   // A datagram has its say at once; a SYN's numbers are learned from the answer to it.
   if (r.watch.algs[alg].kind === 'datagram') look(p, r, r.watch.at(place), words[at + STATE]);
 }

@@ -41,6 +41,9 @@ export const LONGEST_TURN_US = 1;
 export const NOW_MS = 2;
 /** Sources whose token bucket made room for another's before it was full again (table/token-bucket.ts). */
 export const BUCKETS_EVICTED = 3;
+/** Flows ALGs announced that could not be expected any more (limits.expectations), and control flows nobody could watch any more (alg/watch.ts). */
+export const EXPECTATIONS_REFUSED = 4;
+export const CONTROL_FLOWS_UNWATCHED = 5;
 const ROUTER_DOUBLES = 8;
 
 export function countersBytes(links: number, uplinks: number, filters = 0): number {

@@ -196,7 +196,7 @@ export class TcpWindows {
     // Without the other side's window only what was sent is known; then LIMIT is where that begins (`acknowledges`).
     words[own + LIMIT] = (otherBits & KNOWN) === 0 ? seq : (end + (otherBits >>> 16 << (otherBits & SCALE_MASK))) | 0;
     if (flags & tcp.ACK) words[own + ACKED] = ack;
-    if (!wasKnown || !isSyn) return;
+    if (!wasKnown) return;
     const limit = ((flags & tcp.ACK ? ack : words[other + END]) + raw) | 0;
     if (((limit - words[other + LIMIT]) | 0) > 0) words[other + LIMIT] = limit;
   }

@@ -8,6 +8,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PortForwardPlan } from '../../src/base/plan.js';
 import { expect, ipv4, tcp } from '../support/expect.js';
+import * as make from '../support/frames.js';
 import { PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { RigOptions } from '../support/rig.js';
 import { edited, runPair } from '../support/tcp-pair.js';
@@ -100,6 +101,45 @@ test('both directions at once: a client and a server inside, by the external add
     assert.is(server.received.toString('latin1'), arrives.toString('latin1'));
     assert.is(client.received.toString('latin1'), edited(told.data, told.edits).toString('latin1'));
   }), { numRuns: 30, includeErrorInReport: true });
+});
+
+test('whatever segments come, none makes it stumble, and sums stay what they were', () => {
+  const near = fc.integer({ min: -40, max: 40 });
+  const word = fc.constantFrom('PORT ', commas(PC1, 50_000), 'EPRT |1|', PC1, '|50001|', '\r\n', '227 (', commas(PC2, 30_000), ')', '1', 'PASV\r\n', '\xff\xf4');
+  const options = fc.oneof(fc.constant(Buffer.alloc(0)), fc.uint8Array({ minLength: 40, maxLength: 40 }).map((raw) => Buffer.from(raw)),
+    fc.tuple(fc.constantFrom(10, 18, 26, 9, 34, 2, 0, 255), fc.array(near, { minLength: 9, maxLength: 9 })).map(([length, edges]) => {
+      const option = Buffer.alloc(36, 1);
+      edges.slice(0, 8).forEach((edge, i) => option.writeUInt32BE((5001 + edge) >>> 0, 4 + i * 4));
+      option[2] = 5;
+      option[3] = length;
+      return option;
+    }));
+  const segment = fc.record({
+    fromClient: fc.boolean(), flags: fc.constantFrom('A', 'PA', 'FA', 'PAU', 'RA', 'R', 'S', 'SA', 'FPA'), seq: near, ack: near, text: fc.array(word, { maxLength: 6 }).map((parts) => parts.join('')), options,
+    checksum: fc.constantFrom('right' as const, 'right' as const, 'wrong' as const),
+  });
+  fc.assert(fc.property(fc.array(segment, { maxLength: 40 }), (segments) => {
+    const r = rig({ ...ONE, plan: { portForwards: [FORWARD] } });
+    const make_ = (fromClient: boolean, fields: make.TcpFields, sequence: number, acknowledgement: number): Buffer => make.ipv4({ source: fromClient ? PC1 : PC2, destination: WAN1 }, make.tcp({
+      ...fields, sourcePort: fromClient ? CLIENT_PORT : FTP, destinationPort: fromClient ? FTP : CLIENT_PORT, sequence: sequence >>> 0, acknowledgement: acknowledgement >>> 0,
+    }));
+    const ports = { sourcePort: 0, destinationPort: 0 };
+    r.from('lan', make_(true, { ...ports, flags: 'S' }, 999, 0));
+    r.from('lan', make_(false, { ...ports, flags: 'SA' }, 5000, 1000));
+    let client = 1000, server = 5001;
+    for (const { fromClient, flags, seq, ack, text, options: bytes, checksum } of segments) {
+      // Half of them right in place, so that there is something to stumble over.
+      const place = (fromClient ? client : server) + (seq > 0 ? 0 : seq);
+      const payload = Buffer.from(text, 'latin1');
+      const packet = make_(fromClient, { ...ports, flags, options: bytes, payload, checksum }, place, (fromClient ? server : client) + ack);
+      for (const sent of r.from('lan', packet)) {
+        if (sent.packet[9] !== 6) continue;
+        expect(sent.packet, ipv4(), tcp({ checksum }));
+      }
+      if (fromClient) client = Math.max(client, place + payload.length);
+      else server = Math.max(server, place + payload.length);
+    }
+  }), { numRuns: 400, includeErrorInReport: true });
 });
 
 test.run();

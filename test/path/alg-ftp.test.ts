@@ -6,6 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PortForwardPlan } from '../../src/base/plan.js';
 import { OFFLOAD_CSUM, OFFLOAD_TSO4 } from '../../src/link/batch.js';
+import { EXPECTATIONS_REFUSED } from '../../src/table/counters.js';
 import { CONTROL, MAPPING } from '../../src/table/flow.js';
 import { ethernet, expect, icmpError, ipv4, tcp } from '../support/expect.js';
 import * as make from '../support/frames.js';
@@ -589,6 +590,7 @@ test('at the limit of expectations nothing more is expected, and the text stays'
     hear(server, [sent]);
   }
   assert.is(r.router.expectations.refused, 1);
+  assert.is(r.router.counters.getRouter(EXPECTATIONS_REFUSED), 1);
   assert.is(counts(r).refused, 1);
 });
 

@@ -166,6 +166,17 @@ test('simultaneous open through a mapping, real numbers (RFC 9293 §3.5, RFC 538
   assert.is(t.rig.router.windows.strange, 0);
 });
 
+test('an answer that does not acknowledge the SYN opens nothing, whoever forged it; the true one does', () => {
+  const t = talk();
+  t.say(0, 'S');
+  for (const off of [-1, 1, 0x1234_5678]) t.say(1, 'SA', { sequence: 0x9999_0000, acknowledgement: t.next[0] + off, forged: true });
+  assert.is(t.state, 'opening');
+  t.refused('TCP_OUT_OF_WINDOW', 1, 'R', { sequence: 0x9999_0001 });
+  t.say(1, 'SA');
+  t.say(0, 'A');
+  assert.is(t.state, 'established');
+});
+
 test('half-open: the far end still knows the old connection, and the client’s reset reaches it (RFC 9293 §3.5.1)', () => {
   const t = talk();
   t.say(0, 'S');

@@ -2,7 +2,7 @@
  * A TCP connection through the rig's router, with the numbers a real one would have: PC1 (side 0) and SERVER (side 1) on wan1. What a side says
  * carries its next sequence number and acknowledges all it has heard, unless told otherwise; each side sees the addresses it would.
  */
-import { FLOW_WORDS, HEADER_WORDS, STATE } from '../../src/table/flow.js';
+import { HEADER_WORDS, STATE } from '../../src/table/flow.js';
 import { STATE_MASK, STATE_NAMES } from '../../src/table/tcp-state.js';
 import * as make from './frames.js';
 import { PC1, SERVER, WAN1 } from './rig.js';
@@ -87,7 +87,7 @@ export class Conversation {
   }
 
   /** Name of the state of the rig's first flow. */
-  get state(): string { return STATE_NAMES[this.rig.router.flows.words[HEADER_WORDS + 0 * FLOW_WORDS + STATE] & STATE_MASK]; }
+  get state(): string { return STATE_NAMES[this.rig.router.flows.words[HEADER_WORDS + STATE] & STATE_MASK]; }
 
   private linkOf(side: 0 | 1): 'lan' | 'wan1' { return side === 0 ? 'lan' : 'wan1'; }
 }
