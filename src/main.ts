@@ -30,13 +30,13 @@ async function check(file: string): Promise<CheckResult> {
   }
 }
 
-/** Hand the terminal to the lab's own program and end as it ends. */
-function lab(args: string[]): Promise<number> {
-  const program = join(root, 'scripts', 'lab');
+/** Hand the terminal to a program of the lab and end as it ends. */
+function checkoutProgram(name: string, args: string[]): Promise<number> {
+  const program = join(root, 'scripts', name);
   try {
     accessSync(program, constants.X_OK);
   } catch {
-    throw new CliFailure(EXIT_UNAVAILABLE, `the lab is part of a checkout of weir, and there is none at ${root}`);
+    throw new CliFailure(EXIT_UNAVAILABLE, `the ${name} is part of a checkout of weir, and there is none at ${root}`);
   }
   return new Promise((resolve, reject) => {
     // The lab cleans up after itself when interrupted: we stay until it has, and pass on what the terminal did not send to it. Listening comes
@@ -63,7 +63,8 @@ const actions: Actions = {
   run: async (file, options) => (await import('./daemon.js')).runDaemon(file, { version, ...options }),
   check,
   probe: async () => (await import('./link/probe.js')).probe(),
-  lab: async (args) => lab(args),
+  lab: async (args) => checkoutProgram('lab', args),
+  selftest: async (args) => checkoutProgram('selftest', args),
 };
 
 process.exit(await runCommandLine(process.argv.slice(2), processIo(), actions));

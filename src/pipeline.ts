@@ -17,7 +17,7 @@ import { refuse } from './stage/refuse.js';
 import { release, resolve } from './stage/resolve.js';
 import { route } from './stage/route.js';
 import type { Made, Router } from './stage/router.js';
-import { snat } from './stage/snat.js';
+import { ownSource, snat } from './stage/snat.js';
 import { expireSyns } from './stage/syn-hold.js';
 import { track } from './stage/track.js';
 import { validate } from './stage/validate.js';
@@ -47,6 +47,7 @@ export function receive(p: Packet, r: Router): Verdict {
 /** Packets the router makes itself: ICMP errors, resets, echo replies. */
 export function originate(p: Packet, r: Router): Verdict {
   return route(p, r)
+      || ownSource(p, r)
       || fit(p, r)
       || resolve(p, r)
       || egress(p, r);

@@ -30,6 +30,8 @@ export interface Actions {
   probe(): Promise<DoctorCheck[]>;
   /** Runs the lab with the person's terminal; gives the exit code. */
   lab(args: string[]): Promise<number>;
+  /** Runs the self-test with the person's terminal; gives the exit code. */
+  selftest(args: string[]): Promise<number>;
 }
 
 export interface Context { io: Io; actions: Actions }

@@ -27,4 +27,5 @@ export const commands: readonly CommandEntry[] = [
   { heading: WATCH, name: 'monitor', summary: 'events as they happen', load: async () => (await import('./monitor.js')).command },
   { heading: LEARN, name: 'doctor', summary: 'what this box lacks to run weir well, and what to do', load: async () => (await import('./doctor.js')).command },
   { heading: LEARN, name: 'lab', summary: 'bring a scenario up in network namespaces and try it', load: async () => (await import('./lab.js')).command },
+  { heading: LEARN, name: 'selftest', summary: 'measure in a lab what weir promises, row by row', load: async () => (await import('./selftest.js')).command },
 ];

@@ -7,7 +7,8 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_NEW_FLOWS } from '../table/counters.js';
-import { STATE } from '../table/flow.js';
+import { STATE, WINDOW } from '../table/flow.js';
+import { PROTOCOL_TCP } from '../wire/ipv4.js';
 import type { Packet } from '../wire/packet.js';
 import { useExpectation } from './expected.js';
 import { attach } from './inspect.js';
@@ -36,10 +37,23 @@ export function confirm(p: Packet, r: Router): Verdict {
     return V.FLOW_CLASH;
   }
   hold(p, r);
+  if (p.protocol === PROTOCOL_TCP) takeWindow(p, r);
   if (p.expected !== NONE) useExpectation(p, r);
   if (r.watch.algs.length > 0) attach(p, r);
   flows.account(p.flow, 0, p.end - p.ipAt);
   // Only what left by it was given to it: what came in by it, or turned back inside, says nothing of how flows are shared.
   if (p.uplink !== NONE) r.counters.addUplink(p.uplink, UPLINK_NEW_FLOWS, 1);
   return 0;
+}
+
+/** A flow has ended: its window is free again. */
+export function giveWindow(r: Router, flow: number): void {
+  const window = r.flows.words[r.flows.at(flow) + WINDOW];
+  if (window !== NONE) r.windows.give(window);
+}
+
+/** The window `track` has lent the flow is its own now, if there was one left. */
+function takeWindow(p: Packet, r: Router): void {
+  if (r.flows.words[r.flows.at(p.flow) + WINDOW] === NONE) r.windows.exhausted++;
+  else r.windows.take();
 }

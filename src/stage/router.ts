@@ -31,6 +31,7 @@ import { maskOf, parseIpv4, parseMac, V4_MAPPED } from '../wire/address.js';
 import { Packet } from '../wire/packet.js';
 import { Tuple } from '../wire/tuple.js';
 import { announce, solicit } from './arp.js';
+import { giveWindow } from './confirm.js';
 import { Expecting } from './expected.js';
 import { detach } from './inspect.js';
 import { giveBack, release } from './mapping.js';
@@ -226,6 +227,7 @@ export class Router {
     this.flows = new FlowTable(memory.flows, plan.limits.flows, this.random.next(), (flow) => {
       giveBack(this, flow);
       detach(this, flow);
+      giveWindow(this, flow);
     });
     this.neighbours = new NeighbourTable(
       memory.neighbours, plan.limits.neighbours, this.random.next(), plan.timeouts.neighbourReachable * 1000, plan.timeouts.neighbourStale * 1000, {

@@ -41,3 +41,12 @@ function decide(p: Packet, r: Router): Verdict {
   if (rule !== KEEP) p.rewriteSource(rule, p.tuple.sourcePort);
   return 0;
 }
+
+/** What the router makes and what leaves by an uplink that translates bears an address of that uplink: an inside one must not be seen there. */
+export function ownSource(p: Packet, r: Router): Verdict {
+  const link = r.links[p.outLink];
+  if (!link.translates || link.answersFor(p.tuple.s3)) return 0;
+  const address = link.addressTowards(p.next3);
+  if (address !== 0) p.rewriteSource(address, p.tuple.sourcePort);
+  return 0;
+}

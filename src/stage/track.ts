@@ -12,7 +12,7 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
-import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, STATE, UPLINK } from '../table/flow.js';
+import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, STATE, UPLINK, WINDOW } from '../table/flow.js';
 import { challengedTcp, isIllegal, isOver, nextTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
 import { ALG_SLACK, RESET_INSIDE, RESET_OUTSIDE, STRANGE } from '../table/tcp-window.js';
 import * as icmp from '../wire/icmp.js';
@@ -67,11 +67,12 @@ export function track(p: Packet, r: Router): Verdict {
 
 /** The state after a segment, its windows moved; or REFUSED. */
 function moveTcp(p: Packet, r: Router, before: number, slack: number): number {
+  const window = r.flows.words[r.flows.at(p.flow) + WINDOW];
   if (reopens(before, p.tcpFlags)) {
-    r.windows.open(p.flow, p, p.direction);
+    r.windows.open(window, p, p.direction);
     return nextTcp(before, p.tcpFlags, p.direction);
   }
-  switch (r.windows.judge(p.flow, p, p.direction, slack)) {
+  switch (r.windows.judge(window, p, p.direction, slack)) {
     case STRANGE: return before;
     case RESET_INSIDE: return challengedTcp(before);
     case RESET_OUTSIDE: return REFUSED;
@@ -109,8 +110,12 @@ function open(p: Packet, r: Router): Verdict {
   const flow = r.flows.open(p.tuple, p.link, r.plan.generation);
   if (flow === NONE) return V.TABLE_FULL;
   if (p.protocol === ip.PROTOCOL_TCP) {
-    r.flows.words[r.flows.at(flow) + STATE] = nextTcp(STATE_NEW, p.tcpFlags, 0);
-    r.windows.open(flow, p, 0);
+    const at = r.flows.at(flow);
+    r.flows.words[at + STATE] = nextTcp(STATE_NEW, p.tcpFlags, 0);
+    // Only lent until `confirm` takes flow and window.
+    const window = r.windows.candidate;
+    r.flows.words[at + WINDOW] = window;
+    r.windows.open(window, p, 0);
   }
   p.flow = flow;
   p.isNew = true;

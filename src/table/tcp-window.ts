@@ -1,6 +1,7 @@
 /**
  * What each side of a TCP flow may send now, as far as the middle can tell: is a segment one its receiver would take (after RFC 9293 §3.10.7.4,
- * RFC 5961 §3)? Kept beside the flow table, WINDOW_WORDS (8) int32 words a flow, four for each direction; only the data plane reads them.
+ * RFC 5961 §3)? WINDOW_WORDS (8) int32 words a flow, four for each direction; only the data plane reads them. There are half as many as the flow
+ * table holds flows: tables are full of flows without windows, and one that finds none left is taken at its word, and counted.
  *
  * Theory of operation. Of each direction are known: END, the number after the last byte it has sent; LIMIT, the first number it may not send,
  * the other side's acknowledgement and window at their furthest; ACKED, what it has acknowledged; and in BITS its largest window, in
@@ -23,6 +24,8 @@
  */
 import type { Packet } from '../wire/packet.js';
 import * as tcp from '../wire/tcp.js';
+
+const NONE = -1;
 
 /** Int32 words of a flow. */
 export const WINDOW_WORDS = 8;
@@ -59,26 +62,46 @@ const LATE_ACK = 65_535;
 export const ALG_SLACK = 65_536;
 
 export class TcpWindows {
-  /** Flow i begins at i × WINDOW_WORDS. */
+  /** Window i begins at i × WINDOW_WORDS. */
   readonly words: Int32Array;
+  /** Windows no flow has. */
+  private readonly free: Int32Array;
+  private freeCount: number;
   /** Segments let through though they fitted no window; times both windows had to be learned anew. */
   strange = 0;
   relearned = 0;
+  /** Flows that found none left. */
+  exhausted = 0;
 
-  constructor(flows: number) { this.words = new Int32Array(flows * WINDOW_WORDS); }
+  constructor(flows: number) {
+    const capacity = Math.max(1, flows >>> 1);
+    this.words = new Int32Array(capacity * WINDOW_WORDS);
+    this.free = new Int32Array(capacity);
+    for (let i = 0; i < capacity; i++) this.free[i] = capacity - 1 - i;
+    this.freeCount = capacity;
+  }
+
+  /** The window `take` will give, NONE when none is left: a flow may use it before it is sure to live. */
+  get candidate(): number { return this.freeCount === 0 ? NONE : this.free[this.freeCount - 1]; }
+
+  take(): void { this.freeCount--; }
+
+  give(window: number): void { this.free[this.freeCount++] = window; }
 
   /** A flow begins, or begins anew, with this segment. */
-  open(flow: number, p: Packet, direction: number): void {
-    const at = flow * WINDOW_WORDS;
+  open(window: number, p: Packet, direction: number): void {
+    if (window === NONE) return;
+    const at = window * WINDOW_WORDS;
     this.words[at + BITS] = 0;
     this.words[at + SIDE + BITS] = 0;
     this.learn(at, p, direction);
   }
 
-  /** Judge a segment of a flow and move the windows. `slack` is how far acknowledgements may be off (ALG_SLACK), or 0. */
-  judge(flow: number, p: Packet, direction: number, slack: number): number {
+  /** Judge a segment of the flow that has this window, and move it. `slack` is how far acknowledgements may be off (ALG_SLACK), or 0. */
+  judge(window: number, p: Packet, direction: number, slack: number): number {
+    if (window === NONE) return (p.tcpFlags & tcp.RST) !== 0 ? RESET_EXACT : EXPECTED;
     const { words } = this;
-    const at = flow * WINDOW_WORDS;
+    const at = window * WINDOW_WORDS;
     const own = at + direction * SIDE;
     const other = at + (1 - direction) * SIDE;
     const { view, l4At } = p;

@@ -349,6 +349,14 @@ test('run hands the file and the options on and gives back the exit code', async
   assert.equal(calls, [['a.yaml', {}], ['/etc/weir/weir.yaml', { logLevel: 'debug' }]]);
 });
 
+test('selftest hands its one option on and gives back the exit code', async () => {
+  const calls: string[][] = [];
+  const actions = { async selftest(args: string[]): Promise<number> { calls.push(args); return 1; } };
+  assert.is((await weir(['selftest'], { actions })).exitCode, 1);
+  assert.is((await weir(['selftest', '-j'], { actions })).exitCode, 1);
+  assert.equal(calls, [[], ['--json']]);
+});
+
 test('lab hands everything on and gives back the exit code', async () => {
   const calls: string[][] = [];
   const actions = { async lab(args: string[]): Promise<number> { calls.push(args); return 42; } };

@@ -17,6 +17,7 @@ function flood(r: Rig, count = PER_SECOND + 500): { answered: number; limited: n
   return { answered: sent.filter(({ link, isArp }) => isArp && link === 'lan').length, limited: r.verdict('lan', 'ARP_LIMIT') - before };
 }
 
+// conforms: arp-flood
 test('so many a second on a link, the rest dropped unseen and counted; full again after a second', () => {
   const r = rig(ONE);
   r.clock.advance(1000);

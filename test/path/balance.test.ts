@@ -26,6 +26,7 @@ function isRightForItsLink(sent: Sent): void {
   else expect(sent.frame, ethernet({ source: MAC.wan2, destination: MAC.gateway2 }), ipv4({ source: WAN2 }));
 }
 
+// conforms: nat-overlap
 test('two uplinks on one subnet with one gateway address: each frame leaves with its own link’s MAC, address and neighbour', () => {
   const r = rig();
   const links = new Set<string>();
@@ -39,6 +40,7 @@ test('two uplinks on one subnet with one gateway address: each frame leaves with
   assert.equal([...links].sort(), ['wan1', 'wan2']);
 });
 
+// conforms: fwd-split
 test('400 TCP flows over 3:1 keep within 5 points of 75 %, whatever the seed', () => {
   for (const seed of [1, 2, 3, 4, 5]) {
     const part = share(open(rig({ seed }), 20_000, 400));
@@ -60,6 +62,7 @@ test('weight 0 takes no new flows', () => {
   assert.ok([...byPort.values()].every((link) => link === 'wan2'));
 });
 
+// conforms: fwd-split
 test('a flow stays on its link, also for its ICMP errors', () => {
   const r = rig();
   const byPort = open(r, 20_000, 40);
@@ -131,6 +134,7 @@ test('an error of the box about an outside flow leaves by the uplink the flow ca
   expect(sent.frame, ethernet({ destination: MAC.gateway2 }), ipv4({ source: WAN2, destination: SERVER }), icmpError({ type: 3, code: 3 }), bytes(arrived.packet));
 });
 
+// conforms: fwd-split
 test('the box’s own traffic leaves by the group too, by weight', () => {
   const r = rig({ host: true });
   let first = 0;
@@ -142,6 +146,7 @@ test('the box’s own traffic leaves by the group too, by weight', () => {
   assert.ok(Math.abs(first / 200 - 0.75) <= 0.07, `${first} of 200`);
 });
 
+// conforms: fwd-loss
 test('a link that goes down takes no new flow; its old flows are refused, never sent with the wrong address', () => {
   const r = rig();
   const byPort = open(r, 20_000, 40);
@@ -159,6 +164,7 @@ test('a link that goes down takes no new flow; its old flows are refused, never 
   }
 });
 
+// conforms: fwd-return fwd-damping
 test('a link that comes back takes new flows again, by weight, and old flows stay where they are', () => {
   const r = rig();
   r.setUp('wan1', false);
@@ -171,6 +177,7 @@ test('a link that comes back takes new flows again, by weight, and old flows sta
   for (const port of during.keys()) assert.is(r.from('lan', syn(port))[0].link, 'wan2');
 });
 
+// conforms: fwd-all-down
 test('all uplinks down: network unreachable (RFC 1812 §5.2.7.1)', () => {
   const r = rig();
   r.setUp('wan1', false);

@@ -21,6 +21,7 @@ function isError(sent: Sent[], link: LinkName, from: string, to: string, type: n
   assert.is(sent[0].packet.length, Math.min(576, 28 + quoted.length));
 }
 
+// conforms: error-ttl
 test('TTL 1: time exceeded from the arrival link’s address, quoting the packet as received (RFC 1812 §5.3.1, §4.3.2.4)', () => {
   const r = rig({ ...ONE, dmz: true });
   for (const [, transport] of transports()) {
@@ -32,12 +33,14 @@ test('TTL 1: time exceeded from the arrival link’s address, quoting the packet
   assert.is(r.flowCount, 0, 'nothing was opened');
 });
 
+// conforms: fwd-ttl
 test('TTL 0 is never forwarded either', () => {
   const r = rig(ONE);
   const packet = make.ipv4({ source: PC1, destination: SERVER, ttl: 0 }, make.udp({ sourcePort: 1, destinationPort: 33434 }));
   isError(r.refused('TTL', 'lan', packet), 'lan', LAN, PC1, 11, 0, packet);
 });
 
+// conforms: error-ttl
 test('TTL 1 on the way back: the quote bears the external address, as its sender knows it', () => {
   const r = rig(ONE);
   r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })));
@@ -47,11 +50,13 @@ test('TTL 1 on the way back: the quote bears the external address, as its sender
   expect(sent[0].frame, ethernet({ source: MAC.wan1, destination: MAC.gateway1 }), ipv4());
 });
 
+// conforms: fwd-ttl
 test('TTL 2 passes with 1 left', () => {
   const [sent] = rig(ONE).from('lan', make.ipv4({ source: PC1, destination: SERVER, ttl: 2 }, make.udp({ sourcePort: 1, destinationPort: 2 })));
   expect(sent.frame, ethernet(), ipv4({ ttl: 1 }), udp());
 });
 
+// conforms: error-too-big
 test('DF and too big: fragmentation needed with the next hop’s MTU, quoting as received, before SNAT (RFC 1191 §4, RFC 5508 REQ-9)', () => {
   const r = rig({ ...ONE, mtu: { wan1: 1300 } });
   for (const transport of [make.tcp({ sourcePort: 4000, destinationPort: 80, payload: big }), make.udp({ sourcePort: 4000, destinationPort: 80, payload: big }), make.echoRequest({ id: 4000, payload: big })]) {
@@ -60,6 +65,7 @@ test('DF and too big: fragmentation needed with the next hop’s MTU, quoting as
   }
 });
 
+// conforms: error-too-big
 test('DF and too big in an answer: to its sender, quoting the external address, though the destination had been translated back', () => {
   const r = rig({ ...ONE, mtu: { lan: 1200 } });
   r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })));
@@ -67,6 +73,7 @@ test('DF and too big in an answer: to its sender, quoting the external address, 
   isError(r.refused('TOO_BIG', 'wan1', packet), 'wan1', WAN1, SERVER, 3, 4, packet, 1200);
 });
 
+// conforms: mtu-links
 test('a packet exactly as large as the MTU passes, one byte more does not', () => {
   const r = rig({ ...ONE, mtu: { wan1: 1300 } });
   const sized = (length: number) => make.ipv4({ source: PC1, destination: SERVER, dontFragment: true }, make.udp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(length - 28) }));
@@ -74,6 +81,7 @@ test('a packet exactly as large as the MTU passes, one byte more does not', () =
   r.refused('TOO_BIG', 'lan', sized(1301));
 });
 
+// conforms: error-codes
 test('no route: network unreachable (RFC 1812 §5.2.7.1)', () => {
   const r = rig({ routes: [] });
   for (const [, transport] of transports()) {
@@ -82,6 +90,7 @@ test('no route: network unreachable (RFC 1812 §5.2.7.1)', () => {
   }
 });
 
+// conforms: error-codes
 test('routes that refuse: unreachable says host unreachable, prohibit says 13, blackhole says nothing', () => {
   const r = rig({ routes: [{ name: 'a', to: '198.51.100.0/24', refuse: 'unreachable' }, { name: 'b', to: '203.0.113.0/24', refuse: 'prohibit' }, { name: 'c', to: '192.0.2.0/24', refuse: 'blackhole' }] });
   const to = (destination: string) => make.ipv4({ source: PC1, destination }, make.udp({ sourcePort: 1, destinationPort: 2 }));
@@ -97,6 +106,7 @@ test('the link towards the destination is down: host unreachable', () => {
   isError(r.refused('LINK_DOWN_OUT', 'lan', packet), 'lan', LAN, PC1, 3, 1, packet);
 });
 
+// conforms: error-codes
 test('closed TCP port on the router: a reset with the right numbers (RFC 9293 §3.10.7.1)', () => {
   const r = rig(ONE);
   const [syn] = r.refused('PORT_CLOSED', 'lan', make.ipv4({ source: PC1, destination: LAN }, make.tcp({ sourcePort: 4000, destinationPort: 22, sequence: 0xfffffff0, payload: make.filler(32) })));
@@ -114,6 +124,7 @@ test('a segment of no connection on an uplink: the reset leaves by the uplink', 
   expect(sent.frame, ethernet({ source: MAC.wan2, destination: MAC.gateway2 }), ipv4({ source: WAN2, destination: SERVER }), tcp({ sourcePort: 22, destinationPort: 4000, sequence: 77, flags: 'R' }));
 });
 
+// conforms: error-codes
 test('closed UDP port on the router: port unreachable; an unknown protocol: protocol unreachable (RFC 1122 §3.2.2.1)', () => {
   const r = rig(ONE);
   const datagram = make.ipv4({ source: PC1, destination: LAN }, make.udp({ sourcePort: 4000, destinationPort: 161 }));
@@ -156,6 +167,7 @@ test('a large echo to the router is answered in fragments', () => {
   assert.equal(sent.map(({ packet }) => packet.readUInt16BE(6)), [0x2000, 0x2000 | 185, 370]);
 });
 
+// conforms: tcp-midstream
 test('a mid-stream TCP segment: reset towards inside as if from its destination, nothing opened, nothing forwarded (never un-NATed)', () => {
   const r = rig(ONE);
   const sent = r.refused('MIDSTREAM', 'lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 4000, destinationPort: 80, sequence: 7, acknowledgement: 99, flags: 'PA', payload: make.filler(10) })));
@@ -184,12 +196,14 @@ test('a stray echo reply is dropped in silence', () => {
   assert.equal(r.refused('STRAY_REPLY', 'lan', make.ipv4({ source: PC1, destination: SERVER }, make.echoReply({ id: 9 }))), []);
 });
 
+// conforms: error-never
 test('no error about an ICMP error (RFC 1812 §4.3.2.7)', () => {
   const r = rig(ONE);
   const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })));
   assert.equal(r.refused('TTL', 'wan1', make.ipv4({ source: SERVER, destination: WAN1, ttl: 1 }, make.icmp({ type: 3, code: 3 }, out.packet))), []);
 });
 
+// conforms: error-never
 test('no error about a later fragment: it waits, and its time runs out in silence (RFC 1812 §4.3.2.7)', () => {
   const r = rig(ONE);
   const [, later] = make.fragments(make.ipv4({ source: PC1, destination: SERVER, ttl: 1 }, make.udp({ sourcePort: 4000, destinationPort: 80, payload: big })), [800]);
@@ -198,6 +212,7 @@ test('no error about a later fragment: it waits, and its time runs out in silenc
   assert.is(r.verdict('lan', 'FRAGMENT_TIMEOUT'), 1);
 });
 
+// conforms: error-never
 test('no error about a frame that was broadcast, a packet to a broadcast or multicast address, or a source that is no host (RFC 1812 §4.3.2.7)', () => {
   const r = rig(ONE);
   const udpTo = (destination: string, source = PC1) => make.ipv4({ source, destination, ttl: 1 }, make.udp({ sourcePort: 4000, destinationPort: 80 }));
@@ -211,6 +226,7 @@ test('no error about a frame that was broadcast, a packet to a broadcast or mult
   assert.equal(r.refused('MARTIAN_SOURCE', 'lan', udpTo(SERVER, '192.168.0.255')), []);
 });
 
+// conforms: error-rate
 test('errors are limited per destination and in all (RFC 1812 §4.3.2.8)', () => {
   const r = rig({ ...ONE, limits: { icmpErrorsPerDestination: 5, icmpErrorsPerSecond: 12 } });
   const from = (host: number) => r.refused('TTL', 'lan', make.ipv4({ source: `192.168.0.${host}`, destination: SERVER, ttl: 1 }, make.udp({ sourcePort: 1, destinationPort: 2 })));
@@ -228,6 +244,7 @@ test('errors are limited per destination and in all (RFC 1812 §4.3.2.8)', () =>
   assert.is(answered(4, 20), 5, 'full again after a second');
 });
 
+// conforms: error-quote
 test('a quote ends at 576 bytes of error, or with the packet (RFC 1812 §4.3.2.3)', () => {
   const r = rig(ONE);
   const long = r.from('lan', make.ipv4({ source: PC1, destination: SERVER, ttl: 1 }, make.udp({ sourcePort: 1, destinationPort: 2, payload: big })));
@@ -246,6 +263,7 @@ test('no free port: refused with 3/13 quoting as received, and never sent un-NAT
   assert.is(r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 2003, destinationPort: 80 }))).length, 1, 'TCP has ports of its own');
 });
 
+// conforms: icmp-prohibited
 test('flow table full: TABLE_FULL, told as 3/13 (RFC 5508 REQ-8); old flows go on', () => {
   const r = rig({ ...ONE, limits: { flows: 16 } });
   const udpFrom = (sourcePort: number) => make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort, destinationPort: 80 }));
@@ -307,6 +325,7 @@ test('through a hairpin, errors quote what each side has sent', () => {
   isError(r.refused('TTL', 'lan', answer), 'lan', LAN, PC1, 11, 0, answer);
 });
 
+// conforms: fwd-ttl
 test('TTL goes down once through a forwarded port, a hairpin and back (RFC 1812 §5.3.1)', () => {
   const r = rig({ ...ONE, plan: { portForwards: [FORWARD] } });
   const [inside] = r.from('wan1', make.ipv4({ source: SERVER, destination: WAN1, ttl: 9 }, make.udp({ sourcePort: 5000, destinationPort: 8000 })));

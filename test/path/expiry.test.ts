@@ -26,6 +26,7 @@ function lifetime(r: Rig, most: number): number {
 
 const within = (seconds: number, wanted: number): void => assert.ok(seconds >= wanted && seconds <= wanted + 2, `${seconds} s, wanted ${wanted} s`);
 
+// conforms: nat-udp-timer nat-refresh
 test('UDP lives 5 min from its last packet, in either direction (RFC 4787 REQ-5, REQ-6)', () => {
   const r = rig(ONE);
   r.from('lan', out(udpOut));
@@ -38,12 +39,14 @@ test('UDP lives 5 min from its last packet, in either direction (RFC 4787 REQ-5,
   within(lifetime(r, 400), 300);
 });
 
+// conforms: icmp-echo
 test('ICMP echo lives at least 60 s (RFC 5508 REQ-2)', () => {
   const r = rig(ONE);
   r.from('lan', out(make.echoRequest({ id: 1 })));
   within(lifetime(r, 100), 60);
 });
 
+// conforms: tcp-timers
 test('TCP: opening and closing 4 min, established 2 h 4 min, TIME-WAIT by its own timer (RFC 5382 REQ-5)', () => {
   for (const [name, steps, wanted] of [
     ['opening', 'S', 240], ['answered', 'S <SA', 240], ['established', 'S <SA A', 7440], ['half-closed', 'S <SA A FA', 240], ['closed by both', 'S <SA A FA <FA A', 120],
@@ -58,6 +61,7 @@ test('TCP: opening and closing 4 min, established 2 h 4 min, TIME-WAIT by its ow
   }
 });
 
+// conforms: tcp-reset
 test('after a reset, packets of one side neither revive nor prolong the flow (RFC 7857 §2.2)', () => {
   const r = rig(ONE);
   const talk = new Conversation(r);

@@ -25,6 +25,7 @@ function lifetime(r: Rig, most: number): number {
   return Infinity;
 }
 
+// conforms: nat-filtering
 test('endpoint-independent: anyone may send to a mapping, and is answered from it (RFC 4787 REQ-8)', () => {
   const r = rig(ONE);
   r.from('lan', udpOut());
@@ -69,6 +70,7 @@ test('with a link to the box, what no mapping takes is the box’s', () => {
   assert.is(r.from('wan1', udpIn(STRANGER, 9999, 5001))[0].link, 'host');
 });
 
+// conforms: nat-filtering
 test('address-dependent: whom the endpoint has sent to, from any port, and no one else; as long as a flow stands for it', () => {
   const r = rig({ ...ONE, uplink: { filtering: 'address-dependent' } });
   r.from('lan', udpOut());
@@ -102,6 +104,7 @@ test('address-dependent, TCP: a second connection from the peer', () => {
   assert.is(destinationOf(r.from('wan1', tcpIn('S', SERVER, 1234))), PC1);
 });
 
+// conforms: nat-filtering
 test('address-and-port-dependent: only answers', () => {
   const r = rig({ ...ONE, uplink: { filtering: 'address-and-port-dependent' } });
   r.from('lan', udpOut());
@@ -110,6 +113,7 @@ test('address-and-port-dependent: only answers', () => {
   r.refused('PORT_CLOSED', 'wan1', udpIn(STRANGER, 80));
 });
 
+// conforms: nat-deterministic
 test('filtering is apart from mapping: dependent mapping, independent filtering', () => {
   const r = rig({ ...ONE, uplink: { mapping: 'address-and-port-dependent' } });
   r.from('lan', udpOut());
@@ -162,6 +166,7 @@ test('what is let in and then refused leaves nothing behind', () => {
   assert.is(r.router.counters.uplink(0, UPLINK_PORTS_USED), 0);
 });
 
+// conforms: nat-refresh
 test('refreshInbound: by default the far end prolongs a UDP flow, switched off only inside does (RFC 4787 REQ-6)', () => {
   for (const [refreshInbound, most] of [[true, 600], [false, 302]] as const) {
     const r = rig({ ...ONE, uplink: { refreshInbound } });

@@ -34,6 +34,7 @@ test('UDP: SNAT out and its undoing back', () => {
   expect(back[0].frame, ethernet({ source: MAC.lan, destination: MAC.pc1 }), ipv4({ source: SERVER, destination: PC1, ttl: 63 }), udp({ sourcePort: 53, destinationPort: 5000, payload }));
 });
 
+// conforms: icmp-echo
 test('ICMP echo: the identifier is the port (RFC 5508 REQ-1)', () => {
   const r = rig(ONE);
   const out = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.echoRequest({ id: 3000, sequence: 9, payload })));
@@ -62,6 +63,7 @@ test('a taken port or identifier is remapped, and the answer finds its way to th
   }
 });
 
+// conforms: nat-eim
 test('one internal endpoint keeps its external port towards every destination (RFC 4787 REQ-1, RFC 5382 REQ-1)', () => {
   const r = rig(ONE);
   r.from('lan', make.ipv4({ source: PC2, destination: SERVER }, make.udp({ sourcePort: 6000, destinationPort: 9 })));
@@ -74,6 +76,7 @@ test('one internal endpoint keeps its external port towards every destination (R
   assert.not.ok(ports.has(6000));
 });
 
+// conforms: nat-no-overload
 test('no external port serves two internal endpoints (RFC 4787 REQ-3)', () => {
   const r = rig(ONE);
   const seen = new Set<number>();
@@ -119,6 +122,7 @@ test('every TCP segment of a flow is translated alike, from SYN to the last ACK'
   assert.is(r.flowCount, 1);
 });
 
+// conforms: tcp-time-wait
 test('TIME-WAIT is used again by a new SYN (RFC 9293 §3.6.1)', () => {
   const r = rig(ONE);
   const there = (flags: string) => r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 40000, destinationPort: 443, flags })));
@@ -140,6 +144,7 @@ test('between inside links nothing is translated', () => {
   expect(back[0].frame, ethernet({ source: MAC.lan, destination: MAC.pc1 }), ipv4({ source: DMZ_HOST, destination: PC1, ttl: 63 }), tcp({ sourcePort: 22, destinationPort: 40000 }));
 });
 
+// conforms: fwd-prefix
 test('the longest prefix wins, and a static gateway is asked for instead of the destination', () => {
   const r = rig({ dmz: true, routes: [{ name: 'default', to: '0.0.0.0/0', group: 0 }, { name: 'branch', to: '198.51.100.0/24', via: DMZ_HOST }, { name: 'hole', to: '198.51.100.128/25', refuse: 'blackhole' }] });
   const [sent] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 1, destinationPort: 2 })));
@@ -154,6 +159,7 @@ test('an uplink without translation forwards the source as it is', () => {
   expect(sent.frame, ethernet({ source: MAC.wan1 }), ipv4({ source: PC1, destination: SERVER, ttl: 63 }), udp({ sourcePort: 5000 }));
 });
 
+// conforms: nat-paired
 test('of several translation addresses one inside host always gets the same (RFC 4787 REQ-2, paired pooling)', () => {
   const r = rig({ ...ONE, snat: [WAN1, '192.168.201.20', '192.168.201.21'] });
   const byHost = new Map<string, Set<string>>();

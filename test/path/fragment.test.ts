@@ -49,6 +49,7 @@ test('fragments in order: translated, cut up again, every checksum right (RFC 47
   assert.is(r.verdict('lan', 'HELD'), 0);
 });
 
+// conforms: frag-order
 test('fragments reversed and in every other order (RFC 4787 REQ-14)', () => {
   for (const order of [[2, 1, 0], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1]]) {
     const r = rig(ONE);
@@ -123,6 +124,7 @@ test('fragments with DF that fit leave as fragments with DF', () => {
   isForwarded(sent);
 });
 
+// conforms: frag-output
 test('too big without DF: fragmented on the way out, offsets, MF, checksums right (RFC 791 §3.2, RFC 4787 REQ-13)', () => {
   const r = rig({ ...ONE, mtu: { wan1: 600 } });
   const big = make.filler(1400);
@@ -140,6 +142,7 @@ test('too big without DF: fragmented on the way out, offsets, MF, checksums righ
   }
 });
 
+// conforms: frag-output
 test('options go with the first fragment, copied ones with every fragment (RFC 791 §3.1)', () => {
   const r = rig({ ...ONE, mtu: { wan1: 600 } });
   // Record route (7, not copied), then router alert (148, copied).
@@ -151,6 +154,7 @@ test('options go with the first fragment, copied ones with every fragment (RFC 7
   expect(whole(sent), ipv4({ source: WAN1, options }), udp({ payload: big }));
 });
 
+// conforms: frag-bad
 test('overlapping fragments throw the datagram away, with all that was held of it (RFC 1858, RFC 5722)', () => {
   const r = rig(ONE);
   const [a, b, c] = pieces();
@@ -172,6 +176,7 @@ test('an exact copy of a fragment is ignored', () => {
   isForwarded(r.from('lan', c));
 });
 
+// conforms: frag-bad frag-first-short
 test('a first fragment too short for its transport header, or one that begins inside of it, is dropped (RFC 1858 §4)', () => {
   const r = rig(ONE);
   const segment = make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 4000, destinationPort: 80, payload }));
@@ -196,6 +201,7 @@ test('fragments with impossible lengths are dropped: empty, not a multiple of 8,
   assert.is(r.router.fragments.bytes, 0);
 });
 
+// conforms: frag-order
 test('the rest does not come: time exceeded code 1 with the first fragment quoted, its room given back (RFC 792)', () => {
   const r = rig(ONE);
   const [a, b] = pieces();
@@ -220,6 +226,7 @@ test('no error when it is an ICMP error whose rest does not come (RFC 1812 §4.3
   assert.is(r.verdict('lan', 'FRAGMENT_TIMEOUT'), 1);
 });
 
+// conforms: frag-order
 test('room for fragments is bounded, in datagrams and in bytes, and freed again', () => {
   const r = rig({ ...ONE, limits: { fragments: 4 } });
   for (let id = 1; id <= 4; id++) r.from('lan', pieces(datagram({ id }))[0]);
@@ -259,6 +266,7 @@ const idOf = (packet: Buffer): number => packet.readUInt16BE(4);
 /** As reassembly at the far end tells datagrams apart. */
 const keyOf = (packet: Buffer): string => [packet.subarray(12, 20).toString('hex'), packet[9], idOf(packet)].join(' ');
 
+// conforms: frag-id
 test('fragments of several hosts behind one address never share an identification (RFC 7857 §10, RFC 6864 §5.3.1)', () => {
   const r = rig({ ...ONE, mtu: { wan1: 600 } });
   const seen = new Map<string, string>();

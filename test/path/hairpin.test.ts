@@ -23,6 +23,7 @@ function both(options: RigOptions = {}, kind: typeof udpFrom | typeof tcpFrom = 
   return r;
 }
 
+// conforms: hairpin
 test('UDP between two hosts of one link: external address and port on both sides (REQ-9, REQ-9a)', () => {
   for (const filtering of ['endpoint-independent', 'address-dependent', 'address-and-port-dependent'] as const) {
     const r = both({ uplink: { filtering } });
@@ -38,6 +39,7 @@ test('UDP between two hosts of one link: external address and port on both sides
   }
 });
 
+// conforms: hairpin
 test('TCP between two links, from opening to close (RFC 5382 REQ-8)', () => {
   const r = both({ dmz: true }, tcpFrom, DMZ_HOST);
   for (const [isThere, flags] of [[true, 'S'], [false, 'SA'], [true, 'A'], [false, 'PA'], [true, 'FA'], [false, 'FA'], [true, 'A']] as const) {
@@ -117,6 +119,7 @@ test('several translation addresses: each host is seen with its own', () => {
   assert.is(r.flowCount, 6 + 15 + 6);
 });
 
+// conforms: hairpin-same-subnet
 test('a port forward from inside: the server sees the caller’s external address, the caller the one it called', () => {
   const forward = { index: 0, name: 'web', uplink: 0, addresses: [WAN1], protocols: [6], ports: { first: 8080, last: 8080 }, to: PC2, toPort: 80 };
   const r = rig({ ...ONE, plan: { portForwards: [forward] } });
@@ -126,6 +129,7 @@ test('a port forward from inside: the server sees the caller’s external addres
   expect(back.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: WAN1, destination: PC1 }), tcp({ sourcePort: 8080, destinationPort: 4000 }));
 });
 
+// conforms: hairpin-echo
 test('echo between 1:1 hosts is turned round; a shared address answers echo itself (RFC 5508 REQ-7)', () => {
   const oneToOne = [{ index: 0, name: 'a', uplink: 0, external: '192.168.201.30', internal: PC1 }, { index: 1, name: 'b', uplink: 0, external: '192.168.201.31', internal: PC2 }];
   const r = rig({ ...ONE, plan: { oneToOne } });
@@ -146,6 +150,7 @@ test('echo between 1:1 hosts is turned round; a shared address answers echo itse
   expect(own.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: WAN1, destination: PC1 }), echo({ type: 'reply', id: 78 }));
 });
 
+// conforms: hairpin-icmp
 test('errors about hairpinned packets are turned round too, both ways and from a router between (RFC 5508 REQ-7)', () => {
   const r = both();
   const request = udpFrom(PC1, 4000, WAN1, 5000);

@@ -29,6 +29,7 @@ test('while the flow lives its sender is told, with the packet as it was sent', 
   expect(error, ipv4({ source: WAN1, destination: CLIENT }), icmpError({ type: 3, code: 1 }), ipv4({ source: CLIENT, destination: WAN1 }));
 });
 
+// conforms: error-codes
 test('a flow that ended meanwhile leaves nobody to tell: the inside address is not quoted', () => {
   const r = waiting(1);
   assert.equal(errors(r), []);

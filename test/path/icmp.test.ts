@@ -36,6 +36,7 @@ function hopLater(packet: Buffer): Buffer {
 }
 
 for (const [name, transport] of kinds()) {
+  // conforms: icmp-inward icmp-middle
   test(`${name}: an error from a middle router reaches the inside host, quoting what that host sent (RFC 5508 REQ-4, RFC 4787 REQ-12)`, () => {
     const r = occupied();
     const sent = make.ipv4({ source: PC1, destination: SERVER }, transport());
@@ -68,6 +69,7 @@ for (const [name, transport] of kinds()) {
     expect(error.frame, ethernet({ destination: MAC.pc1 }), ipv4({ destination: PC1 }), icmpError({ type: 11, code: 0 }), bytes(hopLater(sent)));
   });
 
+  // conforms: icmp-options
   test(`${name}: a quote with IP options is translated (RFC 5508 REQ-3)`, () => {
     const r = occupied();
     const options = Buffer.from([7, 7, 4, 0, 0, 0, 0, 0]);
@@ -77,6 +79,7 @@ for (const [name, transport] of kinds()) {
     expect(error.frame, ethernet({ destination: MAC.pc1 }), ipv4({ destination: PC1 }), icmpError({ type: 3, code: 1 }), bytes(hopLater(sent)));
   });
 
+  // conforms: icmp-outward
   test(`${name}: an error of an inside host about an answer leaves with the flow’s address, quoting what the peer sent (RFC 5508 REQ-5)`, () => {
     const r = occupied();
     const [, , answer] = kinds().find(([kind]) => kind === name)!;
@@ -91,6 +94,7 @@ for (const [name, transport] of kinds()) {
     }
   });
 
+  // conforms: icmp-checksums
   test(`${name}: an error with a wrong checksum, its own or the quoted IP header’s, is dropped (RFC 5508 REQ-3)`, () => {
     const r = occupied();
     const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, transport()));
@@ -104,6 +108,7 @@ for (const [name, transport] of kinds()) {
     assert.is(r.from('wan1', errorFrom(MIDDLE, WAN1, cut)).length, 1);
   });
 
+  // conforms: icmp-no-effect nat-no-refresh
   test(`${name}: an error neither refreshes nor ends its flow (RFC 5508 REQ-6, RFC 4787 REQ-12, RFC 5382 REQ-10)`, () => {
     const r = occupied();
     const packet = make.ipv4({ source: PC1, destination: SERVER }, transport());
@@ -142,6 +147,7 @@ test('an error may come in by another uplink than its flow uses (asymmetric path
   expect(error.frame, ethernet({ destination: MAC.pc1 }), ipv4({ destination: PC1 }), icmpError({ type: 3, code: 1 }), bytes(hopLater(sent)));
 });
 
+// conforms: icmp-extensions
 test('RFC 4884: what is appended after the quote stays, and the checksum around it is right', () => {
   const r = occupied();
   const sent = make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(200) }));
@@ -168,6 +174,7 @@ test('an error between inside links passes untranslated', () => {
   expect(error.frame, ethernet({ source: MAC.lan, destination: MAC.pc1 }), ipv4({ source: DMZ_HOST, destination: PC1, ttl: 59 }), icmpError({ type: 3, code: 3 }), bytes(out.packet));
 });
 
+// conforms: error-traceroute
 test('traceroute through the router shows the router, then the hops beyond', () => {
   const r = rig(ONE);
   const probe = (ttl: number) => make.ipv4({ source: PC1, destination: SERVER, ttl }, make.udp({ sourcePort: 4000, destinationPort: 33434 + ttl }));
@@ -186,6 +193,7 @@ test('errors quoting an error, or a stub too short to name a flow, are dropped',
   }
 });
 
+// conforms: icmp-types
 test('redirects, source quench and messages of other types are dropped, each under its own name (RFC 5508 REQ-10, REQ-11, RFC 6633)', () => {
   const r = rig({ ...ONE, host: true });
   const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })));
@@ -214,6 +222,7 @@ test('timestamp is a query like echo: its identifier is mapped, and its answer f
   assert.is(back.packet.readUInt16BE(24), 77);
 });
 
+// conforms: icmp-inner-type
 test('the quoted message’s own type says where its identifier is: an error about an echo reply (Jool #370)', () => {
   const r = occupied();
   const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.echoRequest({ id: 4000 })));
@@ -233,6 +242,7 @@ test('an error whose source cannot be there is dropped: our own address, or an i
   assert.is(r.from('wan1', errorFrom('10.77.0.1', WAN1, out.packet)).length, 1, 'a middle router may have a private address');
 });
 
+// conforms: icmp-extensions
 test('RFC 4884: the length attribute says where the quote ends, padded to 128 octets or not; what follows is not touched (NICMx/Jool #396)', () => {
   const object = Buffer.from('2000beef00080101000001ff', 'hex');
   for (const [name, transport] of kinds()) {
@@ -260,6 +270,7 @@ test('RFC 4884: a length attribute beyond the message counts for nothing', () =>
   expect(error.packet, ipv4({ destination: PC1 }), icmpError({ type: 3, code: 0 }), bytes(hopLater(sent)));
 });
 
+// conforms: icmp-checksums
 test('a wrong transport checksum in a quote stays exactly as wrong', () => {
   for (const [transport, at] of [[make.udp({ sourcePort: 4000, destinationPort: 80, checksum: 'wrong' }), 26], [make.tcp({ sourcePort: 4000, destinationPort: 80, checksum: 'wrong' }), 36]] as const) {
     const r = occupied();
@@ -273,6 +284,7 @@ test('a wrong transport checksum in a quote stays exactly as wrong', () => {
 
 const FORWARD = { index: 0, name: 'web', uplink: 0, addresses: [WAN1], protocols: [6, 17], ports: { first: 8000, last: 8000 }, to: PC1, toPort: 80 };
 
+// conforms: icmp-nested icmp-outward
 test('a forwarded port: errors about either side’s packets, from either side, name only what their receiver knows (RFC 5508 REQ-4, REQ-5)', () => {
   const r = rig({ ...ONE, plan: { portForwards: [FORWARD] } });
   const asked = make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 5000, destinationPort: 8000 }));
@@ -289,6 +301,7 @@ test('a forwarded port: errors about either side’s packets, from either side, 
   expect(error.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: MIDDLE, destination: PC1 }), icmpError({ type: 11, code: 0 }), bytes(hopLater(answer)));
 });
 
+// conforms: icmp-nested
 test('a packet SNATed and DNATed at once (hairpin): errors both ways show each side its own view (RFC 5508 REQ-7)', () => {
   const r = rig({ ...ONE, plan: { portForwards: [FORWARD] } });
   const asked = make.ipv4({ source: PC2, destination: WAN1 }, make.udp({ sourcePort: 5000, destinationPort: 8000 }));
@@ -305,6 +318,7 @@ test('a packet SNATed and DNATed at once (hairpin): errors both ways show each s
   expect(other.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: WAN1, destination: PC1 }), icmpError({ type: 3, code: 3 }), bytes(hopLater(answer)));
 });
 
+// conforms: icmp-nested frag-errors
 test('an error about a fragment finds its flow: by its ports the first, by its identification a later one', () => {
   for (const [name, transport] of kinds()) {
     const r = rig({ ...ONE, mtu: { wan1: 600 } });

@@ -71,6 +71,7 @@ test('dependent mapping: a port of its own per far endpoint, the same one again 
   }
 });
 
+// conforms: nat-eim icmp-echo
 test('independent mapping is the default, for TCP, UDP and echo identifiers (RFC 4787 REQ-1, RFC 5382 REQ-1, RFC 5508 REQ-1)', () => {
   for (const kind of KINDS) {
     const r = rig(ONE);
@@ -83,6 +84,7 @@ test('independent mapping is the default, for TCP, UDP and echo identifiers (RFC
   }
 });
 
+// conforms: nat-share nat-deterministic icmp-prohibited
 test('exhausted and refusing: NO_PORT with 3/13, what is mapped goes on, nothing leaves un-NATed', () => {
   for (const mapping of ['endpoint-independent', 'address-and-port-dependent'] as const) {
     const r = rig(ports(5000, 5001, { uplink: { whenExhausted: 'refuse', mapping } }));
@@ -97,6 +99,7 @@ test('exhausted and refusing: NO_PORT with 3/13, what is mapped goes on, nothing
   }
 });
 
+// conforms: nat-share
 test('exhausted and sharing: a port with flows to other destinations, each answer to whom it is for (RFC 7857 §3)', () => {
   for (const kind of KINDS) {
     const r = rig(ports(5000, 5003));
@@ -153,6 +156,7 @@ test('a new mapping steps aside from a flow the router has at the same port, and
   end(r);
 });
 
+// conforms: nat-quarantine
 test('a freed UDP port rests: for strangers as long as configured, for its endpoint not at all (RFC 6888 REQ-8)', () => {
   const r = rig(ports(5000, 5000, { uplink: { whenExhausted: 'refuse' }, timeouts: { udp: 120, portQuarantine: 120 } }));
   r.from('lan', out('udp', PC1, 2000));
@@ -172,6 +176,7 @@ test('a freed UDP port rests: for strangers as long as configured, for its endpo
   assert.is(portOf(r.from('lan', out('udp', PC2, 2000)), 'udp'), 5000, 'rested');
 });
 
+// conforms: nat-quarantine
 test('TCP: after a full close the port is free at once, after a reset or silence it rests', () => {
   const walk = (r: Rig, steps: string): void => {
     for (const step of steps.split(' ')) {
@@ -205,6 +210,7 @@ test('a resting port may be shared, never mapped anew, and a sharing flow does n
   assert.is(uplink(r, UPLINK_PORTS_USED), 1);
 });
 
+// conforms: nat-port-range nat-parity nat-preserve
 test('UDP keeps parity, services stay services, and what follows is preserved where it may be (RFC 4787 REQ-3a, REQ-4)', () => {
   const r = rig(ONE);
   for (let i = 0; i < 40; i++) {
@@ -233,6 +239,7 @@ test('a port forward’s port is no mapping’s but its own server’s', () => {
   assert.is(portOf(r.from('lan', out('udp', PC2, 9003)), 'udp'), 7003);
 });
 
+// conforms: nat-paired
 test('a pool: one address per host while it has any mapping; others move on when an address is full (RFC 4787 REQ-2)', () => {
   const pool = [WAN1, '192.168.201.20'];
   const r = rig(ports(5000, 5003, { snat: pool, uplink: { whenExhausted: 'refuse' } }));
@@ -265,6 +272,7 @@ test('a pool that shares: a paired host shares a port of its own address', () =>
   end(r);
 });
 
+// conforms: nat-limits
 test('limits.portsPerSource: SOURCE_PORTS with 3/13; others are not touched; given back (RFC 6888 REQ-4)', () => {
   const r = rig({ ...ONE, limits: { portsPerSource: 3 }, timeouts: { portQuarantine: 0 } });
   for (let i = 0; i < 3; i++) r.from('lan', out('udp', PC1, 2000 + i));
@@ -288,6 +296,7 @@ test('limits.portsPerSource counts shared ports too', () => {
   assert.is(r.from('lan', out('udp', PC1, 2003, FAR)).length, 1);
 });
 
+// conforms: nat-limits
 test('limits.flowsPerSource: SOURCE_FLOWS with 3/13, no port is left behind, known flows go on, given back', () => {
   const r = rig({ ...ONE, dmz: true, host: true, limits: { flowsPerSource: 4 } });
   for (let i = 0; i < 3; i++) r.from('lan', out('udp', PC1, 2000 + i));

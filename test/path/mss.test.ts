@@ -19,6 +19,7 @@ const synAck = (options: Buffer) => make.ipv4({ source: SERVER, destination: WAN
 /** The options of a TCP packet that left. */
 const optionsOf = (packet: Buffer): Buffer => packet.subarray(40, 20 + (packet[32] >> 4) * 4);
 
+// conforms: mss-clamp
 test('a SYN and its SYN-ACK are lowered to what the smaller of the two MTUs holds (RFC 6691 §2)', () => {
   for (const [mtu, fitting] of [[{ wan1: 1492 }, 1452], [{ lan: 1400, wan1: 1492 }, 1360], [{ lan: 576 }, 536]] as const) {
     const r = rig({ ...ONE, mtu });
@@ -31,6 +32,7 @@ test('a SYN and its SYN-ACK are lowered to what the smaller of the two MTUs hold
   }
 });
 
+// conforms: mss-clamp
 test('never raised, and left alone where it fits', () => {
   const r = rig({ ...ONE, mtu: { wan1: 1492 } });
   for (const value of [1452, 1451, 536, 1, 0]) assert.equal(optionsOf(r.from('lan', syn(mss(value), { sourcePort: 5000 + value }))[0].packet), mss(value));
@@ -48,6 +50,7 @@ test('a SYN without the option, or with options that do not parse, passes as it 
   }
 });
 
+// conforms: mss-clamp
 test('the option may stand anywhere, at an odd offset too; the other options stay', () => {
   const r = rig({ ...ONE, mtu: { wan1: 1492 } });
   let sourcePort = 5000;

@@ -26,6 +26,7 @@ function isQuestion(sent: Sent, to: string = broadcast): void {
   assert.is(sent.frame.length, 60, 'padded to what Ethernet asks for');
 }
 
+// conforms: arp-own
 test('a request for our own address on that link is answered, straight to the asker (RFC 826)', () => {
   const r = rig();
   for (const [link, mac, asked, asker, from] of [['lan', MAC.lan, LAN, MAC.pc1, PC1], ['wan1', MAC.wan1, WAN1, MAC.gateway1, GATEWAY], ['wan2', MAC.wan2, WAN2, MAC.gateway2, GATEWAY]] as const) {
@@ -37,6 +38,7 @@ test('a request for our own address on that link is answered, straight to the as
   }
 });
 
+// conforms: arp-own
 test('a request for our address on another link is not answered, not even for the shared subnet (no ARP flux)', () => {
   const r = rig();
   for (const [link, asked, from] of [['wan2', WAN1, GATEWAY], ['wan1', WAN2, GATEWAY], ['lan', WAN1, PC1], ['wan1', LAN, GATEWAY], ['lan', PC2, PC1], ['lan', SERVER, PC1]] as const) {
@@ -44,6 +46,7 @@ test('a request for our address on another link is not answered, not even for th
   }
 });
 
+// conforms: arp-proxy
 test('the translation addresses of an uplink are answered for on its link', () => {
   const r = rig({ snat: ['192.168.201.20'] });
   const sent = put(r, 'wan1', r.arpRequest(GATEWAY, MAC.gateway1, '192.168.201.20'));
@@ -51,6 +54,7 @@ test('the translation addresses of an uplink are answered for on its link', () =
   assert.equal(put(r, 'lan', r.arpRequest(PC1, MAC.pc1, '192.168.201.20')), []);
 });
 
+// conforms: arp-proxy
 test('a probe (sender 0.0.0.0) is answered and nothing is learned from it (RFC 5227 §2.1.1)', () => {
   const r = rig({ neighbours: false });
   const sent = put(r, 'lan', r.arpRequest('0.0.0.0', STRANGER, LAN));
@@ -58,6 +62,7 @@ test('a probe (sender 0.0.0.0) is answered and nothing is learned from it (RFC 5
   assert.is(r.router.neighbours.find(0, 0, 0, 0xffff, 0), -1);
 });
 
+// conforms: arp-learn
 test('who asks for us is learned and needs no question; who asks for others is not (RFC 826)', () => {
   const r = rig({ neighbours: false });
   put(r, 'lan', r.arpRequest(PC1, MAC.pc1, LAN));
@@ -69,6 +74,7 @@ test('who asks for us is learned and needs no question; who asks for others is n
   expect(asked[0].frame, ethernet({ destination: broadcast }), arp({ operation: 'request', target: PC2 }));
 });
 
+// conforms: arp-learn
 test('nothing is learned of a foreign subnet, from a group MAC address, or from what makes no sense (RFC 1812 §3.3.2)', () => {
   const r = rig({ neighbours: false });
   put(r, 'lan', r.arpRequest('203.0.113.9', STRANGER, LAN));
@@ -88,6 +94,7 @@ test('nothing is learned of a foreign subnet, from a group MAC address, or from 
 
 const conflicts = (r: Rig): unknown[] => r.notices.filter((notice) => notice.event === 'addressConflict');
 
+// conforms: arp-announce
 test('gratuitous ARP three times, a second apart, on each link that comes up (RFC 5227 §2.3)', () => {
   const r = rig({ up: false });
   r.setUp('wan1', true);
@@ -108,6 +115,7 @@ test('gratuitous ARP three times, a second apart, on each link that comes up (RF
   announced(r.run());
 });
 
+// conforms: arp-conflict arp-probe
 test('a conflict is noticed, told and defended, at most once in 10 s (RFC 5227 §2.4)', () => {
   const r = rig();
   const claim = r.arpRequest(LAN, STRANGER, LAN);
@@ -129,6 +137,7 @@ test('our own announcement coming back is no conflict', () => {
   assert.equal(conflicts(r), []);
 });
 
+// conforms: arp-queue
 test('packets wait for the neighbour and leave in order once it answers (RFC 1122 §2.3.2.2)', () => {
   const r = rig({ ...ONE, neighbours: false });
   const first = put(r, 'lan', r.frame('lan', datagram(4000)));
@@ -161,6 +170,7 @@ test('an answer from the other cable of the shared subnet is an answer for that 
   expect(sent.frame, ethernet({ source: MAC.wan1, destination: MAC.gateway1 }), ipv4({ source: WAN1 }));
 });
 
+// conforms: arp-queue
 test('the queue is bounded, per neighbour and in all', () => {
   const r = rig({ ...ONE, dmz: true, neighbours: false, limits: { neighbourQueue: 3, heldPackets: 5 } });
   for (let i = 0; i < 3; i++) r.from('lan', datagram(4000 + i));
@@ -172,6 +182,7 @@ test('the queue is bounded, per neighbour and in all', () => {
   r.refused('HELD', 'lan', datagram(4002, { destination: DMZ_HOST }));
 });
 
+// conforms: arp-queue
 test('after three questions, a second apart, host unreachable quoting the packet as received (RFC 1812 §5.2.7.1)', () => {
   const r = rig({ ...ONE });
   r.put('wan1', r.arpReply('wan1', '192.168.201.250', STRANGER));
@@ -230,6 +241,7 @@ test('a changed MAC address is followed at once', () => {
   expect(r.from('lan', datagram())[0].frame, ethernet({ destination: MAC.gateway1 }), ipv4());
 });
 
+// conforms: arp-recheck
 test('a stale neighbour is checked by unicast while packets go on (RFC 1122 §2.3.2.1)', () => {
   const r = rig(ONE);
   r.advance(31_000, 1000);

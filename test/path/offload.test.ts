@@ -29,6 +29,7 @@ function opened(options: RigOptions) {
   return r;
 }
 
+// conforms: csum-partial
 test('a partial checksum stays partial towards a device that finishes it, adjusted to the new addresses', () => {
   const r = rig({ ...ONE, offloads: { wan1: OFFLOAD_CSUM } });
   const [sent] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(101), checksum: 'partial' })), { vnet: partial('tcp') });
@@ -39,6 +40,7 @@ test('a partial checksum stays partial towards a device that finishes it, adjust
   assert.equal(datagram.vnet, partial('udp'));
 });
 
+// conforms: csum-partial
 test('a partial checksum is finished for a link whose device cannot', () => {
   const r = rig(ONE);
   const [sent] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 4000, destinationPort: 80, payload: make.filler(101), checksum: 'partial' })), { vnet: partial('tcp') });
@@ -132,6 +134,7 @@ test('a GSO UDP super-frame passes whole to a link that takes it, and is cut up 
   });
 });
 
+// conforms: mtu-links
 test('a super-frame with DF is judged by its segments: too big is told with the MTU and quotes as received (RFC 1191)', () => {
   const r = opened({ offloads: { wan1: ALL }, mtu: { wan1: 1400 } });
   const { packet, vnet } = superFrame(make.filler(SEGMENT * 5));
@@ -174,6 +177,7 @@ test('a super-frame that has to wait for its neighbour leaves as it came', () =>
   assert.equal(sent[1].vnet, vnet);
 });
 
+// conforms: csum-udp-zero
 test('a UDP checksum of zero stays zero (RFC 768)', () => {
   const r = rig(ONE);
   const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80, checksum: 'none' })));
@@ -182,6 +186,7 @@ test('a UDP checksum of zero stays zero (RFC 768)', () => {
   expect(back.frame, ethernet(), ipv4({ destination: PC1 }), udp({ checksum: 'none' }));
 });
 
+// conforms: csum-udp-zero
 test('a UDP checksum that comes out as zero is sent as 0xffff (RFC 768), never as zero', () => {
   const r = rig(ONE);
   // The payload word that makes the translated sum zero is found by trying all of them.
@@ -197,6 +202,7 @@ test('a UDP checksum that comes out as zero is sent as 0xffff (RFC 768), never a
   assert.ok(found > 0);
 });
 
+// conforms: csum-wrong-stays
 test('a wrong transport checksum goes out still wrong, by as much', () => {
   const r = rig(ONE);
   const [segment] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 4000, destinationPort: 80, checksum: 'wrong' })));
@@ -208,6 +214,7 @@ test('a wrong transport checksum goes out still wrong, by as much', () => {
   assert.is.not(make.onesSum(echo.packet.subarray(20)), 0xffff);
 });
 
+// conforms: csum-incremental
 test('random packets: checksums right before are right after, in both directions (RFC 1624)', () => {
   const r = rig(ONE);
   let state = 12345;

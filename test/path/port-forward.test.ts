@@ -130,6 +130,7 @@ test('a forward to the box itself, at another port', () => {
   expect(back.frame, ethernet(), ipv4({ source: WAN1 }), tcp({ sourcePort: 2222 }));
 });
 
+// conforms: hairpin-same-subnet
 test('hairpin: from inside to the external address, the server sees the external address too (RFC 4787 REQ-9, RFC 5382 REQ-8)', () => {
   const r = rig({ plan: { portForwards: [forward()] } });
   const [there] = r.from('lan', make.ipv4({ source: PC2, destination: WAN1 }, make.tcp({ sourcePort: 40_000, destinationPort: 80 })));

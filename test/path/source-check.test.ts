@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import type { LinkPlan } from '../../src/base/plan.js';
 import { ethernet, expect, ipv4, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
-import { BOX, DMZ_HOST, LAN, MAC, PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
+import { BOX, DMZ_HOST, LAN, MAC, PC1, PC2, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
 import type { LinkName, Rig, RigOptions } from '../support/rig.js';
 
 type Mode = LinkPlan['sourceCheck'];
@@ -20,6 +20,7 @@ function judged(r: Rig, link: LinkName, source: string, destination: string): st
   return ['SPOOFED_SOURCE', 'MARTIAN_SOURCE'].find((name) => after[name] > before[name]) ?? null;
 }
 
+// conforms: fwd-source
 test('inside links are strict: only what the FIB has behind them', () => {
   const routes = [{ name: 'default', to: '0.0.0.0/0', group: 0 }, { name: 'behind', to: '172.16.0.0/12', via: '10.9.0.9' }];
   const r = set('dmz', 'strict', { routes });
@@ -28,6 +29,7 @@ test('inside links are strict: only what the FIB has behind them', () => {
   ] as const) assert.is(judged(r, 'dmz', source, PC1), verdict, source);
 });
 
+// conforms: fwd-source
 test('an uplink that is feasible takes what any uplink of its group leads to, so that asymmetric paths live', () => {
   const r = set('wan1', 'feasible');
   for (const [source, verdict] of [
@@ -87,6 +89,17 @@ test('fragments are checked before they may wait', () => {
   const [first] = make.fragments(make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 9, destinationPort: 9, payload: make.filler(2000) })), [1480]);
   r.refused('SPOOFED_SOURCE', 'dmz', first);
   assert.is(r.router.fragments.count, 0);
+});
+
+test('what the router itself says about a source from elsewhere leaves an uplink with an address of that uplink', () => {
+  const r = rig({ link: { lan: { sourceCheck: 'off' } } });
+  const expired = make.ipv4({ source: '198.51.100.99', destination: SERVER, ttl: 1 }, make.udp({ sourcePort: 9000, destinationPort: 9000 }));
+  const asked = make.ipv4({ source: '198.51.100.99', destination: LAN }, make.echoRequest({ id: 7 }));
+  for (const packet of [expired, asked]) {
+    const [said] = r.from('lan', packet);
+    assert.ok(said.link === 'wan1' || said.link === 'wan2', said.link);
+    expect(said.packet, ipv4({ source: said.link === 'wan1' ? WAN1 : WAN2, destination: '198.51.100.99' }));
+  }
 });
 
 test.run();

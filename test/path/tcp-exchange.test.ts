@@ -166,6 +166,7 @@ function refusals(talk: Conversation): number {
 
 const word = fc.integer({ min: 0, max: 0xffffffff });
 
+// conforms: tcp-handshakes
 test('no segment of a legal exchange is refused, and its end is seen', () => {
   check(fc.property(
     fc.array(word, { minLength: 16, maxLength: 64 }), fc.tuple(word, word), fc.tuple(fc.integer({ min: 0, max: 60_000 }), fc.integer({ min: 0, max: 60_000 })), fc.constantFrom(0, 5, 20),

@@ -10,6 +10,7 @@ import type { Rig, RigOptions } from '../support/rig.js';
 const ONE: RigOptions = { weights: [1, 0] };
 const policy = (tcpMidstream: 'drop' | 'reset' | 'pickup', options: RigOptions = {}): Rig => rig({ ...ONE, ...options, plan: { ...options.plan, tcpMidstream } });
 
+// conforms: tcp-midstream
 test('drop: nothing is said, from either side, and nothing is opened', () => {
   const r = policy('drop');
   const talk = new Conversation(r);
@@ -19,6 +20,7 @@ test('drop: nothing is said, from either side, and nothing is opened', () => {
   assert.is(r.flowCount, 0);
 });
 
+// conforms: tcp-midstream
 test('reset: as a host without the connection would, and nothing about a reset', () => {
   const r = policy('reset');
   const talk = new Conversation(r);
@@ -28,6 +30,7 @@ test('reset: as a host without the connection would, and nothing about a reset',
   assert.is(r.flowCount, 0);
 });
 
+// conforms: tcp-midstream
 test('pickup: taken up where the port is kept, for the far end sees no difference', () => {
   const r = policy('pickup');
   const talk = new Conversation(r, { scales: [7, 7] });
@@ -55,6 +58,7 @@ test('pickup: a reset ends it, and one far from all that was said is refused', (
   assert.is(talk.state, 'reset');
 });
 
+// conforms: tcp-midstream
 test('pickup: where the port cannot be kept it is reset, towards inside, and never leaves', () => {
   const r = policy('pickup');
   // PC2 has the port.

@@ -11,6 +11,7 @@ const ONE: RigOptions = { weights: [1, 0] };
 const syn = (sourcePort = 80, options: { destinationPort?: number; payload?: Buffer } = {}): Buffer =>
   make.ipv4({ source: SERVER, destination: WAN1 }, make.tcp({ sourcePort, destinationPort: options.destinationPort ?? 4000, sequence: 0x12345678, payload: options.payload ?? Buffer.alloc(0) }));
 
+// conforms: tcp-unsolicited-syn
 test('it waits in silence for six seconds, then its sender is told port unreachable, with the SYN quoted', () => {
   const r = rig(ONE);
   const packet = syn();
@@ -40,6 +41,7 @@ test('sent again it waits with the first, and is answered once', () => {
   assert.is(r.verdict('wan1', 'HELD'), 0);
 });
 
+// conforms: tcp-unsolicited-syn
 test('a matching SYN from inside meanwhile: no answer, and the simultaneous open succeeds', () => {
   const r = rig(ONE);
   const talk = new Conversation(r);

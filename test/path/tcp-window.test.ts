@@ -21,6 +21,7 @@ function lifetime(r: Rig, most: number): number {
   return Infinity;
 }
 
+// conforms: tcp-handshakes
 test('handshake, data both ways, close: numbers pass as they are, addresses are translated', () => {
   const t = talk();
   const [syn] = t.say(0, 'S');
@@ -53,6 +54,7 @@ test('a reset, translated, from either side: exact ones end the flow', () => {
   }
 });
 
+// conforms: tcp-handshakes
 test('refused: a SYN is answered by a reset that acknowledges it, and by no other', () => {
   const t = talk();
   t.say(0, 'S');
@@ -77,6 +79,7 @@ test('a reset for SYN data may acknowledge the SYN alone (RFC 7413 §4.2)', () =
   }
 });
 
+// conforms: tcp-reset-window
 test('a reset out of the window does not pass and changes nothing', () => {
   const t = talk().open();
   t.say(0, 'PA', { length: 1000 });
@@ -91,6 +94,7 @@ test('a reset out of the window does not pass and changes nothing', () => {
   assert.is(t.say(0, 'PA', { length: 10 }).length, 1);
 });
 
+// conforms: tcp-reset
 test('a reset inside the window passes, challenges the flow for 4 min, and the next segment revives it (RFC 5961 §3.2, RFC 7857 §2.2)', () => {
   for (const side of [0, 1] as const) {
     const t = talk().open();
@@ -118,6 +122,7 @@ test('a true reset whose number is ahead of what passed here: the challenge is a
   assert.is(t.state, 'reset');
 });
 
+// conforms: tcp-reset-window
 test('forged resets with random numbers kill no idle connection, from either side', () => {
   check(fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 0xffffffff }), fc.boolean(), fc.boolean()), { minLength: 1, maxLength: 30 }), (resets) => {
     const t = talk({ scales: [7, 7] }).open();
@@ -131,6 +136,7 @@ test('forged resets with random numbers kill no idle connection, from either sid
   }), 30);
 });
 
+// conforms: nat-no-refresh
 test('no reset prolongs a flow (RFC 7857 §7.1)', () => {
   const t = talk().open();
   t.say(0, 'RA');
@@ -150,6 +156,7 @@ test('no reset prolongs a flow (RFC 7857 §7.1)', () => {
   assert.is(again.rig.flowCount, 0);
 });
 
+// conforms: tcp-handshakes
 test('simultaneous open through a mapping, real numbers (RFC 9293 §3.5, RFC 5382 REQ-2)', () => {
   const t = talk();
   t.say(0, 'S');
@@ -177,6 +184,7 @@ test('an answer that does not acknowledge the SYN opens nothing, whoever forged 
   assert.is(t.state, 'established');
 });
 
+// conforms: tcp-handshakes
 test('half-open: the far end still knows the old connection, and the client’s reset reaches it (RFC 9293 §3.5.1)', () => {
   const t = talk();
   t.say(0, 'S');
@@ -205,6 +213,7 @@ test('half-open: a client that has lost its connection opens it anew by the same
   assert.is(t.state, 'established');
 });
 
+// conforms: tcp-half-close
 test('half-close: data flows on the other way for hours of use, each segment prolonging it', () => {
   const t = talk().open();
   t.say(0, 'FA');
@@ -219,6 +228,7 @@ test('half-close: data flows on the other way for hours of use, each segment pro
   assert.is(t.state, 'time-wait');
 });
 
+// conforms: tcp-time-wait
 test('time-wait is opened again by a SYN of either side, with new numbers; a FIN or data does not', () => {
   for (const opener of [0, 1] as const) {
     const t = talk().open().close();
@@ -322,6 +332,7 @@ test('flags that no sender combines are dropped, with a flow and without', () =>
   for (const flags of ['PAU', 'AE', 'AC', 'PAUEC']) assert.is(t.say(0, flags, { length: 1 }).length, 1, flags);
 });
 
+// conforms: icmp-no-effect nat-no-refresh
 test('an ICMP error neither ends nor prolongs a connection (RFC 5382 REQ-10)', () => {
   const t = talk();
   t.say(0, 'S');

@@ -18,6 +18,7 @@ function links(r: Rig, from: number): LinkName[] {
 
 const uplinkNotices = (r: Rig): unknown[] => r.notices.filter((notice) => notice.event === 'uplink');
 
+// conforms: fwd-damping
 test('a link that comes back takes new flows only once its gateway has answered', () => {
   const r = rig();
   assert.equal(links(r, 1000), ['wan1', 'wan2']);
@@ -47,6 +48,7 @@ test('a gateway that stays silent is asked for every second until it answers', (
   assert.equal(links(r, 4000), ['wan1', 'wan2']);
 });
 
+// conforms: fwd-probes
 test('a gateway that stops answering takes its uplink out of use, and back when it answers', () => {
   const r = rig();
   links(r, 1000);

@@ -10,6 +10,7 @@ const ONE: RigOptions = { weights: [1, 0] };
 const datagram = (fields: Partial<make.Ipv4Fields> = {}, l4: Partial<make.UdpFields> = {}) =>
   make.ipv4({ source: PC1, destination: SERVER, ...fields }, make.udp({ sourcePort: 4000, destinationPort: 80, ...l4 }));
 
+// conforms: arp-frames
 test('a frame for another MAC address is not ours', () => {
   assert.equal(rig(ONE).refused('NOT_FOR_US', 'lan', datagram(), { destination: '02:00:00:00:00:02' }), []);
 });
@@ -21,6 +22,7 @@ test('a broadcast or multicast frame with a unicast packet inside is not forward
   assert.equal(r.refused('BROADCAST', 'lan', make.ipv4({ source: PC1, destination: LAN }, make.echoRequest({ id: 1 })), { destination: make.BROADCAST_MAC }), [], 'not answered either');
 });
 
+// conforms: arp-frames
 test('a VLAN-tagged frame is dropped, with its tag in the frame or taken off by the kernel', () => {
   const r = rig(ONE);
   const tagged = Buffer.concat([Buffer.from([0, 5, 8, 0]), datagram()]);
@@ -34,6 +36,7 @@ test('neither IPv4 nor ARP', () => {
   assert.equal(rig(ONE).refused('ETHERTYPE', 'lan', make.filler(40), { type: make.ETHERTYPE.ipv6 }), []);
 });
 
+// conforms: arp-frames
 test('runts', () => {
   const r = rig(ONE);
   for (const length of [0, 1, 13]) {
@@ -83,6 +86,7 @@ test('transport headers cut short or contradicting themselves', () => {
   r.refused('L4_TRUNCATED', 'lan', datagram({}, { length: 25 }));
 });
 
+// conforms: fwd-options
 test('options are kept (RFC 1812 §5.3.13)', () => {
   const r = rig(ONE);
   for (const options of [Buffer.from([148, 4, 0, 0]), Buffer.from([1, 1, 1, 0]), Buffer.from([68, 12, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Buffer.alloc(40)]) {
@@ -91,6 +95,7 @@ test('options are kept (RFC 1812 §5.3.13)', () => {
   }
 });
 
+// conforms: fwd-options
 test('source routes are dropped, loose, strict and behind other options; so is what does not parse (RFC 7126 §4.3, §4.4)', () => {
   const r = rig(ONE);
   for (const options of ['8307040a00000100', '8907040a00000100', '010101830704c6336407000000', '94040000830704c633640700', '44000000', '440f0000', '07', '8300']) {
@@ -105,6 +110,7 @@ test('what looks like a source route behind the end of options is padding', () =
   assert.ok(sent);
 });
 
+// conforms: fwd-martians
 test('martian sources are dropped on every link (RFC 1812 §5.3.7, RFC 1122 §3.2.1.3)', () => {
   const r = rig({ ...ONE, host: true });
   for (const link of ['lan', 'wan1', 'host'] as const) {
@@ -114,6 +120,7 @@ test('martian sources are dropped on every link (RFC 1812 §5.3.7, RFC 1122 §3.
   }
 });
 
+// conforms: fwd-martians
 test('our own and broadcast addresses as a source are martian too (RFC 1812 §5.3.7)', () => {
   const r = rig(ONE);
   for (const source of [LAN, WAN1, WAN2, '192.168.0.255', '192.168.0.0', '192.168.201.255']) {
@@ -122,6 +129,7 @@ test('our own and broadcast addresses as a source are martian too (RFC 1812 §5.
   }
 });
 
+// conforms: fwd-martians
 test('martian destinations are never forwarded (RFC 1812 §5.3.7)', () => {
   const r = rig(ONE);
   for (const [destination, verdict] of [['0.0.0.0', 'MARTIAN_DESTINATION'], ['0.9.9.9', 'MARTIAN_DESTINATION'], ['127.0.0.1', 'MARTIAN_DESTINATION'], ['240.0.0.1', 'MARTIAN_DESTINATION'], ['254.1.1.1', 'MARTIAN_DESTINATION'], ['224.0.0.1', 'MULTICAST'], ['239.255.255.255', 'MULTICAST'], ['255.255.255.255', 'BROADCAST'], ['192.168.0.255', 'BROADCAST'], ['192.168.0.0', 'BROADCAST'], ['192.168.201.255', 'BROADCAST']] as const) {

@@ -96,6 +96,7 @@ test('every length around one address, put in and taken out in any order', () =>
   }), 20);
 });
 
+// conforms: fwd-prefix
 test('known routes: default, subnets, /31 and /32, and the less specific when they go', () => {
   const fib = new Fib();
   const insert = (text: string, route: number): void => {

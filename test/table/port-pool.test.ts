@@ -38,6 +38,7 @@ class SlowPool {
 
 const step = fc.record({ isAcquire: fc.integer({ min: 0, max: 9 }).map((n) => n < 6), address: fc.integer({ min: 1, max: 4 }), port: fc.integer({ min: 998, max: 1008 }), pick: fc.nat() });
 
+// conforms: nat-no-overload nat-preserve
 test('endpoint-independent, exclusive, in the range, preserved where free (RFC 4787 REQ-1, REQ-3)', () => {
   check(fc.property(anySeed, fc.integer({ min: 995, max: 1005 }), fc.integer({ min: 0, max: 12 }), fc.array(step, { maxLength: 120 }), (seed, first, more, steps) => {
     const last = first + more;
@@ -131,6 +132,7 @@ test('a freed port rests for its time, is given to nobody else meanwhile, and ba
   assert.is(map(pool, tupleOf(4, 9), 249), second, 'a clean end needs no rest');
 });
 
+// conforms: nat-port-range nat-parity
 test('UDP keeps parity while there is a port of it; services stay below 1024 (RFC 4787 REQ-3a, REQ-4)', () => {
   const pool = new PortPool(1024, 1123, new Random(6), { hasServices: true, keepsParity: true, quarantine: 0 });
   const even = Array.from({ length: 50 }, (_, i) => map(pool, tupleOf(i + 1, 40_000)));
@@ -141,6 +143,7 @@ test('UDP keeps parity while there is a port of it; services stay below 1024 (RF
   assert.is(map(pool, tupleOf(70, 700)), 700);
 });
 
+// conforms: nat-random
 test('when the own port is taken the choice is spread over the range (RFC 7857 §9)', () => {
   const pool = new PortPool(1024, 65535, new Random(77));
   const buckets = new Array<number>(8).fill(0);

@@ -51,6 +51,7 @@ test('the pseudo-header', () => {
 // A header always has a word that is neither changed nor zero; only all zeroes would sum to the other zero.
 const words = fc.array(word16, { minLength: 2, maxLength: 12 }).map((all) => [0x4500, ...all]);
 
+// conforms: csum-incremental
 test('an update equals a full recompute, 0x0000 and 0xffff included (RFC 1624 §3)', () => {
   check(fc.property(words, fc.nat(), word16, (before, pick, to) => {
     const at = 1 + (pick % (before.length - 1));
@@ -59,6 +60,7 @@ test('an update equals a full recompute, 0x0000 and 0xffff included (RFC 1624 §
   }), 1000);
 });
 
+// conforms: csum-incremental
 test('the case RFC 1141 gets wrong (RFC 1624 §4)', () => {
   assert.is(update(0xdd2f, delta16(0x5555, 0x3285)), 0x0000);
 });

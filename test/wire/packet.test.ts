@@ -92,6 +92,7 @@ test('there and back is the packet as it came, also when nothing changes', () =>
   }), 500);
 });
 
+// conforms: csum-wrong-stays
 test('a wrong transport or ICMP checksum comes out wrong by as much as it was', () => {
   check(fc.property(anyCase.filter((c) => c.kind !== 'other' && c.form === 'complete'), ends, ends, word16, (c, from, to, stored) => {
     const before = build(c, fit(c.kind, from));

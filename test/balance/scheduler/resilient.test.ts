@@ -158,6 +158,7 @@ test('most flows go where their hash says, so that the same flow comes to the sa
   assert.ok(elsewhere < 20_000 * 0.1, `${elsewhere} of 20000 are turned away`);
 });
 
+// conforms: fwd-return
 test('who comes back is not flooded to catch up', () => {
   const pool = poolOf(1, 1);
   const scheduler = new Resilient(pool);
