@@ -574,6 +574,11 @@ test('expectations end: by time, with the control connection, and by newer ones;
   closed.server.say('221 bye\r\n', 'FPA');
   assert.equal([closed.r.router.expectations.count, used(closed.r)], [0, before]);
 
+  const silent = clientInside({ timeouts: { expectation: 3600, tcpEstablished: 60, portQuarantine: 0 } });
+  silent.client.say(`PORT ${commas(PC1, 51_234)}\r\n`);
+  silent.r.advance(62_000, 1000);
+  assert.equal([silent.r.flowCount, silent.r.router.expectations.count, used(silent.r)], [0, 0, 0]);
+
   const many = clientInside();
   for (let i = 0; i < 10; i++) {
     hear(many.server, many.client.say(`PORT ${commas(PC1, 50_000 + i)}\r\n`));
