@@ -45,7 +45,7 @@ const CHECKS: readonly Check[] = [
   { rows: ['icmp-echo', 'frag-order'], async look(lab) {
     for (const address of [ROUTER, GATEWAY, SERVER]) {
       for (const bytes of [56, 1472, 9000]) {
-        const { sent, received } = await lab.pc1.ping(address, 2, ['-s', String(bytes)]);
+        const { sent, received } = await lab.pc1.ping(address, 2, ['-M', 'dont', '-s', String(bytes)]);
         hold(received === sent, `ping of ${bytes} bytes to ${address}: ${received} of ${sent} answered`);
       }
     }
@@ -54,15 +54,16 @@ const CHECKS: readonly Check[] = [
   { rows: ['nat-eim', 'nat-preserve', 'nat-parity', 'nat-port-range'], async look(lab) {
     const service = await lab.service();
     const before = service.arrivals('udp').length;
-    const { answers } = await probe<Asked>(lab.pc1, 'ask', String(PORT), ...SERVERS.map((address) => `${address}:${UDP_PORT}`));
-    hold(answers.every((from, i) => from === `${SERVERS[i]}:${UDP_PORT}`), `answers came from ${answers.join(', ')}`);
-    const seen = service.arrivals('udp').slice(before);
-    hold(seen.length === SERVERS.length, `${seen.length} of ${SERVERS.length} datagrams arrived`);
+    await lab.pc1.run([...PROBE, 'send', String(PORT), ...SERVERS.map((address) => `${address}:${UDP_PORT}`)], { cwd: ROOT });
+    const seen = await waitFor(() => {
+      const arrivals = service.arrivals('udp').slice(before);
+      return arrivals.length === SERVERS.length ? arrivals : null;
+    }, 5000, 'every datagram to arrive');
     const ends = [...new Set(seen.map(({ address, port }) => `${address}:${port}`))];
     hold(ends.every((text) => text === `${WAN1}:${PORT}` || text === `${WAN2}:${PORT}`), `seen as ${ends.join(', ')}`);
     return `one port, ${SERVERS.length} destinations: seen as ${ends.join(' and ')}`;
   } },
-  { rows: ['nat-filtering', 'hairpin', 'nat-refresh'], async look(lab) {
+  { rows: ['nat-filtering', 'hairpin'], async look(lab) {
     const service = await lab.service();
     const before = service.arrivals('udp').length;
     const inside = lab.pc1.spawn('echo', [...PROBE, 'echo', String(MAPPED_PORT), `${SERVER}:${UDP_PORT}`], ROOT);
@@ -87,7 +88,9 @@ const CHECKS: readonly Check[] = [
     hold(seen.includes(SERVER) && !seen.includes(PC1), `the forwarded server saw ${seen.join(', ')}`);
     return `a forwarded port answers outside and inside, which is seen as ${seen.filter((address) => address !== SERVER).join(', ')}`;
   } },
-  { rows: ['frag-output', 'frag-id', 'csum-udp-zero'], async look(lab) {
+  { rows: ['frag-output'], async look(lab) {
+    // Stacks send datagrams with DF until they are told of the path's MTU: the first ones are lost to teach both ends.
+    await udpEchoes(lab.pc1, SERVER, 3, [WAN_MTU - 20]);
     const results = await udpEchoes(lab.pc1, SERVER, 2, DATAGRAM_BYTES);
     const bad = results.filter((result) => !result.echoed);
     hold(bad.length === 0, `datagrams of ${bad.map(({ bytes }) => bytes).join(', ')} bytes did not come back`);
@@ -100,21 +103,21 @@ const CHECKS: readonly Check[] = [
     hold(error === null && bytes === wanted, `${bytes} of ${wanted} bytes after the client's FIN, ${error ?? 'closed'}`);
     return `${bytes} bytes came after the client's FIN`;
   } },
-  { rows: ['tcp-handshakes', 'fwd-split'], async look(lab) {
+  { rows: ['fwd-split'], async look(lab) {
     const { flows, sources, share, off } = await lab.split();
     hold(flows.every((flow) => flow.ok), `${flows.filter((flow) => !flow.ok).length} of ${flows.length} flows failed`);
     hold([...sources.keys()].every((address) => address === WAN1 || address === WAN2), `sources seen: ${[...sources.keys()].join(', ')}`);
     hold(off <= SPLIT_TOLERANCE, `share of wan1 ${share}, wanted ${lab.wantedShare}`);
     return `${flows.length} flows, ${(share * 100).toFixed(1)} % by wan1, ${(lab.wantedShare * 100).toFixed(0)} % wanted`;
   } },
-  { rows: ['icmp-inward', 'error-codes'], async look(lab) {
+  { rows: ['icmp-inward'], async look(lab) {
     const [datagram] = await udpEchoes(lab.pc1, SERVER, 1, [10], DEAD_PORT);
     hold(datagram.error === 'ECONNREFUSED', `UDP to a dead port: ${datagram.error}`);
     const [flow] = await tcpFlows(lab.pc1, SERVER, 1, { port: DEAD_PORT });
     hold(flow.error === 'ECONNREFUSED', `TCP to a dead port: ${flow.error}`);
     return 'a dead port outside is told inside: port unreachable for UDP, a reset for TCP';
   } },
-  { rows: ['error-traceroute', 'error-ttl', 'fwd-ttl', 'icmp-middle'], async look(lab) {
+  { rows: ['error-traceroute', 'error-ttl', 'fwd-ttl'], async look(lab) {
     for (const kind of ['-U', '-I']) {
       const { stdout } = await lab.pc1.run(['traceroute', '-n', kind, '-q', '1', '-w', '2', '-m', '6', SERVER], { timeoutMs: 20_000 });
       hold(hops(stdout).join(' ') === `${ROUTER} ${GATEWAY} ${SERVER}`, `traceroute ${kind}: ${hops(stdout).join(' ')}`);
@@ -126,7 +129,7 @@ const CHECKS: readonly Check[] = [
     hold(new RegExp(`Resume: pmtu ${WAN_MTU} hops 3`).test(stdout), `tracepath: ${stdout.trim().split('\n').at(-1)}`);
     return `path MTU ${WAN_MTU} learned from the router`;
   } },
-  { rows: ['icmp-nested', 'icmp-checksums'], async look(lab) {
+  { rows: ['icmp-middle', 'icmp-inward'], async look(lab) {
     lab.gateway.ip('link', 'set', 'eth0', 'mtu', String(FAR_MTU));
     try {
       const { stdout } = await lab.pc1.run(['tracepath', '-n', '-m', '6', SERVER]);
@@ -145,7 +148,7 @@ const CHECKS: readonly Check[] = [
     for (const host of [lab.pc1, lab.server]) hold(checksumErrors(host).size === 0, `${host.name} refused packets: ${[...checksumErrors(host)].join(', ')}`);
     return 'bulk TCP both ways from an offloading link: no stack saw a wrong checksum';
   } },
-  { rows: ['csum-incremental', 'icmp-outward', 'mss-clamp'], async look(_, { wan1, wan2 }) {
+  { rows: ['csum-incremental', 'mss-clamp'], async look(_, { wan1, wan2 }) {
     const found: string[] = [];
     for (const [wire, address] of [[wan1, WAN1], [wan2, WAN2]] as const) {
       const file = await wire.stop();

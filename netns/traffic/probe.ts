@@ -1,8 +1,9 @@
 /**
- * Single endpoints that a NAT is judged by: each mode binds a port of its own, is bounded in time and ends with one JSON line.
+ * Single endpoints that a NAT is judged by: each mode binds a port of its own, is bounded in time and tells what it saw.
  *
  *     probe.ts echo PORT ADDRESS:PORT           sends one datagram there (which opens a mapping), then echoes what comes, from whomever, until
  *                                               SIGTERM; a line `from ADDRESS PORT` each
+ *     probe.ts send PORT ADDRESS:PORT …         one datagram to each from one and the same port
  *     probe.ts ask PORT ADDRESS:PORT …          one datagram to each from one and the same port (0 = any); from whom each was answered
  *     probe.ts half-serve PORT                  TCP: once the peer has closed its side, sends BYTES and closes; until SIGTERM
  *     probe.ts half-ask ADDRESS:PORT            TCP: closes its side at once and counts what still comes
@@ -44,6 +45,13 @@ async function ask(port: number, targets: readonly End[]): Promise<void> {
   socket.close();
 }
 
+async function send(port: number, targets: readonly End[]): Promise<void> {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => { socket.bind(port, resolve); });
+  for (const target of targets) await new Promise<void>((resolve) => { socket.send('one', target.port, target.address, () => resolve()); });
+  socket.close();
+}
+
 function halfServe(port: number): void {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => socket.destroy());
@@ -69,6 +77,7 @@ function halfAsk({ address, port }: End): void {
 
 const [mode, first, ...rest] = process.argv.slice(2);
 if (mode === 'echo') echo(Number(first), end(rest[0]));
+else if (mode === 'send') await send(Number(first), rest.map(end));
 else if (mode === 'ask') await ask(Number(first), rest.map(end));
 else if (mode === 'half-serve') halfServe(Number(first));
 else if (mode === 'half-ask') halfAsk(end(first));

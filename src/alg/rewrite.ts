@@ -37,6 +37,8 @@ import type { EditedStream } from './stream.js';
 const SACK_OPTION = 5;
 const NOP_OPTION = 1;
 const LENGTH_MAX = 65535;
+/** Bytes that may be missing before a segment. */
+const AHEAD_MAX = 1 << 20;
 const URG = 32;
 
 /**
@@ -76,13 +78,16 @@ export function carry(
   const gap = (seq - own.next) | 0;
   if (gap > 0) {
     if (!c.isOff && (c.isTranslated(direction) || (direction === 0 && c.isTranslated(1)))) return V.CONTROL_GAP;
-    own.next = to;
-    if (!c.isOff) alg.skip(c, direction);
+    // Further ahead than any window of a control connection it is no part of the connection, and its receiver's to refuse.
+    if (gap <= AHEAD_MAX) {
+      own.next = to;
+      if (!c.isOff) alg.skip(c, direction);
+    }
   } else if (((to - own.next) | 0) > 0 || (ends && own.held > 0 && to === own.next)) {
     read(p, c, alg, own, seq, to, ends, host, counts);
   }
   const sendable = (own.next - own.held) | 0;
-  const isCut = ((to - sendable) | 0) > 0;
+  const isCut = gap <= 0 && ((to - sendable) | 0) > 0;
   if (isCut) {
     to = sendable;
     ends = false;

@@ -465,6 +465,12 @@ test('ahead of missing bytes a segment is refused where its text might have to c
   assert.is(client.say('x'.repeat(7)).length, 1);
   server.next = (server.next + 100) >>> 0;
   assert.is(server.say('200 later\r\n').length, 1);
+  // A stranger's guess, far off: it passes, and the reading goes on where it was.
+  const there = server.next;
+  server.next = (there + 0x1000_0000) >>> 0;
+  server.say('999 far\r\n');
+  server.next = there;
+  assert.is(r.router.watch.at(0).streams[1].next, there | 0);
 });
 
 test('a wrong checksum stays wrong and is not read', () => {
