@@ -7,6 +7,7 @@
  *     probe.ts ask PORT ADDRESS:PORT …          one datagram to each from one and the same port (0 = any); from whom each was answered
  *     probe.ts half-serve PORT                  TCP: once the peer has closed its side, sends BYTES and closes; until SIGTERM
  *     probe.ts half-ask ADDRESS:PORT            TCP: closes its side at once and counts what still comes
+ *     probe.ts talk ADDRESS:PORT                TCP: one segment after the echo of the other until SIGTERM, then a close in good order; how many, as whom
  */
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
@@ -75,10 +76,47 @@ function halfAsk({ address, port }: End): void {
   socket.setTimeout(5000, () => finish('nothing came any more'));
 }
 
+/** Against server.ts, which greets with our address and port as it sees them and then echoes. */
+function talk({ address, port }: End): void {
+  const message = Buffer.alloc(100, 'talk');
+  let segments = 0, waiting = 0, isEnding = false, peer = '', greeting = '';
+  const socket = connect({ host: address, port, noDelay: true });
+  const finish = (error: string | null): void => {
+    console.log(JSON.stringify({ segments, peer, error }));
+    process.exit(0);
+  };
+  const next = (): void => {
+    if (isEnding) socket.end();
+    else {
+      waiting = message.length;
+      socket.write(message);
+    }
+  };
+  socket.on('data', (chunk) => {
+    if (peer === '') {
+      greeting += chunk.toString();
+      if (!greeting.endsWith('\n')) return;
+      peer = greeting.trim();
+      console.log('ready');
+      next();
+      return;
+    }
+    waiting -= chunk.length;
+    if (waiting > 0) return;
+    segments++;
+    next();
+  });
+  socket.on('error', (error) => finish(error.message));
+  socket.on('close', () => finish(isEnding ? null : 'closed early'));
+  socket.setTimeout(10_000, () => finish('no answer'));
+  process.on('SIGTERM', () => { isEnding = true; });
+}
+
 const [mode, first, ...rest] = process.argv.slice(2);
 if (mode === 'echo') echo(Number(first), end(rest[0]));
 else if (mode === 'send') await send(Number(first), rest.map(end));
 else if (mode === 'ask') await ask(Number(first), rest.map(end));
+else if (mode === 'talk') talk(end(first));
 else if (mode === 'half-serve') halfServe(Number(first));
 else if (mode === 'half-ask') halfAsk(end(first));
 else {

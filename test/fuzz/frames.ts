@@ -11,12 +11,12 @@
 export type Sums = 'right' | 'wrong' | 'any';
 
 export const LAN = 0, WAN1 = 1, WAN2 = 2, DMZ = 3, HOST = 4;
-const LINKS = 5;
 
 export const ip = (text: string): number => text.split('.').reduce((word, part) => (word << 8) | Number(part), 0);
 
-/** Inside addresses: none of them may be seen on an uplink. */
-export const isInside = (address: number): boolean => address >>> 8 === 0xc0a800 || address >>> 8 === 0x0a0900 || address >>> 2 === 0x644000 << 6;
+/** Inside addresses: none of them may be seen on an uplink. Those of the link to the box (100.64.0.0/30) only where there is one. */
+export const isInside = (address: number, hasHost = true): boolean =>
+  address >>> 8 === 0xc0a800 || address >>> 8 === 0x0a0900 || (hasHost && address >>> 2 === 0x644000 << 6);
 
 /** A small fast generator; the same seed gives the same frames on every machine. */
 export class Dice {
@@ -79,6 +79,7 @@ export class FrameMaker {
   readonly sums: Sums;
   /** Outside hosts send nothing to inside addresses, so an inside address in a quote outside is a leak. */
   readonly isStrict: boolean;
+  private readonly links: number;
   private readonly u8: Uint8Array;
   private readonly view: DataView;
   private readonly recent = new Uint8Array(RECENT * KEPT);
@@ -95,10 +96,12 @@ export class FrameMaker {
   readonly vnet = new Uint8Array(10);
   vlanTci = -1;
 
-  constructor(seed: number, sums: Sums, isStrict: boolean, u8: Uint8Array) {
+  /** @param links how many there are: without the link to the box one less. */
+  constructor(seed: number, sums: Sums, isStrict: boolean, links: number, u8: Uint8Array) {
     this.dice = new Dice(seed);
     this.sums = sums;
     this.isStrict = isStrict;
+    this.links = links;
     this.u8 = u8;
     this.view = new DataView(u8.buffer, u8.byteOffset, u8.byteLength);
     for (let i = 0; i < TALKS; i++) this.talks.push(this.newTalk());
@@ -127,7 +130,7 @@ export class FrameMaker {
       this.ethernet(ipAt, 0x0800);
       return;
     }
-    this.link = d.below(LINKS);
+    this.link = d.below(this.links);
     const kind = d.below(100);
     if (kind < 2) {
       this.end = this.random(this.frameAt(ipAt), d.below(120));

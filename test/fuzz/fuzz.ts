@@ -38,7 +38,7 @@ const MAGIC_HIGH = MAGIC.readUInt32BE(0), MAGIC_LOW = MAGIC.readUInt32BE(4);
 const BATCH_FRAMES = 60;
 /** Before an IP header a link may write its Ethernet and virtio-net headers. */
 const WRITABLE_HEADROOM = 24;
-const LINK_COUNT = 5;
+const LINKS_MAX = 5;
 
 /** A broken promise. */
 export class FuzzError extends Error {
@@ -66,7 +66,7 @@ function setUp(seed: number): { options: RigOptions; sums: Sums; isStrict: boole
   const noNat = d.below(5) === 0;
   const untranslated = noNat ? ['192.168.0.5'] : [];
   const options: RigOptions = {
-    seed, dmz: true, host: true, separate, weights: d.of([[3, 1], [1, 1], [1, 0]]), untranslated,
+    seed, dmz: true, host: d.chance(60), separate, weights: d.of([[3, 1], [1, 1], [1, 0]]), untranslated,
     mtu: { wan1: d.of([1500, 1400, 576]), dmz: d.of([1500, 600]), wan2: d.of([1500, 1280]) },
     offloads: d.chance(50) ? { wan1: OFFLOAD_CSUM | OFFLOAD_TSO4, lan: OFFLOAD_CSUM } : {},
     ...(pool ? { snat: ['192.168.201.11', '192.168.201.13'] } : {}),
@@ -109,7 +109,7 @@ class FuzzIo implements BatchDevice {
   /** Frames to put into the next batch. */
   wanted = 0;
   readonly maker: FrameMaker;
-  readonly sentByLink = new Float64Array(LINK_COUNT);
+  readonly sentByLink = new Float64Array(LINKS_MAX);
   private readonly rig: Rig;
   private readonly u8: Uint8Array;
   private readonly bytes: Buffer;
@@ -122,6 +122,7 @@ class FuzzIo implements BatchDevice {
   private batch = 0;
   private readonly guards = Buffer.alloc(64 * 1024, MAGIC);
   private readonly isUntranslated: boolean;
+  private readonly hasHost: boolean;
   /** The datagram whose fragments are leaving: its place in line, its sum so far. */
   private partSource = 0;
   private partTarget = 0;
@@ -137,6 +138,7 @@ class FuzzIo implements BatchDevice {
     this.view = r.exchange.view;
     this.sums = maker.sums;
     this.allowed = allowed;
+    this.hasHost = r.options.host === true;
     this.isUntranslated = (r.options.untranslated ?? []).length > 0;
     this.guard(SCRATCH_AT, SCRATCH_AT + SCRATCH_LENGTH);
   }
@@ -242,8 +244,8 @@ class FuzzIo implements BatchDevice {
       const l4 = at + header;
       const type = u8[l4];
       if (length - header >= 28 && (type === 3 || type === 11 || type === 12 || type === 4 || type === 5)) {
-        if (isInside(view.getInt32(l4 + 20))) return 'an ICMP error quotes an inside source outside';
-        if (this.maker.isStrict && isInside(view.getInt32(l4 + 24))) return 'an ICMP error quotes an inside destination outside';
+        if (isInside(view.getInt32(l4 + 20), this.hasHost)) return 'an ICMP error quotes an inside source outside';
+        if (this.maker.isStrict && isInside(view.getInt32(l4 + 24), this.hasHost)) return 'an ICMP error quotes an inside destination outside';
       }
     }
     return this.sums === 'any' ? null : this.judgeSums(at, header, length, frameAt);
@@ -313,7 +315,7 @@ export function fuzz(seed: number, packets: number): FuzzResult {
   const { counters } = r.router;
   const startTx = r.names.map((_, link) => counters.link(link, TX_PACKETS));
   const d = new Dice(~seed);
-  const io = new FuzzIo(r, new FrameMaker(seed, sums, isStrict, r.exchange.u8), allowed);
+  const io = new FuzzIo(r, new FrameMaker(seed, sums, isStrict, r.names.length, r.exchange.u8), allowed);
   r.exchange.connect(io);
   const drive = (): void => {
     let turns = 0;
@@ -338,9 +340,12 @@ export function fuzz(seed: number, packets: number): FuzzResult {
       const event = d.below(1000);
       if (event < 150) r.clock.advance(d.below(event < 20 ? 400_000 : 3000));
       if (event >= 980 && event < 990) {
-        const link = d.below(LINK_COUNT);
+        const link = d.below(r.names.length);
         r.router.setLinkUp(link, false);
-        if (d.chance(50)) drive();
+        if (d.chance(70)) {
+          io.wanted = Math.min(1 + d.below(BATCH_FRAMES), packets - io.packets);
+          drive();
+        }
         r.router.setLinkUp(link, true);
       }
       if (batch % 64 === 0) check();
