@@ -185,7 +185,10 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
       pull(lab);
       const { firstGoodMs } = await waitFor(() => recovery(watch.results(), pulledAtMs), FAILOVER_LIMIT_MS, 'new flows to succeed again');
       const moved = watch.results().filter((result) => result.ok && result.atMs >= pulledAtMs + firstGoodMs);
-      assert.equal(plain(tally(moved.map((result) => result.peer))), { [WAN2]: moved.length });
+      const sources = plain(tally(moved.map((result) => result.peer)));
+      // The kernel may send a repeated SYN of a flow bound to the first uplink by the second, with the first one's address; weir never does.
+      if (peer === 'weir') assert.equal(sources, { [WAN2]: moved.length });
+      else assert.ok(WAN2 in sources, JSON.stringify(sources));
       if (peer === 'weir') {
         await waitFor(async () => await stateOfWan1() === 'down', FAILOVER_LIMIT_MS, 'weir to call the uplink down');
         assert.is((await lab.weir.askJson<RouterStatus>('status')).state, 'degraded');
