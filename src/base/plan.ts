@@ -65,6 +65,53 @@ export interface UplinkPlan {
   whenExhausted: 'share' | 'refuse';
   /** RFC 4787 REQ-6: whether packets from outside prolong a flow. */
   refreshInbound: boolean;
+  /** How it is found out whether the uplink works beyond its carrier and its gateway's ARP; absent = not at all. */
+  check?: CheckPlan;
+  /** Address the box binds a socket to so that its packets leave by this very uplink, whatever the routes say (checks by tcp, http, dns). Absent without a link to the box. */
+  pin?: string;
+}
+
+/** One thing asked of one target. */
+export type ProbePlan =
+  | { kind: 'icmp'; /** IPv4 text. */ target: string }
+  | { kind: 'arp'; target: string }
+  /** A datagram with this TTL: the hop where it ends answers with time exceeded (RFC 792), the target itself with port unreachable. */
+  | { kind: 'udp'; target: string; port: number; ttl: number }
+  /** Opened and closed again. */
+  | { kind: 'tcp'; host: string; port: number }
+  /** GET; the answer's status, and text its body holds. */
+  | { kind: 'http'; url: string; status: PortRangePlan[]; body?: string; /** False = certificates are not looked at. */ verify: boolean }
+  /** A question to a server; any answer but SERVFAIL and REFUSED will do, unless `address` must be in it. */
+  | { kind: 'dns'; server: string; port: number; name: string; address?: string }
+  /** Run without a shell; exit code 0 = good. */
+  | { kind: 'script'; command: string[]; user?: string };
+
+export type ProbeKind = ProbePlan['kind'];
+
+/** Fails above the first, recovers below the second. */
+export interface ThresholdPlan { fail: number; recover: number }
+
+/** A health check: rounds of probes, one per target, and what is made of their results. */
+export interface CheckPlan {
+  probes: ProbePlan[];
+  /** Probes of a round that must succeed for the round to be good. */
+  need: number;
+  intervalMs: number;
+  timeoutMs: number;
+  /** Bad rounds in a row until down, good ones until up. */
+  fall: number;
+  rise: number;
+  /** Before the first verdict. */
+  initial: 'up' | 'down';
+  /** Rounds looked at for loss, latency and jitter. */
+  window: number;
+  /** Part of the window's probes that were lost, 0 … 1. */
+  loss?: ThresholdPlan;
+  /** Mean round trip, and mean difference between one and the next (RFC 3550 §6.4.1 speaks of the like), milliseconds. */
+  latencyMs?: ThresholdPlan;
+  jitterMs?: ThresholdPlan;
+  /** Flap damping after RFC 2439: each fall adds 1, which halves every halfLifeMs; at `suppress` it stays down until below `reuse`, at most mostMs. Absent = none. */
+  damping?: { halfLifeMs: number; suppress: number; reuse: number; mostMs: number };
 }
 
 export interface PortRangePlan { first: number; last: number }
@@ -121,7 +168,53 @@ export interface NoNatPlan { index: number; name: string; match: MatchPlan }
 /** Helpers for protocols that carry addresses in their payload. */
 export interface AlgPlan { name: 'ftp' | 'tftp'; /** Server ports it watches. */ ports: number[] }
 
-export interface GroupPlan { index: number; name: string; /** Uplink indexes. */ uplinks: number[] }
+/** What two packets have in common that must leave by the same uplink; 'packet' = nothing. */
+export type Balance = 'flow' | 'source' | 'destination' | 'source-destination' | 'packet';
+
+/** Who comes back to the uplink they had: by address, for so many seconds after their last new flow. */
+export interface AffinityPlan { by: 'source' | 'destination' | 'source-destination'; timeout: number }
+
+export interface GroupPlan {
+  index: number;
+  name: string;
+  /** Uplink indexes, and the tier of each: those of the lowest tier with a usable member share the flows. */
+  uplinks: number[];
+  tiers: number[];
+  balance: Balance;
+  affinity?: AffinityPlan;
+  /**
+   * Fate of the flows of an uplink that goes down, when the group has a better place for them: 'reset' tells the ends and forgets the flow; 'move'
+   * takes flows without translation to another uplink and resets the rest; 'keep' leaves them waiting for the uplink's return; 'drain' lets them go on
+   * over it while its link has carrier, only new flows go elsewhere.
+   */
+  onDown: 'reset' | 'move' | 'keep' | 'drain';
+  /**
+   * Fate of the flows on a worse tier when a better one is usable again: 'keep' leaves them to their end; 'drain' lets them end within drainTimeout,
+   * affinity to the worse tier is forgotten at once; 'reset' ends them at once (metered backups).
+   */
+  onRecover: 'keep' | 'drain' | 'reset';
+  /** Seconds. */
+  drainTimeout: number;
+  /** No uplink usable: tell the sender, say nothing, or try another group. */
+  lastResort: 'unreachable' | 'blackhole' | { group: number };
+}
+
+/** In order, the first that matches decides; connected networks and the router's own addresses are never subject to one. */
+export interface PolicyPlan {
+  index: number;
+  name: string;
+  match: MatchPlan;
+  /** Exactly one of: a group, or exclude (the routes decide as if there were no policies). */
+  group?: number;
+  exclude: boolean;
+  /** The uplink of the group to take while it is usable. */
+  prefer?: number;
+  /** Instead of the group's own. */
+  affinity?: AffinityPlan;
+}
+
+/** Programs run on events. */
+export interface HooksPlan { /** Every executable file in it is run, in lexical order. */ directory: string; user: string; timeoutMs: number }
 
 export interface LimitsPlan {
   flows: number;
@@ -140,6 +233,8 @@ export interface LimitsPlan {
   portsPerSource: number;
   /** Flows an ALG may expect at once. */
   expectations: number;
+  /** Entries of affinity, of all groups and policies together. */
+  affinity: number;
   /** Unsolicited SYNs kept waiting for a matching one from inside (RFC 5382 REQ-4). */
   heldSyns: number;
   /** First and last port used for source translation. */
@@ -178,6 +273,7 @@ export interface Plan {
   routes: RoutePlan[];
   uplinks: UplinkPlan[];
   groups: GroupPlan[];
+  policies: PolicyPlan[];
   filters: FilterRulePlan[];
   portForwards: PortForwardPlan[];
   oneToOne: OneToOnePlan[];
@@ -187,5 +283,6 @@ export interface Plan {
   tcpMidstream: 'drop' | 'reset' | 'pickup';
   limits: LimitsPlan;
   timeouts: TimeoutsPlan;
+  hooks: HooksPlan;
   control: ControlPlan;
 }

@@ -11,7 +11,7 @@
  */
 import * as assert from 'uvu/assert';
 import { ManualClock } from '../../src/base/clock.js';
-import type { LimitsPlan, LinkPlan, Plan, RoutePlan, TimeoutsPlan, UplinkPlan } from '../../src/base/plan.js';
+import type { GroupPlan, LimitsPlan, LinkPlan, Plan, RoutePlan, TimeoutsPlan, UplinkPlan } from '../../src/base/plan.js';
 import { V, VERDICTS } from '../../src/base/verdict.js';
 import type { VerdictName } from '../../src/base/verdict.js';
 import { KIND_PACKET, KIND_TUN } from '../../src/link/batch.js';
@@ -68,9 +68,10 @@ export interface RigOptions {
   /** Fields of every uplink, and of single links, that are not the usual ones. */
   uplink?: Partial<UplinkPlan>;
   second?: Partial<UplinkPlan>;
+  group?: Partial<GroupPlan>;
   link?: Partial<Record<LinkName, Partial<LinkPlan>>>;
   /** Rules and the like: whole parts of the plan. */
-  plan?: Partial<Pick<Plan, 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
+  plan?: Partial<Pick<Plan, 'groups' | 'policies' | 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
   /** Inside addresses that a rule lets leave by an uplink as they are. */
   untranslated?: string[];
   /** False: no neighbour has been heard of. */
@@ -301,17 +302,21 @@ function planOf(options: RigOptions): Plan {
   return {
     generation: 1, seed: options.seed ?? 20_240_501, links, uplinks,
     routes: options.routes ?? [{ name: 'default', to: '0.0.0.0/0', group: 0 }],
-    groups: [{ index: 0, name: 'internet', uplinks: [0, 1] }],
-    filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
+    groups: [{
+      index: 0, name: 'internet', uplinks: [0, 1], tiers: [1, 1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable',
+      ...options.group,
+    }],
+    policies: [], filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
     limits: {
       flows: 2048, neighbours: 64, neighbourQueue: 4, heldPackets: 64, fragments: 32, fragmentBytes: 1_048_576,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,
-      flowsPerSource: 0, portsPerSource: 0, expectations: 32, heldSyns: 32, snatPortFirst: 1024, snatPortLast: 65_535, ...options.limits,
+      flowsPerSource: 0, portsPerSource: 0, expectations: 32, affinity: 64, heldSyns: 32, snatPortFirst: 1024, snatPortLast: 65_535, ...options.limits,
     },
     timeouts: {
       tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240, tcpTimeWait: 120, udp: 300, udpReplied: 300, icmp: 60, other: 600, fragment: 30,
       neighbourReachable: 30, neighbourStale: 600, portQuarantine: 120, synHold: 6, expectation: 30, ...options.timeouts,
     },
+    hooks: { directory: '/etc/weir/hooks.d', user: 'nobody', timeoutMs: 10_000 },
     control: { socket: '/run/weir/weir.sock', logLevel: 'info' },
   };
 }

@@ -178,8 +178,12 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
     uplinks: uplinkPlans,
     groups: values.groups.items.map((item, index) => {
       const keys: GroupKeys = complete(item);
-      return { index, name: item.name, uplinks: keys.uplinks.map((name) => uplinks.get(name)!) };
+      return {
+        index, name: item.name, uplinks: keys.uplinks.map((name) => uplinks.get(name)!), tiers: keys.uplinks.map(() => 1),
+        balance: keys.balance, onDown: 'reset' as const, onRecover: 'keep' as const, drainTimeout: 300, lastResort: 'unreachable' as const,
+      };
     }),
+    policies: [],
     filters: values.filters.items.map((item, index) => filterPlan(item, index, links)),
     portForwards: values.portForwards.items.map((item, index) => portForwardPlan(item, index, uplinkPlans, linkPlans)),
     oneToOne: values.oneToOne.items.map((item, index) => oneToOnePlan(item, index, uplinks)),
@@ -188,6 +192,7 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
     tcpMidstream: values.tcp.values.midstream!,
     limits: { ...complete<LimitsPlan>(values.limits) },
     timeouts: timeoutsPlan(values.timeouts),
+    hooks: { directory: '/etc/weir/hooks.d', user: 'nobody', timeoutMs: 10_000 },
     control: { socket, ...(group === undefined ? {} : { group }), logLevel },
   };
 }

@@ -437,6 +437,10 @@ const limits: Section<LimitsKeys> = {
       format: 'integer', min: 1, max: 65_536, unit: 'flows', default: 1024,
       doc: 'Flows that the helpers of algs expect at once.',
     },
+    affinity: {
+      format: 'integer', min: 16, max: 1_048_576, unit: 'entries', default: 65_536,
+      doc: 'Addresses whose uplink is remembered at once, of all groups and policies with affinity together.',
+    },
     heldSyns: {
       format: 'integer', min: 1, max: 65_536, unit: 'packets', default: 256,
       doc: 'Unsolicited TCP SYNs from outside that wait at once for one from inside that matches.',

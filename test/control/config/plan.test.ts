@@ -21,7 +21,8 @@ test('a whole configuration', () => {
     ],
     routes: [{ name: 'default', to: '0.0.0.0/0', group: 0 }],
     uplinks: [{ index: 0, name: 'isp', link: 1, gateway: '203.0.113.1', weight: 1, snat: ['203.0.113.2'], ...MAPPING }],
-    groups: [{ index: 0, name: 'internet', uplinks: [0] }],
+    groups: [{ index: 0, name: 'internet', uplinks: [0], tiers: [1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable' }],
+    policies: [],
     filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset',
     limits: {
       flows: 1_048_576, neighbours: 4096, neighbourQueue: 32, heldPackets: 1024, fragments: 4096, fragmentBytes: 16_777_216,
@@ -32,6 +33,7 @@ test('a whole configuration', () => {
       tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240, tcpTimeWait: 120, udp: 300, udpReplied: 300, icmp: 60, other: 600,
       fragment: 30, neighbourReachable: 30, neighbourStale: 600, portQuarantine: 120, synHold: 6, expectation: 30,
     },
+    hooks: { directory: '/etc/weir/hooks.d', user: 'nobody', timeoutMs: 10_000 },
     control: { socket: '/run/weir/weir.sock', logLevel: 'info' },
   });
 });
@@ -78,7 +80,10 @@ control: { socket: /tmp/w.sock, group: netdev, logLevel: debug }
     { index: 1, name: 'two', link: 1, gateway: '192.0.2.1', weight: 65535, snat: ['192.0.2.9'], ...MAPPING },
     { index: 2, name: 'three', link: 1, gateway: '192.0.2.3', weight: 1, snat: ['192.0.2.7', '192.0.2.8'], ...MAPPING },
   ]);
-  assert.equal(plan.groups, [{ index: 0, name: 'one', uplinks: [1, 0] }, { index: 1, name: 'two', uplinks: [2] }]);
+  assert.equal(plan.groups, [
+    { index: 0, name: 'one', uplinks: [1, 0], tiers: [1, 1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable' },
+    { index: 1, name: 'two', uplinks: [2], tiers: [1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable' },
+  ]);
   assert.is(plan.limits.flows, 2048);
   assert.is(plan.limits.neighbours, 4096);
   assert.is(plan.timeouts.tcpEstablished, 93_784);
