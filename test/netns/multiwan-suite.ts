@@ -182,8 +182,8 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
       const watch = await Watch.start(lab.pc1, SERVER, 100_000);
       await waitFor(() => { const peers = tally(watch.results().map((result) => result.peer)); return peers.has(WAN1) && peers.has(WAN2); }, FAILOVER_LIMIT_MS, 'flows on both uplinks');
       pull(lab);
-      // Taken when it is done: a flow that began while it was being pulled may well have gone by the first uplink.
-      const pulledAtMs = Date.now();
+      // The next whole millisecond: a flow that began while it was being pulled may well have gone by the first uplink.
+      const pulledAtMs = Date.now() + 1;
       const { firstGoodMs } = await waitFor(() => recovery(watch.results(), pulledAtMs), FAILOVER_LIMIT_MS, 'new flows to succeed again');
       const moved = watch.results().filter((result) => result.ok && result.atMs >= pulledAtMs + firstGoodMs);
       const sources = plain(tally(moved.map((result) => result.peer)));
