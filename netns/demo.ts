@@ -3,6 +3,7 @@
  * Ends with 0 when every step was as it should be, with 1 and the reason when one was not. Every wait is bounded.
  */
 import { parseArgs } from 'node:util';
+import { percent, table } from './kit/text.js';
 import { bulkTcp, recovery, tally, Watch } from './kit/traffic.js';
 import { waitFor } from './kit/wait.js';
 import { GATEWAY, Multiwan, ROUTER, SERVER, SPLIT_TOLERANCE, WAN1, WAN2 } from './multiwan.js';
@@ -23,14 +24,7 @@ let steps = 0;
 function step(text: string): void { console.log(`\n${String(++steps).padStart(2)}. ${text}`); }
 function tell(text: string): void { console.log(text.trimEnd().replaceAll(/^(?=.)/gm, '    ')); }
 
-const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 const gigabits = (bps: number): string => `${(bps / 1e9).toFixed(2)} Gbit/s`;
-
-/** Rows in aligned columns, the first one the head. */
-function table(rows: readonly (readonly (string | number)[])[]): string {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)));
-  return rows.map((row) => row.map((cell, column) => typeof cell === 'number' ? String(cell).padStart(widths[column]) : cell.padEnd(widths[column])).join('  ').trimEnd()).join('\n');
-}
 
 async function play(lab: Multiwan): Promise<void> {
   step(`Ping from PC1: the router ${ROUTER}, the gateway ${GATEWAY} that both uplinks share, the server ${SERVER} behind it.`);

@@ -10,15 +10,15 @@ import { LATER_SECTIONS, SCHEMA, type Key, type Section, type SectionName } from
 import { allowedFor } from '../src/control/config/validate.js';
 
 /** A key's value in YAML, or the keys of the map it takes. */
-type Example = string | Readonly<Record<string, string>>;
+type Example = string | { readonly [key: string]: Example };
 
 /** The things of full.yaml: for each name, the keys that are set. Keys without a default that are not set stand as comments. */
-const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, Example>>>>>> = {
+export const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, Example>>>>>> = {
   links: {
     lan: { type: 'tap', device: 'weir-lan', addresses: '[10.0.1.1/24]' },
     wan1: { type: 'raw', device: 'eth1', addresses: '[203.0.113.2/24]' },
     wan2: { type: 'tap', device: 'weir-wan2', addresses: '[198.51.100.2/24]' },
-    host: { type: 'tun', device: 'weir0', addresses: '[100.64.0.1/30]' },
+    host: { type: 'tun', device: 'weir0', addresses: '[100.64.0.1/30]', peer: '100.64.0.2' },
   },
   routes: {
     default: { to: '0.0.0.0/0', group: 'internet' },
@@ -27,11 +27,32 @@ const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Readonly<Record<
     nowhere: { to: '192.168.0.0/16', refuse: 'unreachable' },
   },
   uplinks: {
-    isp1: { link: 'wan1', gateway: '203.0.113.1', weight: '1', snat: 'auto' },
+    isp1: {
+      link: 'wan1', gateway: '203.0.113.1', weight: '1', snat: 'auto',
+      check: {
+        icmp: '[192.0.2.1, 192.0.2.2]', arp: 'gateway', udp: { target: '192.0.2.3' }, tcp: 'example.com:443', http: { url: 'https://example.com/health' },
+        dns: { server: '192.0.2.53' }, script: { command: '[/usr/local/lib/weir/check-isp, isp1]' }, need: '2',
+        loss: { fail: '40%', recover: '10%' }, latency: { fail: '1s', recover: '500ms' }, jitter: { fail: '200ms', recover: '100ms' }, damping: {},
+      },
+    },
     isp2: { link: 'wan2', gateway: '198.51.100.1', weight: '1', snat: 'auto' },
   },
   groups: {
-    internet: { uplinks: '[isp1, isp2]', balance: 'flow' },
+    internet: { uplinks: '[isp1, isp2]', tiers: '{ isp2: 2 }', affinity: { by: 'source', timeout: '10m' }, onRecover: 'drain' },
+    bulk: { uplinks: '[isp2]', lastResort: { group: 'internet' } },
+  },
+  policies: {
+    voip: { in: 'lan', from: '10.0.1.0/26', protocol: 'udp', ports: '[5060, 16384-32767]', group: 'internet', prefer: 'isp1', affinity: { by: 'source', timeout: '1h' } },
+    'by-the-routes': { to: '192.0.2.128/25', exclude: 'true' },
+    backups: { from: '10.0.1.64/28', protocol: 'tcp', ports: '873', group: 'bulk' },
+  },
+  virtualServers: {
+    shop: {
+      listen: '203.0.113.2:8080/tcp', scheduler: { name: 'mh', fallBack: 'true' }, persistence: { timeout: '5m', mask: '32' }, slowStart: '30s', sorry: '10.0.1.99:80',
+      quorum: { weight: '2', hysteresis: '1' },
+      check: { icmp: '{}', udp: { port: '9' }, tcp: { port: '80' }, http: { path: '/health' }, dns: { name: 'example.com' }, script: { command: '[/usr/local/lib/weir/check-server, "{address}", "{port}"]' } },
+      realServers: { shop1: { address: '10.0.1.21:80', upper: '1000', lower: '750' }, shop2: { address: '10.0.1.22:8000', weight: '2' } },
+    },
   },
   portForwards: {
     web: { uplink: 'isp1', listen: '443/both', to: '10.0.1.11' },
@@ -106,9 +127,17 @@ function setKey(name: string, key: Key, value: Example, indent: string, isExplai
   const lines = isExplained ? [] : comment(key, indent);
   if (typeof value === 'string') return [...lines, `${indent}${name}: ${value}`];
   lines.push(`${indent}${name}:`);
+  if (key.each !== undefined) {
+    Object.entries(value).forEach(([thing, keys], index) => {
+      const [, ...rest] = setKey(thing, { ...key.each!, doc: '' }, keys, `${indent}  `, isExplained || index > 0).slice(isExplained || index > 0 ? 0 : comment({ ...key.each!, doc: '' }, '').length);
+      lines.push(`${indent}  ${thing}:`, ...rest);
+    });
+    return lines;
+  }
   for (const [inner, schema] of Object.entries(key.part!.keys)) {
-    if (!isExplained) lines.push(...comment(schema, `${indent}  `));
-    lines.push(value[inner] === undefined ? `${indent}  #${inner}: ${schema.example}` : `${indent}  ${inner}: ${value[inner]}`);
+    const innerValue = value[inner] ?? defaultText(schema);
+    if (innerValue !== undefined) lines.push(...setKey(inner, schema, innerValue, `${indent}  `, isExplained));
+    else if (!isExplained) lines.push(...comment(schema, `${indent}  `), `${indent}  #${inner}: ${schema.example}`);
   }
   return lines;
 }
@@ -117,8 +146,8 @@ function setKey(name: string, key: Key, value: Example, indent: string, isExplai
 export function fullYaml(): string {
   const lines = [
     '# Every key of the configuration: what it does, what it may be, and its default. Made from the schema; do not edit.',
-    '# Named things (links, routes, uplinks, groups and rules) are examples. A key behind a "#" without a space has no default and is',
-    '# not set; take the "#" away to set it. Check a file with: weir check -c FILE',
+    '# Named things (links, routes, uplinks, groups, policies and rules) are examples. A key behind a "#" without a space has no default',
+    '# and is not set; take the "#" away to set it. Check a file with: weir check -c FILE',
   ];
   for (const [name, section] of sections()) {
     lines.push('', ...wrap(section.doc, '#'), `${name}:`);
@@ -152,12 +181,17 @@ function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }
 
+/** A key, the keys of its map, those of their maps, and so on. */
+export function rows(name: string, key: Key): [string, Key][] {
+  const things: [string, Key][] = key.each?.part === undefined ? [] : rows(`${name}.NAME`, key.each).slice(1);
+  return [[name, key], ...things, ...Object.entries(key.part?.keys ?? {}).flatMap(([inner, schema]) => rows(`${name}.${inner}`, schema))];
+}
+
 function table(section: Section<unknown>): string[] {
   return [
     '| key | type | default | allowed | what it does |',
     '|---|---|---|---|---|',
-    ...keysOf(section).flatMap(([name, key]): [string, Key][] =>
-      [[name, key], ...Object.entries(key.part?.keys ?? {}).map(([inner, schema]): [string, Key] => [`${name}.${inner}`, schema])]).map(([name, key]) => {
+    ...keysOf(section).flatMap(([name, key]) => rows(name, key)).map(([name, key]) => {
       const fallback = defaultText(key);
       const type = [FORMATS[key.format].type, ...(key.unit === undefined ? [] : [key.unit])].join(', ');
       const allowed = [
@@ -205,9 +239,21 @@ export function configDocs(): string {
     '',
     '## Names and durations',
     '',
-    'Links, routes, uplinks, groups and rules are maps from names to things. A name has 1 to 32 lower-case letters, digits and `-`, and begins with a letter.',
+    'Links, routes, uplinks, groups, policies and rules are maps from names to things. A name has 1 to 32 lower-case letters, digits and `-`, and begins with a letter.',
     '',
     'A duration is a row of whole numbers with units, largest first: `90s`, `5m`, `2h4m`, `1d`. The units are `d`, `h`, `m`, `s` and `ms`.',
+    '',
+    '## How an uplink is chosen, and what becomes of flows',
+    '',
+    'An uplink is usable when its link has carrier, its gateway answers ARP, its `check` (if it has one) says so, and nobody has drained it by',
+    'hand. A check asks all its targets at once every `interval`; the round is good when `need` of them answered within `timeout`. After `fall`',
+    'bad rounds in a row the uplink is down, after `rise` good ones it is up again, and `loss`, `latency` and `jitter` over the last `window`',
+    'rounds can keep it down as well. What is asked leaves by the uplink itself and bears its address, also while no flow may use it.',
+    '',
+    'A new flow goes to the group that the first matching policy names, else to that of its route. Within the group the lowest tier with a usable',
+    'uplink serves: `prefer` comes first, then what affinity remembers, then the weights. When none is usable, `lastResort` decides. A flow stays',
+    'on its uplink; only when that goes down, or a better tier comes back, do `onDown` and `onRecover` decide what becomes of it, in the same step',
+    'in which new flows go elsewhere, and `onDown` never ends a flow that has nowhere better to go.',
     '',
     '## How rules come together',
     '',

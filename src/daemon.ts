@@ -1,19 +1,24 @@
 /**
- * The daemon: the one place that constructs and wires. In order: read the configuration, take the API's socket, open the devices, start the
- * data plane, watch the devices, serve; and all of it backwards on the way out, whatever the way out is.
+ * The daemon: the one place that constructs and wires. In order: read the configuration, take the API's socket, run hooks on events, open the
+ * devices, start the data plane, watch the devices, check the uplinks, serve; and all of it backwards on the way out, whatever the way out is.
  *
  *   TERM, INT   stop gracefully; a second one ends at once
  */
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
+import { affinityBytes } from './balance/affinity.js';
 import { EXIT_FAILED, EXIT_OK, formatConfigWarning } from './base/error.js';
 import type { Plan } from './base/plan.js';
 import { startApi } from './control/api/server.js';
 import type { ApiServer } from './control/api/server.js';
+import type { RouterActions } from './control/api/types.js';
 import { loadConfig } from './control/config/index.js';
 import { EventLog } from './control/event.js';
+import { Hooks } from './control/hooks.js';
 import { componentLog, createLog, logEvents } from './control/log.js';
 import type { Log } from './control/log.js';
+import { Notices } from './control/notice.js';
+import { UplinkChecks } from './control/uplink-checks.js';
 import { View } from './control/view.js';
 import type { DataPlaneOptions, FromDataPlane, ToDataPlane } from './dataplane.js';
 import { KIND_PACKET } from './link/batch.js';
@@ -23,7 +28,7 @@ import type { HostWatch } from './link/host-events.js';
 import type { OpenedLink } from './link/link.js';
 import { native } from './link/native.js';
 import { openLink } from './link/registry.js';
-import type { Notice, SharedMemory } from './stage/router.js';
+import type { SharedMemory } from './stage/router.js';
 import { countersBytes } from './table/counters.js';
 import { flowTableBytes } from './table/flow.js';
 import { neighbourTableBytes } from './table/neighbour.js';
@@ -37,6 +42,8 @@ export interface DaemonOptions {
 /** How long the data plane may take to come up, and to end. */
 const START_MS = 10_000;
 const STOP_MS = 2_000;
+/** Between two samples of what the rates are made of. */
+const RATES_MS = 1_000;
 
 /** Run until told to stop; gives the exit code. Throws ConfigErrors and system errors, with everything undone. */
 export async function runDaemon(file: string, options: DaemonOptions): Promise<number> {
@@ -61,6 +68,9 @@ class Daemon {
   private worker: Worker | undefined;
   private api: ApiServer | undefined;
   private watch: HostWatch | undefined;
+  private hooks: Hooks | undefined;
+  private checks: UplinkChecks | undefined;
+  private rates: NodeJS.Timeout | undefined;
   /** Settles when the daemon is to end, with its exit code. */
   private readonly ended: Promise<number>;
   private end: (code: number) => void = () => undefined;
@@ -75,6 +85,7 @@ class Daemon {
       flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
       counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
+      affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
     };
     this.wakeFd = native().eventfd();
     this.ended = new Promise((resolve) => { this.end = resolve; });
@@ -90,17 +101,31 @@ class Daemon {
       this.api = await startApi({
         events: this.events, version: this.version, configFile: this.file, socket: this.plan.control.socket,
         ...(this.plan.control.group === undefined ? {} : { group: this.plan.control.group }), log: componentLog(this.log, 'api'),
+        hooks: () => this.hooks?.counts ?? null,
       });
-      const host = new Host({ journalPath: `${this.plan.control.socket}.journal`, links: this.plan.links });
+      const hooks = new Hooks({ plan: this.plan.hooks, events: this.events, configFile: this.file });
+      await hooks.start();
+      this.hooks = hooks;
+      const host = new Host({
+        journalPath: `${this.plan.control.socket}.journal`, links: this.plan.links, pins: this.plan.uplinks.flatMap(({ pin }) => (pin === undefined ? [] : [pin])),
+      });
       this.host = host;
       for (const problem of host.problems) this.log.warn(problem);
       this.openLinks(host);
       const view = new View({
         plan: this.plan, links: [...this.links], memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
       });
-      await this.startDataPlane(view);
-      this.watch = hostEvents(host, this.links, (link, isUp, reason) => this.onLink(view, link, isUp, reason));
-      this.api.serve(view);
+      const checks = new UplinkChecks({
+        plan: this.plan, events: this.events, onStatus: (uplink, status) => view.setHealth(uplink, status),
+        onHealth: (uplink, isHealthy, reason) => this.tell({ type: 'health', uplink, isHealthy, reason }), ask: (id, request) => this.tell({ type: 'probe', id, request }),
+      });
+      const notices = new Notices({ plan: this.plan, events: this.events, view, onProbe: (outcome) => checks.answered(outcome) });
+      await this.startDataPlane(notices);
+      this.watch = hostEvents(host, this.links, (link, isUp, reason) => this.onLink(view, checks, link, isUp, reason));
+      this.checks = checks;
+      checks.start();
+      this.rates = setInterval(() => view.sampleRates(), RATES_MS);
+      this.api.serve(view, this.actions(view));
       this.events.emit('daemon.ready', 'weir', `forwarding over ${this.plan.links.length} links`);
       return await this.ended;
     } finally {
@@ -137,7 +162,7 @@ class Daemon {
     for (const error of host.undoUnclaimed()) this.log.warn({ err: error }, 'something an earlier run left could not be undone');
   }
 
-  private async startDataPlane(view: View): Promise<void> {
+  private async startDataPlane(notices: Notices): Promise<void> {
     const workerData: DataPlaneOptions = {
       plan: this.plan, memory: this.memory, wakeFd: this.wakeFd, mailbox: this.mailbox,
       devices: this.links.map(({ fd, vnet, kind, mac, mtu, offloads }) => ({ fd, vnet, kind, mac: mac ?? '', mtu, offloads })),
@@ -157,7 +182,7 @@ class Daemon {
         this.end(EXIT_FAILED);
       });
       worker.on('message', (message: FromDataPlane) => {
-        if (message.type === 'notice') this.onNotice(view, message.notice);
+        if (message.type === 'notice') notices.take(message.notice);
         if (message.type !== 'ready') return;
         clearTimeout(timer);
         resolve();
@@ -172,41 +197,28 @@ class Daemon {
     native().wake(this.wakeFd);
   }
 
-  private onLink(view: View, index: number, isUp: boolean, reason: string | null): void {
+  private onLink(view: View, checks: UplinkChecks, index: number, isUp: boolean, reason: string | null): void {
     if (!view.setLink(index, isUp, reason)) return;
     this.tell({ type: 'link', index, isUp });
+    checks.carrier(index, isUp);
     const { name } = this.plan.links[index];
     const why = reason === null ? '' : `: ${reason}`;
     this.events.emit(isUp ? 'link.up' : 'link.down', name, `link ${name} is ${isUp ? 'up' : 'down'}${why}`, { link: name, reason, severity: isUp ? 'info' : 'warning' });
   }
 
-  /** The data plane has taken an uplink into use or out of it. */
-  private onUplink(view: View, index: number, isUsable: boolean, isGatewaySilent: boolean): void {
-    const uplink = this.plan.uplinks[index];
-    const link = this.plan.links[uplink.link].name;
-    view.setUplink(index, isGatewaySilent ? `gateway ${uplink.gateway ?? ''} does not answer` : null);
-    const { reason } = view.uplinks()[index];
-    this.events.emit(isUsable ? 'uplink.up' : 'uplink.down', uplink.name, `uplink ${uplink.name} is ${isUsable ? 'up' : 'down'}${reason === null ? '' : `: ${reason}`}`,
-      { uplink: uplink.name, link, reason, severity: isUsable ? 'info' : 'warning' });
-  }
-
-  private onNotice(view: View, notice: Notice): void {
-    if (notice.event === 'uplink') {
-      this.onUplink(view, notice.uplink, notice.isUsable, notice.reason === 'gatewaySilent');
-      return;
-    }
-    if (notice.event === 'addressConflict') {
-      this.events.emit('address.conflict', notice.link, `${notice.mac} on link ${notice.link} claims our address ${notice.address}`,
-        { link: notice.link, address: notice.address, mac: notice.mac, severity: 'error' });
-      return;
-    }
-    if (notice.event === 'portsLow') {
-      const { uplink, address, protocol, percent, used, resting, total } = notice;
-      this.events.emit('ports.low', uplink, `${percent} % of the ${protocol} ports of ${address} on uplink ${uplink} are taken: ${used} in use, ${resting} resting, of ${total}`,
-        { uplink, address, protocol, percent, used, resting, total, severity: 'warning' });
-      return;
-    }
-    this.events.emit('link.error', notice.link, `reading from link ${notice.link} failed with errno ${notice.errno}`, { link: notice.link, errno: notice.errno, severity: 'warning' });
+  /** What may be changed while it runs: the data plane is told, and the view, so that the next answer shows it. */
+  private actions(view: View): RouterActions {
+    return {
+      drain: (uplink, isDrained) => {
+        view.setDrained(uplink, isDrained);
+        this.tell({ type: 'drain', uplink, isDrained });
+      },
+      weight: (uplink, weight) => {
+        view.setWeight(uplink, weight);
+        this.tell({ type: 'weight', uplink, weight });
+      },
+      eraseAffinity: (address) => this.tell({ type: 'eraseAffinity', address }),
+    };
   }
 
   /** The kernel forgets what it has told, so the sum is ours. */
@@ -217,10 +229,13 @@ class Daemon {
   }
 
   private async close(): Promise<void> {
+    clearInterval(this.rates);
+    this.checks?.stop();
     this.watch?.close();
     await this.stopDataPlane();
     for (const link of this.links.splice(0).reverse()) this.reportUndo(link.close());
     this.reportUndo(this.host?.close() ?? []);
+    await this.hooks?.close();
     // Last, for it is what keeps a second weir out.
     await this.api?.close();
     native().closeFd(this.wakeFd);

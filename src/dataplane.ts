@@ -2,7 +2,8 @@
  * The worker thread that forwards. It builds a Router from a plan and loops `turn`; it never returns to Node's event loop while it runs, so the
  * only things it waits for are its devices and the wake-up eventfd.
  *
- * Told by the main thread: `link` (a device came up or went down) and `stop`. Tells the main thread: `ready`, `notice`, `stopped`.
+ * Told by the main thread: `link` (a device came up or went down), `health` (what an uplink's check has found), `weight` and `drain` (what a
+ * person wants of an uplink), `probe` (ask something by an uplink), `eraseAffinity`, `stop`. Tells the main thread: `ready`, `notice`, `stopped`.
  */
 import { isMainThread, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { systemClock } from './base/clock.js';
@@ -10,9 +11,11 @@ import type { Plan } from './base/plan.js';
 import { Exchange } from './link/exchange.js';
 import { native } from './link/native.js';
 import { turn } from './pipeline.js';
+import type { ProbeRequest } from './stage/probe.js';
 import { Router } from './stage/router.js';
 import type { LinkDevice, Notice, SharedMemory } from './stage/router.js';
 import { LONGEST_TURN_US, NOW_MS, TURNS } from './table/counters.js';
+import { parseIpv4 } from './wire/address.js';
 
 /** An opened device as the worker needs it. */
 export interface WorkerDevice extends LinkDevice { fd: number; vnet: boolean }
@@ -27,7 +30,15 @@ export interface DataPlaneOptions {
   mailbox: SharedArrayBuffer;
 }
 
-export type ToDataPlane = { type: 'link'; index: number; isUp: boolean } | { type: 'stop' };
+export type ToDataPlane =
+  | { type: 'link'; index: number; isUp: boolean }
+  | { type: 'health'; uplink: number; isHealthy: boolean; /** The check's phrase for what is wrong. */ reason?: string | null }
+  | { type: 'weight'; uplink: number; weight: number }
+  | { type: 'drain'; uplink: number; isDrained: boolean }
+  | { type: 'probe'; id: number; request: ProbeRequest }
+  /** null = all of it. */
+  | { type: 'eraseAffinity'; address: string | null }
+  | { type: 'stop' };
 export type FromDataPlane = { type: 'ready' } | { type: 'notice'; notice: Notice } | { type: 'stopped' };
 
 /** The longest the worker sleeps: the flow table's second must go on. */
@@ -51,8 +62,15 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
     Atomics.store(mailbox, 0, 0);
     for (let mail = receiveMessageOnPort(port); mail !== undefined; mail = receiveMessageOnPort(port)) {
       const message = mail.message as ToDataPlane;
-      if (message.type === 'stop') return false;
-      router.setLinkUp(message.index, message.isUp);
+      switch (message.type) {
+        case 'link': router.setLinkUp(message.index, message.isUp); break;
+        case 'health': router.setUplinkHealth(message.uplink, message.isHealthy, message.reason ?? null); break;
+        case 'weight': router.setUplinkWeight(message.uplink, message.weight); break;
+        case 'drain': router.setUplinkDrained(message.uplink, message.isDrained); break;
+        case 'probe': router.probes.ask(message.id, message.request); break;
+        case 'eraseAffinity': router.affinity.erase(message.address === null ? null : parseIpv4(message.address)); break;
+        case 'stop': return false;
+      }
     }
     return true;
   };
@@ -67,6 +85,8 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
     if (tookUs > counters.getRouter(LONGEST_TURN_US)) counters.setRouter(LONGEST_TURN_US, tookUs);
     if (Atomics.load(mailbox, 0) !== 0) isRunning = readMail();
   }
+  // Who has asked is told that no answer will come.
+  router.probes.close();
   // What the last turn made still leaves.
   exchange.flush();
   io.close();

@@ -15,7 +15,7 @@ import { expireFragments, reassemble } from './stage/reassemble.js';
 import { inspect } from './stage/inspect.js';
 import { refuse } from './stage/refuse.js';
 import { release, resolve } from './stage/resolve.js';
-import { route } from './stage/route.js';
+import { recheck, route } from './stage/route.js';
 import type { Made, Router } from './stage/router.js';
 import { ownSource, snat } from './stage/snat.js';
 import { expireSyns } from './stage/syn-hold.js';
@@ -33,7 +33,7 @@ export function receive(p: Packet, r: Router): Verdict {
       || reassemble(p, r)  // fragments wait for their datagram                        RFC 791, 4787 REQ-14
       || track(p, r)       // find the flow, or open one; which direction              table/flow, tcp-state
       || dnat(p, r)        // destination: undo of a SNAT
-      || route(p, r)       // FIB → uplink pick → nexthop and out link, or LOCAL
+      || route(p, r)       // policies, FIB → uplink pick → nexthop and out link, or LOCAL
       || filter(p, r)      // accept or drop
       || deliver(p, r)     // for the router itself: echo; else on
       || hop(p, r)         // TTL, MTU and DF — judged on the packet as received, before SNAT
@@ -90,6 +90,8 @@ export function housekeep(r: Router): void {
   r.neighbours.tick(r.nowMs);
   r.askGateways();
   r.announceDue();
+  r.fates.sweep();
+  r.probes.tick();
   sendWaiting(r);
   if (r.fragments.count > 0) expireFragments(r.packet, r);
   if (r.synHold.count > 0) expireSyns(r.packet, r);
@@ -118,7 +120,7 @@ function sendMade(r: Router, made: Made): void {
 /** Packets whose neighbour has answered go on; those whose neighbour never will are refused. */
 function sendWaiting(r: Router): void {
   const p = r.packet;
-  for (const entry of r.answered) while (release(p, r, entry)) settle(p, r, resume(p, r));
+  for (const entry of r.answered) while (release(p, r, entry)) settle(p, r, recheck(p, r) || resume(p, r));
   for (const entry of r.unanswered) while (release(p, r, entry)) settle(p, r, V.NEIGHBOUR_FAILED);
   // With the scratch region used up the rest goes on in the next turn.
   keepWaiting(r, r.answered);

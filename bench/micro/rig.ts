@@ -1,6 +1,7 @@
 /** A whole router on a FlowRing: two uplinks with SNAT, neighbours known, any number of established flows. */
 import { compileConfig } from '../../src/control/config/load.js';
 import type { Plan } from '../../src/base/plan.js';
+import { affinityBytes } from '../../src/balance/affinity.js';
 import { V } from '../../src/base/verdict.js';
 import { systemClock } from '../../src/base/clock.js';
 import { KIND_TAP, OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4 } from '../../src/link/batch.js';
@@ -63,6 +64,7 @@ export class Rig {
       flows: new SharedArrayBuffer(flowTableBytes(capacity)),
       counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length)),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
+      affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
     };
     this.exchange = new Exchange(() => undefined);
     this.router = new Router(

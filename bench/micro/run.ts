@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../netns/kit/command.js';
+import type { FailoverResult } from './failover.js';
 import type { ListingResult } from './listing.js';
 import type { PipelineResult } from './pipeline.js';
 import type { FibResult, FlowResult, PortPoolResult } from './tables.js';
@@ -16,6 +17,7 @@ export interface MicroResult {
   fib: FibResult[];
   portPool: PortPoolResult[];
   listing: ListingResult | null;
+  failover: FailoverResult | null;
 }
 
 export interface MicroOptions {
@@ -25,7 +27,7 @@ export interface MicroOptions {
 }
 
 const GSO_BYTES = 14 + 40 + 45 * 1448;
-const NAMES = ['pipeline', 'flow-table', 'fib', 'port-pool', 'listing'];
+const NAMES = ['pipeline', 'flow-table', 'fib', 'port-pool', 'listing', 'failover'];
 
 async function program<T>(name: string, ...args: (string | number)[]): Promise<T> {
   const { stdout } = await run([process.execPath, '--expose-gc', join(PROGRAMS, `${name}.js`), ...args.map(String)], { timeoutMs: LIMIT_MS });
@@ -35,7 +37,7 @@ async function program<T>(name: string, ...args: (string | number)[]): Promise<T
 export async function runMicro({ isQuick, only, say }: MicroOptions): Promise<MicroResult | null> {
   const wanted = NAMES.filter((name) => only.length === 0 || only.some((part) => name.includes(part) || part === 'micro'));
   if (wanted.length === 0) return null;
-  const result: MicroResult = { pipeline: [], flowTable: [], fib: [], portPool: [], listing: null };
+  const result: MicroResult = { pipeline: [], flowTable: [], fib: [], portPool: [], listing: null, failover: null };
   const k = 1024;
   if (wanted.includes('pipeline')) {
     for (const frameBytes of isQuick ? [60, GSO_BYTES] : [60, 1400, GSO_BYTES]) {
@@ -71,6 +73,11 @@ export async function runMicro({ isQuick, only, say }: MicroOptions): Promise<Mi
     const done = await program<ListingResult>('listing', 1024 * k);
     result.listing = done;
     say(`listing     ${done.listedFlows} flows in ${done.listSeconds.toFixed(1)} s; longest turn ${done.turnMaxUsBefore.toFixed(0)} µs before, ${done.turnMaxUsDuring.toFixed(0)} µs meanwhile`);
+  }
+  if (wanted.includes('failover')) {
+    const done = await program<FailoverResult>('failover', 10_000);
+    result.failover = done;
+    say(`failover    ${done.warm.flows} resets in ${done.warm.wholeMs.toFixed(1)} ms, ${done.warm.nsPerFlow.toFixed(0)} ns each; longest turn ${done.warm.turnMaxUs.toFixed(0)} µs, cold ${done.cold.turnMaxUs.toFixed(0)} µs`);
   }
   return result;
 }

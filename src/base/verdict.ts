@@ -86,10 +86,12 @@ const rows = {
 
   NO_ROUTE: drop('no route to the destination', NET_UNREACHABLE),
   NO_UPLINK: drop('no usable uplink in the group', NET_UNREACHABLE),
+  NO_UPLINK_BLACKHOLE: drop('no usable uplink in the group, whose last resort is to say nothing'),
   ROUTE_UNREACHABLE: drop('route says unreachable', HOST_UNREACHABLE),
   ROUTE_PROHIBIT: drop('route says prohibited', PROHIBITED),
   ROUTE_BLACKHOLE: drop('route says blackhole'),
   UPLINK_DOWN: drop('the uplink this flow is bound to is down', HOST_UNREACHABLE),
+  FLOW_ENDED: drop('its flow ended with the uplink it was bound to; both ends have been told'),
   LINK_DOWN_OUT: drop('the link towards the destination is down', HOST_UNREACHABLE),
 
   FILTER_DROP: drop('a filter rule drops it'),

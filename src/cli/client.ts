@@ -73,6 +73,8 @@ function refusal(status: number, text: string, path: string): CliFailure {
   }
   const { message, found, allowed } = body.error;
   if (status === 400) return new CliFailure(EXIT_USAGE, `${message}: found '${found ?? ''}', allowed: ${allowed ?? 'nothing'}`);
+  // A path that is known with a name that is not.
+  if (status === 404 && body.error.parameter !== null) return new CliFailure(EXIT_USAGE, `${message}; there is: ${allowed ?? 'nothing'}`);
   if (status === 404) return new CliFailure(EXIT_UNAVAILABLE, `the running weir is of another version: ${message}`);
   return new CliFailure(status === 503 ? EXIT_UNAVAILABLE : EXIT_FAILED, message);
 }
@@ -88,14 +90,14 @@ export class Client {
 
   close(): void { this.#agent.destroy(); }
 
-  /** The answer to a GET, its body still to be read. */
-  #open(resource: string, query: Query, timeoutMs: number, headers: Record<string, string>): Promise<IncomingMessage> {
+  /** The answer to a request, its body still to be read. */
+  #open(resource: string, query: Query, timeoutMs: number, headers: Record<string, string>, method = 'GET', body = ''): Promise<IncomingMessage> {
     const parameters = new URLSearchParams();
     for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value));
     const path = `/api/v1/${resource}${parameters.size > 0 ? `?${parameters.toString()}` : ''}`;
     return new Promise((resolve, reject) => {
       let begun: IncomingMessage | null = null;
-      const outgoing = request({ socketPath: this.socket, path, agent: this.#agent, headers: { Host: 'weir', ...headers }, timeout: timeoutMs }, (answer) => {
+      const outgoing = request({ socketPath: this.socket, path, method, agent: this.#agent, headers: { Host: 'weir', ...headers }, timeout: timeoutMs }, (answer) => {
         const status = answer.statusCode ?? 0;
         begun = answer;
         if (status === 200) {
@@ -115,7 +117,7 @@ export class Client {
         else if (error.code?.startsWith('HPE_') === true) reject(new CliFailure(EXIT_FAILED, `what answers on ${this.socket} is not weir`));
         else reject(connectionFailure(error, this.socket));
       });
-      outgoing.end();
+      outgoing.end(body);
     });
   }
 
@@ -127,7 +129,22 @@ export class Client {
 
   /** A resource, parsed. */
   async get<T>(resource: string, query: Query = {}): Promise<T> {
-    const answer = await this.#open(resource, query, ANSWER_TIMEOUT_MS, {});
+    return this.#parse<T>(await this.#open(resource, query, ANSWER_TIMEOUT_MS, {}));
+  }
+
+  /** Have something done, with what it takes; the answer parsed. */
+  async post<T>(resource: string, body: object): Promise<T> {
+    const text = JSON.stringify(body);
+    const headers = { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(text)) };
+    return this.#parse<T>(await this.#open(resource, {}, ANSWER_TIMEOUT_MS, headers, 'POST', text));
+  }
+
+  /** Have a resource, or what `query` names of it, removed; the answer parsed. */
+  async delete<T>(resource: string, query: Query): Promise<T> {
+    return this.#parse<T>(await this.#open(resource, query, ANSWER_TIMEOUT_MS, {}, 'DELETE'));
+  }
+
+  async #parse<T>(answer: IncomingMessage): Promise<T> {
     const text = await readText(answer).catch((error: unknown) => { throw this.#broken(error); });
     try {
       return JSON.parse(text) as T;
@@ -152,8 +169,8 @@ export class Client {
   }
 
   /** The events from now on, after the `last` ones. Ends when the daemon ends it. */
-  async *events(last: number): AsyncGenerator<StreamItem> {
-    const answer = await this.#open('events', last > 0 ? { last } : {}, STREAM_TIMEOUT_MS, { Accept: 'text/event-stream' });
+  async *events(last: number, withFlows: boolean): AsyncGenerator<StreamItem> {
+    const answer = await this.#open('events', { ...(last > 0 ? { last } : {}), ...(withFlows ? {} : { flows: 'no' }) }, STREAM_TIMEOUT_MS, { Accept: 'text/event-stream' });
     answer.setEncoding('utf8');
     let rest = '';
     try {

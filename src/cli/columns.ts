@@ -1,6 +1,6 @@
 /** The columns of links and uplinks, which `weir status` shares with the commands of these names, and how states are painted. */
 import type { Health, LinkStatus, UplinkStatus } from '../control/api/types.js';
-import { formatBytes, formatCount, formatDuration, formatShare } from './format.js';
+import { formatBytes, formatCount, formatDuration, formatLatency, formatRate, formatShare } from './format.js';
 import type { Column, Style } from './table.js';
 import { left, right } from './table.js';
 
@@ -34,23 +34,45 @@ export function linkColumns(nowMs: number): Record<'name' | 'type' | 'device' | 
   };
 }
 
-export function uplinkColumns(nowMs: number): Record<'name' | 'link' | 'gateway' | 'groups' | 'state' | 'since' | 'weight' | 'wanted' | 'share' | 'flows' | 'newFlows' | 'rx' | 'tx' | 'snat' | 'ports' | 'reason', Column<UplinkStatus>> {
+/** Why an uplink is as it is, or which of its targets fail although it is up. */
+function why(row: UplinkStatus, nowMs: number): string | null {
+  const held = row.health?.suppressedUntilMs ?? null;
+  const parts = [
+    ...(row.reason === null ? [] : [row.reason]),
+    ...(held === null || held <= nowMs ? [] : [`held down by damping for ${formatDuration(held - nowMs)}`]),
+    ...(row.state === 'down' ? [] : row.health?.targets ?? []).filter((target) => target.isOk === false).map((target) => `${target.target} fails: ${target.reason ?? 'no answer'}`),
+  ];
+  return parts.join('; ') || null;
+}
+
+/** A measure of the check, or nothing where there is none. */
+const measured = (value: number | null | undefined, format: (value: number) => string): string | null => (value === null || value === undefined ? null : format(value));
+
+export type UplinkColumn =
+  'name' | 'link' | 'gateway' | 'groups' | 'tier' | 'state' | 'since' | 'loss' | 'latency' | 'jitter' | 'weight' | 'wanted' | 'share' | 'flows' | 'newFlows' | 'rxRate' | 'txRate'
+  | 'snat' | 'ports' | 'reason';
+
+export function uplinkColumns(nowMs: number): Record<UplinkColumn, Column<UplinkStatus>> {
   return {
     name: left('UPLINK', (row) => row.name),
     link: left('LINK', (row) => row.link),
     gateway: left('GATEWAY', (row) => row.gateway),
     groups: left('GROUPS', (row) => row.groups.join(',') || null),
+    tier: right('TIER', (row) => row.tiers.map(({ tier }) => tier).join(',') || null),
     state: left('STATE', (row) => row.state, (row) => healthStyle(row.state)),
     since: right('FOR', (row) => formatDuration(nowMs - row.sinceMs)),
+    loss: right('LOSS', (row) => measured(row.health?.lossRatio, formatShare), (row) => trouble(row.health?.lossRatio ?? 0)),
+    latency: right('LATENCY', (row) => measured(row.health?.latencyMs, formatLatency)),
+    jitter: right('JITTER', (row) => measured(row.health?.jitterMs, formatLatency)),
     weight: right('WEIGHT', (row) => String(row.weight)),
     wanted: right('WANTED', (row) => formatShare(row.wantedShare)),
     share: right('SHARE', (row) => formatShare(row.share)),
     flows: right('FLOWS', (row) => formatCount(row.flows)),
     newFlows: right('NEW FLOWS', (row) => formatCount(row.newFlows)),
-    rx: right('RX', (row) => formatBytes(row.rxBytes)),
-    tx: right('TX', (row) => formatBytes(row.txBytes)),
+    rxRate: right('RX', (row) => formatRate(row.rxBps)),
+    txRate: right('TX', (row) => formatRate(row.txBps)),
     snat: left('SNAT', (row) => row.snat.join(' ') || null),
     ports: right('PORTS', (row) => (row.portsTotal === 0 ? null : `${formatCount(row.portsUsed)}/${formatCount(row.portsTotal)}`)),
-    reason: left('REASON', (row) => row.reason),
+    reason: left('REASON', (row) => why(row, nowMs), (row) => (row.state === 'down' ? 'bad' : why(row, nowMs) === null ? null : 'warning')),
   };
 }

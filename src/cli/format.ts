@@ -9,17 +9,31 @@ export function formatCount(count: number): string {
 
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'] as const;
 
-/** Bytes in powers of 1000, three significant digits: '999 B', '1.50 kB', '12.3 MB'. */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
+const RATE_UNITS = ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s', 'Tbit/s'] as const;
+
+/** A number in powers of 1000, three significant digits. */
+function formatScaled(number: number, units: readonly string[]): string {
+  let value = number;
   let unit = 0;
   // 999.5 would be rounded to a four-digit 1000.
-  while (value >= (unit === 0 ? 1000 : 999.5) && unit < BYTE_UNITS.length - 1) {
+  while (value >= (unit === 0 ? 1000 : 999.5) && unit < units.length - 1) {
     value /= 1000;
     unit++;
   }
   const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-  return `${value.toFixed(digits)} ${BYTE_UNITS[unit]}`;
+  return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
+/** '999 B', '1.50 kB', '12.3 MB'. */
+export function formatBytes(bytes: number): string { return formatScaled(bytes, BYTE_UNITS); }
+
+/** '999 bit/s', '1.50 kbit/s', '12.3 Mbit/s'. */
+export function formatRate(bps: number): string { return formatScaled(bps, RATE_UNITS); }
+
+/** A round trip: '0.83 ms', '12.4 ms', '340 ms', '1.20 s'. */
+export function formatLatency(latencyMs: number): string {
+  if (latencyMs >= 999.5) return `${(latencyMs / 1000).toFixed(2)} s`;
+  return `${latencyMs.toFixed(latencyMs >= 99.95 ? 0 : latencyMs >= 9.995 ? 1 : 2)} ms`;
 }
 
 /** The two largest units: '850 ms', '12 s', '4m 05s', '3h 07m', '5d 03h'. A moment that lies ahead by a clock's whim counts as now. */

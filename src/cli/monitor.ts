@@ -31,9 +31,14 @@ export const command: CommandFile = {
     command
       .option('--last <number>', 'begin with so many events of the past', wholeNumber(0, fail), 0)
       .option('--count <number>', 'end after so many events', wholeNumber(1, fail))
+      .option('--no-flows', 'without the events of single flows, of which a failover makes thousands')
       .addHelpText('after', `
 Runs until interrupted (Ctrl-C) or until weir stops (exit code 69). With -j each line is one JSON object; a gap in sequence,
-which text output mentions, means the reader was too slow and events were lost to it.`);
+which text output mentions, means the reader was too slow and events were lost to it (or that --no-flows left some out).
+
+Examples:
+  weir monitor --no-flows                                     what happens to links and uplinks
+  weir monitor -j --last 100 | jq 'select(.uplink=="isp1")'   all about one uplink`);
   },
   async run(context: Context, given): Promise<number> {
     const options = readingOptions(given);
@@ -41,7 +46,7 @@ which text output mentions, means the reader was too slow and events were lost t
     const last = typeof given['last'] === 'number' ? given['last'] : 0;
     let left = typeof given['count'] === 'number' ? given['count'] : Infinity;
     return withClient(options, async (client) => {
-      for await (const item of client.events(last)) {
+      for await (const item of client.events(last, given['flows'] !== false)) {
         if (item.kind === 'lost') {
           io.writeError(`weir: ${formatPlural(item.lost, 'event')} lost: this reader was too slow\n`);
           continue;

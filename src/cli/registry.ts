@@ -11,6 +11,7 @@ export interface CommandEntry {
 
 const WATCH = 'Look at a running router:';
 const RUN = 'Run a router:';
+const CHANGE = 'Change a running router:';
 const LEARN = 'Find out and try:';
 
 export const commands: readonly CommandEntry[] = [
@@ -22,9 +23,13 @@ export const commands: readonly CommandEntry[] = [
   { heading: WATCH, name: 'routes', summary: 'the forwarding table', load: async () => (await import('./routes.js')).command },
   { heading: WATCH, name: 'neighbours', summary: 'which station has which address', load: async () => (await import('./neighbours.js')).command },
   { heading: WATCH, name: 'flows', summary: 'the flow table, filtered and page by page', load: async () => (await import('./flows.js')).command },
+  { heading: WATCH, name: 'affinity', summary: 'which addresses come back to which uplink', load: async () => (await import('./affinity.js')).command },
   { heading: WATCH, name: 'filters', summary: 'the filter rules and what they decided', load: async () => (await import('./filters.js')).command },
   { heading: WATCH, name: 'drops', summary: 'why packets were refused', load: async () => (await import('./drops.js')).command },
   { heading: WATCH, name: 'monitor', summary: 'events as they happen', load: async () => (await import('./monitor.js')).command },
+  { heading: CHANGE, name: 'drain', summary: 'give an uplink no new flows, and let its old ones end', load: async () => (await import('./drain.js')).drain },
+  { heading: CHANGE, name: 'undrain', summary: 'give a drained uplink new flows again', load: async () => (await import('./drain.js')).undrain },
+  { heading: CHANGE, name: 'weight', summary: 'set the weight of an uplink until the next start', load: async () => (await import('./weight.js')).command },
   { heading: LEARN, name: 'doctor', summary: 'what this box lacks to run weir well, and what to do', load: async () => (await import('./doctor.js')).command },
   { heading: LEARN, name: 'lab', summary: 'bring a scenario up in network namespaces and try it', load: async () => (await import('./lab.js')).command },
   { heading: LEARN, name: 'selftest', summary: 'measure in a lab what weir promises, row by row', load: async () => (await import('./selftest.js')).command },

@@ -1,11 +1,11 @@
 /** `weir status`: one screen, what is wrong first. The exit code tells a script the same: 0 all up, 1 degraded, 3 not running. */
 import type { Command } from 'commander';
-import type { LinkStatus, Problem, RouterStatus, UplinkStatus } from '../control/api/types.js';
+import type { HookCounts, LinkStatus, Problem, RouterStatus, UplinkStatus } from '../control/api/types.js';
 import { linkColumns, uplinkColumns } from './columns.js';
 import type { CommandFile, Context } from './command.js';
 import { defineReading, readingOptions, withClient } from './command.js';
 import { EXIT_DEGRADED, EXIT_NOT_RUNNING, NotRunning } from './failure.js';
-import { formatCount, formatDuration, formatPart } from './format.js';
+import { formatCount, formatDuration, formatPart, formatPlural } from './format.js';
 import type { Column } from './table.js';
 import { formatTable, left, paint, plain } from './table.js';
 
@@ -29,7 +29,9 @@ const PROBLEM_COLUMNS: Column<Problem>[] = [
 
 function problemLines(problems: readonly Problem[], color: boolean): string {
   if (problems.length === 0) return '';
-  const sorted = problems.toSorted((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'));
+  // Among equals those of the ways out stand first, for they are what a router without trouble of its own is asked about.
+  const rank = ({ severity, subject }: Problem): number => (severity === 'error' ? 0 : 2) + (/^(group|uplink) /.test(subject) ? 0 : 1);
+  const sorted = problems.toSorted((a, b) => rank(a) - rank(b));
   const more = problems.length > ROWS_MAX ? `… and ${formatCount(problems.length - ROWS_MAX)} more: weir status -j\n` : '';
   // These columns need no heading: the first line of a table is one.
   const rows = formatTable(PROBLEM_COLUMNS, sorted.slice(0, ROWS_MAX), color);
@@ -40,7 +42,9 @@ export function formatStatus(status: RouterStatus, nowMs: number, color: boolean
   const link = linkColumns(nowMs);
   const uplink = uplinkColumns(nowMs);
   const linkRows: Column<LinkStatus>[] = [link.name, link.type, link.device, link.state, link.since, link.rx, link.tx, link.drops, link.addresses];
-  const uplinkRows: Column<UplinkStatus>[] = [uplink.name, uplink.link, uplink.gateway, uplink.state, uplink.since, uplink.weight, uplink.wanted, uplink.share, uplink.flows, uplink.rx, uplink.tx];
+  const uplinkRows: Column<UplinkStatus>[] = [
+    uplink.name, uplink.link, uplink.state, uplink.since, uplink.loss, uplink.latency, uplink.tier, uplink.weight, uplink.wanted, uplink.share, uplink.flows, uplink.rxRate, uplink.txRate,
+  ];
   const { flows, packets, dataPlane } = status;
   const state = paint(status.state, status.state === 'up' ? 'good' : 'bad', color);
   return `weir ${plain(status.version)} is ${state}, running for ${formatDuration(status.uptimeMs)}, pid ${status.pid}, generation ${status.generation} of ${plain(status.configFile)}\n`
@@ -49,7 +53,16 @@ export function formatStatus(status: RouterStatus, nowMs: number, color: boolean
     + section('Links', 'links', status.links, linkRows, color)
     + `\nflows    ${formatCount(flows.count)} of ${formatCount(flows.limit)} (${formatPart(flows.count, flows.limit)}), ${formatCount(flows.opened)} opened, ${formatCount(flows.expired)} expired\n`
     + `packets  ${formatCount(packets.received)} received, ${formatCount(packets.sent)} sent, ${formatCount(packets.dropped)} dropped\n`
-    + `turns    ${formatCount(dataPlane.turns)} made, the longest took ${formatCount(Math.round(dataPlane.longestTurnUs))} µs\n`;
+    + `turns    ${formatCount(dataPlane.turns)} made, the longest took ${formatCount(Math.round(dataPlane.longestTurnUs))} µs\n`
+    + hookLine(status.hooks);
+}
+
+/** Nothing until a hook has run or been wanted in vain. */
+function hookLine(hooks: HookCounts | null): string {
+  if (hooks === null || hooks.runs + hooks.failures + hooks.eventsDropped === 0) return '';
+  const waiting = hooks.waiting === 0 ? '' : `, ${formatPlural(hooks.waiting, 'event')} waiting`;
+  const dropped = hooks.eventsDropped === 0 ? '' : `, ${formatPlural(hooks.eventsDropped, 'event')} dropped`;
+  return `hooks    ${formatCount(hooks.runs)} run, ${formatCount(hooks.failures)} failed, ${formatCount(hooks.timeouts)} of them took too long${waiting}${dropped}\n`;
 }
 
 export const command: CommandFile = {
@@ -57,7 +70,8 @@ export const command: CommandFile = {
     defineReading(command);
     command.addHelpText('after', `
 Exit codes: 0 all is up, 1 degraded (the problems are listed first), 3 weir is not running, 77 no permission to ask.
-FOR is how long a state has lasted, WANTED and SHARE the part of new flows by weight and in fact since the start.`);
+FOR is how long a state has lasted, WANTED and SHARE the part of new flows by weight and in fact since the start, LOSS and
+LATENCY what the uplink's check measures, RX and TX of an uplink its rates of the last seconds.`);
   },
   async run(context: Context, given): Promise<number> {
     const options = readingOptions(given);

@@ -6,6 +6,7 @@
 import { pino } from 'pino';
 import type { DestinationStream, Logger } from 'pino';
 import type { EventLog } from './event.js';
+import { isFlowEvent } from './event.js';
 import type { RouterEvent } from './api/types.js';
 
 export type Log = Logger;
@@ -62,8 +63,9 @@ export function componentLog(log: Log, component: string): Log {
   return log.child({ component });
 }
 
-/** The level an event is logged with. */
-function levelOf(event: RouterEvent): 'info' | 'warn' | 'error' {
+/** The level an event is logged with: those of single flows come by the thousand when an uplink fails, and the event of the uplink counts them. */
+function levelOf(event: RouterEvent): 'debug' | 'info' | 'warn' | 'error' {
+  if (isFlowEvent(event)) return 'debug';
   if (event['severity'] === 'error') return 'error';
   return event['severity'] === 'warning' ? 'warn' : 'info';
 }

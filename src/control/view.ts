@@ -2,12 +2,13 @@
  * What the control plane sees of a running router: the API's JSON made from shared memory, the plan and the links' states. Reads only; nothing
  * here waits for the data plane or makes it wait.
  */
-import type { Plan, PortRangePlan } from '../base/plan.js';
+import type { GroupPlan, Plan, PortRangePlan } from '../base/plan.js';
 import { VERDICTS } from '../base/verdict.js';
+import { affinityBytes, readAffinity } from '../balance/affinity.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  BUCKETS_EVICTED, CONTROL_FLOWS_UNWATCHED, Counters, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, CONTROL_FLOWS_UNWATCHED, Counters, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE,
 } from '../table/counters.js';
 import { COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
@@ -20,12 +21,15 @@ import { STATE_MASK, STATE_NAMES } from '../table/tcp-state.js';
 import { formatIpv4, formatMac, parseIpv4 } from '../wire/address.js';
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.js';
 import type {
-  DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, LinkStatus, NeighbourStatus, Problem, RouterStatus, RouterView, RouteStatus, UplinkStatus,
+  AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus, ViewedStatus,
 } from './api/types.js';
 import { SCHEMA_VERSION } from './api/types.js';
+import { Rates } from './rate.js';
 
 /** Table entries one call of `flows` looks at, so that the main thread answers others in between. */
 const FLOW_SCAN = 50_000;
+/** And one call of `affinity`. */
+const AFFINITY_SCAN = 10_000;
 /** Port pools of one translation address: TCP, UDP, ICMP. */
 const POOLS_PER_ADDRESS = 3;
 const OFFLOADS: readonly [number, string][] = [
@@ -35,7 +39,20 @@ const PROTOCOLS: ReadonlyMap<number, string> = new Map([[PROTOCOL_ICMP, 'icmp'],
 
 interface LinkState { isUp: boolean; reason: string | null; sinceMs: number }
 
-export interface ViewMemory { flows: SharedArrayBuffer; counters: SharedArrayBuffer; neighbours: SharedArrayBuffer }
+/** What is known of an uplink beyond its counters. */
+interface UplinkState {
+  /** What the data plane has last said is wrong with it beyond its link, and when. */
+  trouble: string | null;
+  sinceMs: number;
+  /** What its check has last found; null without a check. */
+  health: HealthStatus | null;
+  isDrained: boolean;
+  /** No longer drained, and the data plane has not said yet what it makes of that. */
+  isReturning: boolean;
+  weight: number;
+}
+
+export interface ViewMemory { flows: SharedArrayBuffer; counters: SharedArrayBuffer; neighbours: SharedArrayBuffer; affinity: SharedArrayBuffer }
 
 export interface ViewOptions {
   plan: Plan;
@@ -54,8 +71,8 @@ export class View implements RouterView {
   private readonly counters: Counters;
   private readonly reader: FlowReader;
   private readonly states: LinkState[];
-  /** What the data plane has last said of each uplink. */
-  private readonly uplinkStates: { trouble: string | null; sinceMs: number }[];
+  private readonly uplinkStates: UplinkState[];
+  private readonly rates: Rates;
   private readonly kernelDrops: (link: number) => number;
   private readonly nowMs: () => number;
   private readonly startedAtMs: number;
@@ -69,7 +86,8 @@ export class View implements RouterView {
     this.startedAtMs = options.nowMs();
     this.counters = new Counters(options.memory.counters, this.plan.links.length, this.plan.uplinks.length, this.plan.filters.length);
     this.reader = new FlowReader(options.memory.flows, this.plan.limits.flows);
-    this.uplinkStates = this.plan.uplinks.map(() => ({ trouble: null, sinceMs: Date.now() }));
+    this.uplinkStates = this.plan.uplinks.map(({ weight }) => ({ trouble: null, sinceMs: Date.now(), health: null, isDrained: false, isReturning: false, weight }));
+    this.rates = new Rates(this.plan.uplinks.length, (uplink) => [this.counters.uplink(uplink, UPLINK_TX_BYTES), this.counters.uplink(uplink, UPLINK_RX_BYTES)], this.nowMs);
     this.states = this.plan.links.map(() => ({ isUp: false, reason: 'starting', sinceMs: Date.now() }));
   }
 
@@ -83,17 +101,36 @@ export class View implements RouterView {
   }
 
   /** An uplink was taken into use or out of it; `trouble` is what is wrong with it beyond its link. */
-  setUplink(index: number, trouble: string | null): void { this.uplinkStates[index] = { trouble, sinceMs: Date.now() }; }
+  setUplink(index: number, trouble: string | null): void { this.note(index, { trouble, isReturning: false, sinceMs: Date.now() }); }
 
-  status(): Omit<RouterStatus, 'schemaVersion' | 'version' | 'pid' | 'configFile'> {
+  /** An uplink's check has made a round. Moments in it are Unix time. */
+  setHealth(index: number, health: HealthStatus): void { this.note(index, { health }); }
+
+  /** An uplink was drained by hand, or no longer is. */
+  setDrained(index: number, isDrained: boolean): void {
+    if (this.uplinkStates[index].isDrained !== isDrained) this.note(index, { isDrained, isReturning: !isDrained, sinceMs: Date.now() });
+  }
+
+  /** An uplink was given another weight. */
+  setWeight(index: number, weight: number): void {
+    const before = this.uplinkStates[index].weight;
+    // From 0 and to 0 it is another state that begins.
+    this.note(index, { weight, ...((before === 0) === (weight === 0) ? {} : { sinceMs: Date.now() }) });
+  }
+
+  private note(index: number, news: Partial<UplinkState>): void { this.uplinkStates[index] = { ...this.uplinkStates[index], ...news }; }
+
+  /** Take the sample that rates are made of; to be called about every second. */
+  sampleRates(): void { this.rates.sample(); }
+
+  status(): ViewedStatus {
     const links = this.links();
     const uplinks = this.uplinks();
     const problems: Problem[] = [
-      ...links.filter((link) => link.state === 'down').map((link): Problem => ({ severity: 'error', subject: `link ${link.name}`, message: link.reason ?? 'down' })),
-      ...uplinks.filter((uplink, i) => uplink.state === 'down' && this.states[this.plan.uplinks[i].link].isUp)
-        .map((uplink): Problem => ({ severity: 'error', subject: `uplink ${uplink.name}`, message: uplink.reason ?? 'down' })),
       ...this.plan.groups.filter((group) => group.uplinks.every((i) => uplinks[i].state !== 'up'))
-        .map((group): Problem => ({ severity: 'error', subject: `group ${group.name}`, message: 'no uplink is usable' })),
+        .map((group): Problem => ({ severity: 'error', subject: `group ${group.name}`, message: 'no uplink takes new flows' })),
+      ...uplinks.flatMap(uplinkProblems),
+      ...links.filter((link) => link.state === 'down').map((link): Problem => ({ severity: 'error', subject: `link ${link.name}`, message: link.reason ?? 'down' })),
       ...this.nearLimits(uplinks),
     ];
     const { reader, counters } = this;
@@ -130,24 +167,43 @@ export class View implements RouterView {
   uplinks(): UplinkStatus[] {
     const { limits } = this.plan;
     return this.plan.uplinks.map((uplink, i) => {
-      const link = this.states[uplink.link];
-      const { trouble, sinceMs } = this.uplinkStates[i];
-      const isUsable = this.isUsable(i);
-      const group = this.plan.groups.find((g) => g.uplinks.includes(i));
+      const { sinceMs, health, isDrained, weight } = this.uplinkStates[i];
+      const groups = this.plan.groups.filter((g) => g.uplinks.includes(i));
+      const group = groups.at(0);
       const count = (counter: number): number => this.counters.uplink(i, counter);
+      const [txBps, rxBps] = this.rates.bitsPerSecond(i);
       return {
         name: uplink.name, link: this.plan.links[uplink.link].name, gateway: uplink.gateway ?? null,
-        groups: this.plan.groups.filter((g) => g.uplinks.includes(i)).map((g) => g.name),
-        state: !isUsable ? 'down' : uplink.weight === 0 ? 'drained' : 'up',
-        reason: isUsable ? null : link.reason ?? trouble ?? 'waits for its gateway to answer', sinceMs, weight: uplink.weight,
-        wantedShare: group === undefined ? 0 : share(i, group.uplinks, (j) => (this.isUsable(j) ? this.plan.uplinks[j].weight : 0)),
+        groups: groups.map((g) => g.name), tiers: groups.map((g) => ({ group: g.name, tier: g.tiers[g.uplinks.indexOf(i)] })),
+        ...this.stateOf(i), sinceMs, weight, isDrained, health,
+        wantedShare: group === undefined ? 0 : share(i, group.uplinks, this.wantedIn(group)),
         share: group === undefined ? 0 : share(i, group.uplinks, (j) => this.counters.uplink(j, UPLINK_NEW_FLOWS)),
         snat: uplink.snat, flows: count(UPLINK_FLOWS), newFlows: count(UPLINK_NEW_FLOWS),
-        txBytes: count(UPLINK_TX_BYTES), rxBytes: count(UPLINK_RX_BYTES), txPackets: count(UPLINK_TX_PACKETS), rxPackets: count(UPLINK_RX_PACKETS),
+        txBytes: count(UPLINK_TX_BYTES), rxBytes: count(UPLINK_RX_BYTES), txPackets: count(UPLINK_TX_PACKETS), rxPackets: count(UPLINK_RX_PACKETS), txBps, rxBps,
         portsUsed: count(UPLINK_PORTS_USED),
         portsTotal: uplink.snat.length * POOLS_PER_ADDRESS * (limits.snatPortLast - limits.snatPortFirst + 1),
       };
     });
+  }
+
+  /** An uplink that is drained but would not work either is down: whoever drained it wants to know. */
+  private stateOf(i: number): Pick<UplinkStatus, 'state' | 'reason'> {
+    const link = this.states[this.plan.uplinks[i].link];
+    const { trouble, health, isDrained, isReturning, weight } = this.uplinkStates[i];
+    const wrong = link.isUp ? trouble ?? (health !== null && !health.isUp ? health.reason ?? 'its check fails' : null) : link.reason ?? 'its link is down';
+    const drained = isDrained ? 'drained by hand' : weight === 0 ? 'its weight is 0' : null;
+    if (this.isUsable(i) || (isReturning && wrong === null)) return { state: drained === null ? 'up' : 'drained', reason: drained };
+    // The data plane does not use what is drained by hand, so there it says nothing of its state.
+    if (isDrained && wrong === null) return { state: 'drained', reason: drained };
+    return { state: 'down', reason: wrong ?? 'waits for its gateway to answer' };
+  }
+
+  /** What each member of a group counts for now: its weight, if it takes new flows and stands on the lowest tier where one does. */
+  private wantedIn(group: GroupPlan): (uplink: number) => number {
+    const takes = (j: number): boolean => this.isUsable(j) && !this.uplinkStates[j].isDrained && this.uplinkStates[j].weight > 0;
+    const tierOf = (j: number): number => group.tiers[group.uplinks.indexOf(j)];
+    const tier = Math.min(...group.uplinks.filter(takes).map(tierOf));
+    return (j) => (takes(j) && tierOf(j) === tier ? this.uplinkStates[j].weight : 0);
   }
 
   routes(): RouteStatus[] {
@@ -181,6 +237,28 @@ export class View implements RouterView {
       if (reader.read(entry) && wants()) flows.push(this.describe(entry));
     }
     return { schemaVersion: SCHEMA_VERSION, flows, nextCursor: entry < high ? entry : null, total: reader.count, limit: reader.capacity };
+  }
+
+  affinity(filter: AffinityFilter, cursor: number): AffinityPage {
+    const { groups, policies, uplinks, limits } = this.plan;
+    const nowMs = this.counters.getRouter(NOW_MS);
+    const end = Math.min(limits.affinity, cursor + AFFINITY_SCAN);
+    const entryBytes = affinityBytes(1);
+    const text = (address: number | null): string | null => (address === null ? null : formatIpv4(address));
+    // A copy of a part: what reads it knows neither where the part began nor that the rest exists.
+    const rows = cursor >= end ? [] : readAffinity(this.memory.affinity.slice(cursor * entryBytes, end * entryBytes), nowMs);
+    const affinity = rows.map((row): AffinityStatus => {
+      // Owners are the groups and behind them the policies.
+      const policy = policies.at(row.owner - groups.length);
+      const isOfPolicy = row.owner >= groups.length && policy !== undefined;
+      const group = isOfPolicy ? policy.group : row.owner;
+      return {
+        group: groups[group ?? -1]?.name ?? '', policy: isOfPolicy ? policy.name : null, source: text(row.source), destination: text(row.destination),
+        uplink: uplinks[row.uplink]?.name ?? '', expiresInMs: Math.max(0, Math.round(row.endsAtMs - nowMs)),
+      };
+    }).filter((row) => (filter.uplink === undefined || row.uplink === filter.uplink)
+      && (filter.address === undefined || row.source === filter.address || row.destination === filter.address));
+    return { schemaVersion: SCHEMA_VERSION, affinity, nextCursor: end < limits.affinity ? end : null, limit: limits.affinity, evicted: this.counters.getRouter(AFFINITY_EVICTED) };
   }
 
   filters(): FilterStatus[] {
@@ -227,6 +305,8 @@ export class View implements RouterView {
     }
     const unexpected = this.counters.getRouter(EXPECTATIONS_REFUSED);
     if (unexpected > 0) problems.push({ severity: 'warning', subject: 'algs', message: `limits.expectations was reached: ${unexpected} announced flows were not expected` });
+    const unasked = this.counters.getRouter(PROBES_REFUSED);
+    if (unasked > 0) problems.push({ severity: 'warning', subject: 'checks', message: `${unasked} probes were not sent, there were too many at once` });
     const unwatched = this.counters.getRouter(CONTROL_FLOWS_UNWATCHED);
     if (unwatched > 0) problems.push({ severity: 'warning', subject: 'algs', message: `${unwatched} control flows were not watched, there were too many` });
     return problems;
@@ -304,6 +384,17 @@ export class View implements RouterView {
       ageMs: Math.max(0, nowTick - words[CREATED]) * 1000, expiresInMs: Math.max(0, words[DEADLINE] - nowTick) * 1000,
     };
   }
+}
+
+/** What is wrong with an uplink, as far as a person should be told on the first screen. */
+function uplinkProblems(uplink: UplinkStatus): Problem[] {
+  const subject = `uplink ${uplink.name}`;
+  if (uplink.state === 'down') return [{ severity: 'error', subject, message: uplink.reason ?? 'down' }];
+  const problems: Problem[] = uplink.isDrained ? [{ severity: 'warning', subject, message: 'drained by hand: takes no new flows until weir undrain' }] : [];
+  for (const { target, isOk, reason } of uplink.health?.targets ?? []) {
+    if (isOk === false) problems.push({ severity: 'warning', subject, message: `${target} fails: ${reason ?? 'no answer'}` });
+  }
+  return problems;
 }
 
 function protocolName(protocol: number): string { return PROTOCOLS.get(protocol) ?? String(protocol); }

@@ -42,6 +42,11 @@ export class Exchange {
     return ipAt;
   }
 
+  /** True when `count` more records of `length` bytes have room in this turn. */
+  hasRoom(count: number, length: number): boolean {
+    return this.scratchAt + count * (HEADROOM + length + 3) <= SCRATCH_AT + SCRATCH_LENGTH;
+  }
+
   /** Queue a frame whose virtio-net header is written. */
   send(link: number, frameAt: number, length: number): void {
     if (this.txCount === TX_MAX) this.flush();

@@ -78,6 +78,8 @@ export interface HostOptions {
   journalPath: string;
   /** All links of the plan: a host link gives the box the addresses and prefixes of the others. */
   links: readonly LinkPlan[];
+  /** Addresses the box binds to so that its packets leave by an uplink of its choice (UplinkPlan.pin); on the first link to the box. */
+  pins?: readonly string[];
   /** The nf_tables table's name; unique in its namespace. Absent = weir-PID. */
   table?: string;
 }
@@ -86,6 +88,7 @@ export class Host {
   /** What was wrong with the journal, for the log. */
   readonly problems: string[] = [];
   readonly links: readonly LinkPlan[];
+  private readonly pins: readonly string[];
   private readonly journalPath: string;
   private readonly table: string;
   private readonly sockets = new Map<string, Rtnetlink>();
@@ -96,6 +99,7 @@ export class Host {
   constructor(options: HostOptions) {
     this.journalPath = options.journalPath;
     this.links = options.links;
+    this.pins = options.pins ?? [];
     this.table = options.table ?? `weir-${process.pid}`;
     this.entries = this.readJournal().map((change) => ({ owner: null, claimed: false, change }));
   }
@@ -294,8 +298,13 @@ export class Host {
     this.make(owner, { kind: 'rule', netns, rule }, () => {
       // One that is there with our number is ours, whether or not a journal tells.
       this.unlessThere(() => this.rtnetlink(netns).addRule(rule));
-      return this.rtnetlink(netns).rules().some((other) => other.preference === rule.preference && other.table === rule.table && other.protocol === PROTOCOL);
+      return this.rtnetlink(netns).findRule(rule) !== null;
     });
+  }
+
+  /** Pinned addresses that belong on a link: the first one with the box behind it has them all, as the data plane knows but one such link. */
+  pinsOn(link: LinkPlan): readonly string[] {
+    return this.links.find(({ type, peer }) => type === 'tun' && peer !== undefined)?.index === link.index ? this.pins : [];
   }
 
   private unlessThere(add: () => void): boolean {

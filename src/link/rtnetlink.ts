@@ -453,6 +453,12 @@ export class Rtnetlink {
     return listed(this.client.dump({ what: 'RTM_GETRULE', build }), ruleOf);
   }
 
+  /** The rule that is this very one, or null. */
+  findRule(wanted: RuleInfo): RuleInfo | null {
+    const same = ({ preference, table, protocol, suppressPrefixLength, from, to }: RuleInfo): string => JSON.stringify([preference, table, protocol, suppressPrefixLength, from, to]);
+    return this.rules().find((rule) => same(rule) === same(wanted)) ?? null;
+  }
+
   private changeRule(type: number, flags: number, name: string, rule: RuleInfo): void {
     const from = rule.from === null ? null : parsePrefix(rule.from);
     const to = rule.to === null ? null : parsePrefix(rule.to);

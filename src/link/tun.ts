@@ -7,9 +7,13 @@
  *
  * How the box's own traffic gets here, by policy rules with our protocol number:
  *
+ *      9:  from PIN lookup 872                    default through this device; one rule for each pinned address
  *     10:  lookup 870                             prefixes of the router's links, each with our address in it as source
  *     11:  lookup main suppress_prefixlength 0    what the box knows itself, except its default  (with defaultRoute)
  *     12:  lookup 871                             default through this device                    (with defaultRoute)
+ *
+ * Pinned addresses (UplinkPlan.pin) are on the device as well. Who binds a socket to one has said by which uplink its packets are to leave, so they come here
+ * before anything else is asked, wherever the box's own default leads; the router sends them on by that uplink (stage/route.ts). Health checks use them.
  *
  * With defaultRoute the main table gets a default through the device as well, before the one that may be there. It changes no
  * decision (rule 12 comes first); it makes `ip route show default` tell a person the truth. A default that was there stays
@@ -35,6 +39,9 @@ import { TX_QUEUE_PACKETS } from './tap.js';
 export const TABLE_CONNECTED = 870;
 /** The default through the router. */
 export const TABLE_DEFAULT = 871;
+/** The default through the router for what is sent from pinned addresses. */
+export const TABLE_PINNED = 872;
+const PREFERENCE_PINNED = 9;
 const PREFERENCE_CONNECTED = 10;
 const PREFERENCE_MAIN = 11;
 const PREFERENCE_DEFAULT = 12;
@@ -42,8 +49,8 @@ const PREFERENCE_DEFAULT = 12;
 const RP_FILTER_OFF = 0;
 const RP_FILTER_LOOSE = 2;
 
-function rule(preference: number, table: number, suppressPrefixLength: number | null): RuleInfo {
-  return { preference, table, protocol: PROTOCOL, suppressPrefixLength, from: null, to: null };
+function rule(preference: number, table: number, suppressPrefixLength: number | null, from: string | null = null): RuleInfo {
+  return { preference, table, protocol: PROTOCOL, suppressPrefixLength, from, to: null };
 }
 
 /** The prefix an address belongs to, in CIDR text. */
@@ -57,8 +64,12 @@ function joinBox(plan: LinkPlan, host: Host, netns: string | null, device: strin
   const others = host.links.filter((link) => link.index !== plan.index).flatMap((link) => link.addresses);
   if (plan.peer !== undefined) host.addAddress(plan.name, netns, device, plan.peer, own?.prefixLength ?? 32);
   for (const { address } of others) host.addAddress(plan.name, netns, device, address, 32);
+  const pins = host.pinsOn(plan);
+  for (const pin of pins) host.addAddress(plan.name, netns, device, pin, 32);
   host.setUp(plan.name, netns, device);
 
+  if (pins.length > 0) host.addRoute(plan.name, netns, device, { to: '0.0.0.0/0', table: TABLE_PINNED, protocol: PROTOCOL });
+  for (const pin of pins) host.addRule(plan.name, netns, rule(PREFERENCE_PINNED, TABLE_PINNED, null, `${pin}/32`));
   const source = plan.peer === undefined ? {} : { source: plan.peer };
   for (const { address, prefixLength } of plan.addresses) {
     host.addRoute(plan.name, netns, device, { to: prefixOf(address, prefixLength), table: TABLE_CONNECTED, protocol: PROTOCOL, ...source });

@@ -37,7 +37,7 @@ export function receiveArp(p: Packet, r: Router): Verdict {
   if (senderHigh & 0x0100 || (senderHigh === 0 && senderLow === 0)) return V.ARP_MALFORMED;
 
   const isForUs = link.answersFor(target);
-  const isAwaited = isForUs && operation === arp.ARP_REPLY && r.neighbours.isAsked(p.link, 0, 0, V4_MAPPED, sender);
+  const isAwaited = isForUs && operation === arp.ARP_REPLY && (r.neighbours.isAsked(p.link, 0, 0, V4_MAPPED, sender) || r.probes.asksByArp(p.link, sender));
   if (!isAwaited && !isWithinLimit(link, r.nowMs)) return V.ARP_LIMIT;
 
   if (link.answersFor(sender)) {
@@ -53,7 +53,11 @@ export function receiveArp(p: Packet, r: Router): Verdict {
     // A far gateway, outside of our subnets, that we have asked for.
     r.neighbours.learn(p.link, sender, senderHigh, senderLow, true, true, V4_MAPPED, r.nowMs);
   }
-  if (operation === arp.ARP_REPLY) return isForUs ? V.TAKEN : V.ARP_IGNORED;
+  if (operation === arp.ARP_REPLY) {
+    if (!isForUs) return V.ARP_IGNORED;
+    r.probes.takeArp(p.link, sender);
+    return V.TAKEN;
+  }
   if (!isForUs) return V.ARP_IGNORED;
   send(r, link, senderHigh, senderLow, arp.ARP_REPLY, target, senderHigh, senderLow, sender);
   return V.TAKEN;

@@ -12,12 +12,13 @@ import type { AlgHost, Conversation } from '../alg/alg.js';
 import { EXPECTATIONS_REFUSED } from '../table/counters.js';
 import { EXPECTED_CONTROL, EXPECTED_DIRECTION, EXPECTED_LEAVING, EXPECTED_MAPPING } from '../table/expectation.js';
 import {
-  CONTROL, CONTROL_SERIAL, FLAG_SHARED, FLAGS, GENERATION, INWARD_MAPPING, MAPPING, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, UPLINK,
+  CONTROL, CONTROL_SERIAL, FLAG_CHOSEN, FLAG_SHARED, FLAGS, GROUP_SHIFT, INWARD_MAPPING, MAPPING, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, UPLINK,
 } from '../table/flow.js';
 import { NONE } from '../wire/packet.js';
 import type { Packet } from '../wire/packet.js';
 import { Tuple } from '../wire/tuple.js';
 import { acquire, LIMITED, release } from './mapping.js';
+import { leadsNowhere } from './route.js';
 import type { Router } from './router.js';
 
 /** Source ports below are a service's and stay as they are: FTP's data connections come from port 20 (RFC 959 §5.2). */
@@ -105,6 +106,8 @@ export function expected(p: Packet, r: Router): boolean {
   const at = flows.at(p.flow);
   const control = expectations.words[entryAt + EXPECTED_CONTROL];
   const controlAt = flows.at(control);
+  // Its uplink may have gone: then nothing is expected any more, least of all by another uplink with an address of this one.
+  if (!r.fates.outlives(control)) return false;
   const address = expectations.words[entryAt + EXPECTED_LEAVING + 7];
   const port = expectations.words[entryAt + EXPECTED_LEAVING + 8] & 0xffff;
   if (address !== p.tuple.d3) {
@@ -120,10 +123,11 @@ export function expected(p: Packet, r: Router): boolean {
   words[at + CONTROL] = control;
   words[at + CONTROL_SERIAL] = words[controlAt + SERIAL];
   const direction = expectations.words[entryAt + EXPECTED_DIRECTION];
-  if (words[controlAt + GENERATION] === r.plan.generation) {
-    words[at + ROUTE] = words[controlAt + ROUTE + direction];
-    words[at + ROUTE + 1] = words[controlAt + ROUTE + 1 - direction];
-  }
+  const back = words[controlAt + ROUTE + 1 - direction];
+  // One whose answers have no way now is for `route` to refuse, as any that comes in by an uplink that is down.
+  words[at + ROUTE] = leadsNowhere(r, back) ? NONE : words[controlAt + ROUTE + direction];
+  words[at + ROUTE + 1] = back;
+  words[at + FLAGS] |= words[controlAt + FLAGS] & (FLAG_CHOSEN | (-1 << GROUP_SHIFT));
   return true;
 }
 

@@ -42,6 +42,8 @@ export function relate(p: Packet, r: Router): Verdict {
   const { view, l4At } = p;
   // RFC 5508 REQ-3: both checksums are checked; the quoted transport checksum is not, it may be cut.
   if (!icmp.checksumIsRight(view, l4At, p.end - l4At)) return V.ICMP_CHECKSUM;
+  // About what the router itself has asked by this very link, whichever way its sender would be looked for.
+  if (r.probes.takeError(p)) return V.TAKEN;
   const verdict = checkSource(p, r);
   if (verdict !== 0) return verdict;
   const at = l4At + icmp.ICMP_HEADER;

@@ -26,6 +26,7 @@ import { NONE } from '../wire/packet.js';
 import type { Packet } from '../wire/packet.js';
 import { ACK, RST, SYN } from '../wire/tcp.js';
 import type { Tuple } from '../wire/tuple.js';
+import { arrivalUplink } from './route.js';
 import type { Router } from './router.js';
 
 /** `acquire`'s answer when the inside address has as many ports as it may. */
@@ -59,6 +60,28 @@ export function map(p: Packet, r: Router): Verdict {
 }
 
 /**
+ * What the box sends from a pinned address always leaves with an address of the uplink: where flows are not translated with its link's own, and with the port
+ * it has unless that is taken towards this destination.
+ */
+export function mapPinned(p: Packet, r: Router): Verdict {
+  const uplink = r.uplinks[p.uplink];
+  if (uplink.snat.length > 0) return map(p, r);
+  const address = r.links[uplink.link].addressTowards(p.next3);
+  if (address === 0) return V.NO_PORT;
+  const hasPorts = p.protocol === ip.PROTOCOL_TCP || p.protocol === ip.PROTOCOL_UDP || p.protocol === ip.PROTOCOL_ICMP;
+  const { limits } = r.plan;
+  let port = p.tuple.sourcePort;
+  for (let i = 0; i < (hasPorts ? PROBES : 1); i++) {
+    if (isFree(p, r, address, port)) {
+      p.rewriteSource(address, port);
+      return 0;
+    }
+    port = limits.snatPortFirst + r.random.below(limits.snatPortLast - limits.snatPortFirst + 1);
+  }
+  return V.NO_PORT;
+}
+
+/**
  * The mapping on an uplink of the tuple's source (towards its destination, where mapping is dependent), made if there is none, with one use
  * more: `release` gives it back. On `external`, one of the uplink's addresses, where that is given. NONE when no port is free, LIMITED when
  * the source may have no more.
@@ -81,7 +104,8 @@ export function acquire(r: Router, tuple: Tuple, uplink: Uplink, external = 0): 
       pool.retain(port, uplink.index);
       return (number << 16) | port;
     }
-    if (!mappings.sourcePorts.hasRoom(s0, s1, s2, s3)) return LIMITED;
+    // What a health check needs is no host's to be limited in.
+    if (!mappings.sourcePorts.hasRoom(s0, s1, s2, s3) && !r.pins.has(s3)) return LIMITED;
     if (port !== NONE) {
       // It rests, and its own endpoint may have it back.
       pool.retain(port, uplink.index);
@@ -117,14 +141,16 @@ export function release(r: Router, mapping: number, isClean: boolean): void {
  */
 export function inward(p: Packet, r: Router): void {
   const { tuple } = p;
-  const number = r.mappings.uplinkOf(tuple.d3);
-  if (number === NONE) return;
+  const named = r.mappings.uplinkOf(tuple.d3);
+  if (named === NONE) return;
   if (p.protocol === ip.PROTOCOL_TCP ? (p.tcpFlags & (SYN | ACK | RST)) !== SYN : p.protocol !== ip.PROTOCOL_UDP) return;
   const poolNumber = r.mappings.poolOf(tuple.d3, p.protocol);
   const pool = r.mappings.pool(poolNumber);
   const port = tuple.ports & 0xffff;
   if (!pool.isLive(port)) return;
   const mapping = (poolNumber << 16) | port;
+  // Several uplinks of the link may translate to this address.
+  const number = r.uplinks[named].link === p.link ? arrivalUplink(p, r).index : named;
   const uplink = r.uplinks[number];
   if (uplink.link !== p.link) {
     // What comes in by another uplink is not for this one's address.

@@ -36,6 +36,9 @@ export function refuse(p: Packet, r: Router, verdict: Verdict): void {
   if (source === 0 || source >>> 24 === 127 || source >>> 24 >= 224 || r.isOwnAddress(source) && r.links[p.link] !== r.hostLink) return;
   // Not every verdict has come after `route`, which drops these.
   if (r.isBroadcast(p.tuple.d3)) return;
+  // By an uplink that is down nothing leaves but what is to find out whether it is up again, and what the router itself is asked.
+  const { uplinks } = r.links[p.link];
+  if (uplinks.length > 0 && !r.uplinks[r.nexthops.get(backNexthop(p, r)).uplink].isUp) return;
   if (!r.icmpLimit.take(source, r.nowMs)) return;
   if (answer.reset && p.protocol === ip.PROTOCOL_TCP && maySpeakFor(p, r)) {
     // A connection the box has had since before we came goes on as soon as its far end speaks (`track`).

@@ -6,10 +6,12 @@ import type { Clock } from '../base/clock.js';
 import type { LinkPlan, Plan } from '../base/plan.js';
 import { Random } from '../base/random.js';
 import { Watch } from '../alg/watch.js';
-import { Group, Uplink } from '../balance/uplink.js';
+import { AffinityTable } from '../balance/affinity.js';
+import { makeGroups, Uplink } from '../balance/uplink.js';
+import type { Group } from '../balance/uplink.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
-import { BUCKETS_EVICTED, Counters, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE } from '../table/counters.js';
+import { AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE } from '../table/counters.js';
 import { ExpectationTable } from '../table/expectation.js';
 import { Fib } from '../table/fib.js';
 import { FlowTable } from '../table/flow.js';
@@ -21,6 +23,7 @@ import { MappingTable } from '../table/mapping.js';
 import { externalAddresses, NatRules } from '../table/nat-rule.js';
 import { NeighbourTable, REACHABLE } from '../table/neighbour.js';
 import { NexthopTable } from '../table/nexthop.js';
+import { Policies } from '../table/policy.js';
 import { planRoutes } from '../table/route.js';
 import type { Route } from '../table/route.js';
 import { SynHold } from '../table/syn-hold.js';
@@ -33,8 +36,12 @@ import { Tuple } from '../wire/tuple.js';
 import { announce, solicit } from './arp.js';
 import { giveWindow } from './confirm.js';
 import { Expecting } from './expected.js';
+import { Fates } from './fate.js';
+import type { Fate, FateCounts, FateReason } from './fate.js';
 import { detach } from './inspect.js';
 import { giveBack, release } from './mapping.js';
+import { Probes } from './probe.js';
+import type { ProbeOutcome } from './probe.js';
 
 export const NONE = -1;
 
@@ -57,12 +64,23 @@ export interface SharedMemory {
   flows: SharedArrayBuffer;
   counters: SharedArrayBuffer;
   neighbours: SharedArrayBuffer;
+  affinity: SharedArrayBuffer;
 }
+
+/** Why an uplink takes no new flows; null = it does. */
+export type UplinkReason = 'linkDown' | 'gatewaySilent' | 'unhealthy' | 'drained' | null;
 
 /** Something worth telling a person; sent to the control plane, never per packet. */
 export type Notice =
   | { event: 'addressConflict'; link: string; address: string; mac: string }
-  | { event: 'uplink'; uplink: number; isUsable: boolean; reason: 'gatewaySilent' | null }
+  /** An uplink may take new flows, or may not any more, or still not, but for another reason. */
+  | { event: 'uplink'; uplink: number; isUsable: boolean; reason: UplinkReason }
+  /** What has become of flows of an uplink: those of this turn (stage/fate.ts, `readFates`), of `total` since the change that caused it. */
+  | { event: 'fate'; uplink: number; fate: Fate; reason: FateReason; flows: Int32Array; total: number }
+  /** Every flow of an uplink has met its fate since something changed; `detail` is what its check says is wrong with it, if that is known. */
+  | ({ event: 'failover'; uplink: number; reason: FateReason; detail: string | null; tookMs: number } & FateCounts)
+  /** A probe made in the data plane has been answered, or will not be. */
+  | ProbeOutcome
   | { event: 'deviceError'; link: string; errno: number }
   /** So many percent of an address's ports are taken: in use, or resting for a while after their use. */
   | { event: 'portsLow'; uplink: string; address: string; protocol: string; percent: number; used: number; resting: number; total: number };
@@ -157,6 +175,10 @@ export class Router {
   readonly hostNexthop: number;
   readonly uplinks: readonly Uplink[];
   readonly groups: readonly Group[];
+  /** Addresses the box binds to so that its packets leave by an uplink of its choice (UplinkPlan.pin), int32, and that uplink. */
+  readonly pins: ReadonlyMap<number, number>;
+  readonly affinity: AffinityTable;
+  readonly policies: Policies;
   readonly nexthops = new NexthopTable();
   /** What the FIB's numbers mean, and the nexthop of each (NONE for a group, an own address or a refusal). */
   readonly routes: readonly Route[];
@@ -181,6 +203,7 @@ export class Router {
   readonly synHold: SynHold;
   readonly windows: TcpWindows;
   readonly icmpLimit: RateLimit;
+  readonly probes: Probes;
   readonly ipIds: IpIds;
   readonly sentDatagrams: SentDatagrams;
   readonly random: Random;
@@ -188,10 +211,15 @@ export class Router {
   /** Tuple of the packet an ICMP error quotes, and a spare one. */
   readonly quoted = new Tuple();
   readonly spare = new Tuple();
+  readonly fates: Fates;
   /** Told of what a person should know. */
   readonly notify: (notice: Notice) => void;
   /** Milliseconds, read once a turn. */
   nowMs = 0;
+  /** Goes up with every change that flows may have to be looked at for; a flow knows the one it was last looked at (stage/fate.ts). */
+  epoch: number;
+  /** The epoch at which the plan last became another one: flows of before decide again where they go. */
+  planEpoch: number;
   /** More flows are due to expire than one turn may look at. */
   isBehind = false;
   /** Seconds since start, the flow table's time. */
@@ -199,6 +227,8 @@ export class Router {
   private readonly startMs: number;
   private announcements: { link: Link; left: number; atMs: number }[] = [];
   private askGatewaysAtMs = 0;
+  /** By uplink: why it takes no new flows. */
+  private readonly uplinkReasons: UplinkReason[];
   private nextId: number;
 
   constructor(
@@ -220,10 +250,18 @@ export class Router {
     this.uplinks = plan.uplinks.map((uplink) => {
       const gateway = uplink.gateway === undefined ? null : parseIpv4(uplink.gateway);
       return new Uplink(uplink, gateway, uplink.snat.map(parseIpv4),
-        this.nexthops.intern(uplink.link, gateway, uplink.index), this.nexthops.intern(uplink.link, null, uplink.index));
+        this.nexthops.internUplink(uplink.link, gateway, uplink.index), this.nexthops.internUplink(uplink.link, null, uplink.index));
     });
     for (const uplink of this.uplinks) this.links[uplink.link].uplinks.push(uplink);
-    this.groups = plan.groups.map((group) => new Group(group, this.uplinks));
+    this.epoch = plan.generation;
+    this.planEpoch = plan.generation;
+    this.uplinkReasons = this.uplinks.map(() => 'linkDown');
+    this.pins = new Map(plan.uplinks.flatMap(({ index, pin }) => (pin === undefined ? [] : [[parseIpv4(pin), index] as const])));
+    this.affinity = new AffinityTable(
+      memory.affinity, plan.limits.affinity, [...plan.groups, ...plan.policies].map((owner) => owner.affinity), plan.seed,
+      () => this.counters.addRouter(AFFINITY_EVICTED, 1));
+    this.groups = makeGroups(plan, this.uplinks, this.affinity);
+    this.policies = new Policies(plan);
     this.flows = new FlowTable(memory.flows, plan.limits.flows, this.random.next(), (flow) => {
       giveBack(this, flow);
       detach(this, flow);
@@ -248,6 +286,8 @@ export class Router {
     this.expectations = new ExpectationTable(plan.limits.expectations, this.random.next(), (mapping) => this.releasePort(mapping));
     this.watch = new Watch(plan.algs);
     this.expecting = new Expecting(this);
+    this.fates = new Fates(this);
+    this.probes = new Probes(this);
     this.routes = planRoutes(plan);
     this.fillFib();
   }
@@ -266,6 +306,7 @@ export class Router {
     const link = this.links[index];
     if (link.isUp === isUp) return;
     link.isUp = isUp;
+    this.nexthops.setLink(index, isUp);
     if (isUp) this.announcements.push({ link, left: 3, atMs: this.nowMs });
     else this.neighbours.flush(index);
     // At the start packets wait for the gateway like for any neighbour. A link that comes back gets no new flows before its gateway has
@@ -274,17 +315,68 @@ export class Router {
     link.hasBeenUp ||= isUp;
     this.askGatewaysAtMs = this.nowMs;
     for (const uplink of link.uplinks) {
-      this.setUplinkUsable(uplink, isUp && (!hasBeenUp || !this.hasGatewayNeighbour(uplink)), null);
+      uplink.hasGateway = !hasBeenUp || !this.hasGatewayNeighbour(uplink);
+      this.settleUplink(uplink);
     }
   }
 
-  /** An uplink may take new flows, or may not; groups and the control plane learn it in the same step. */
-  private setUplinkUsable(uplink: Uplink, isUsable: boolean, reason: 'gatewaySilent' | null): void {
-    if (uplink.isUsable === isUsable) return;
-    for (const group of this.groups) if (group.pool.targets.includes(uplink)) group.pool.set(uplink, { isUsable });
+  /** What an uplink's check has found; `reason` is its phrase for what is wrong. */
+  setUplinkHealth(index: number, isHealthy: boolean, reason: string | null = null): void {
+    const uplink = this.uplinks[index];
+    uplink.isHealthy = isHealthy;
+    this.fates.explain(uplink, reason);
+    this.settleUplink(uplink);
+  }
+
+  /** Its share of new flows from now on; 0 = none. */
+  setUplinkWeight(index: number, weight: number): void {
+    const uplink = this.uplinks[index];
+    if (uplink.weight === weight) return;
+    const counted = uplink.weight > 0;
+    uplink.weight = weight;
+    for (const group of this.groups) group.update(uplink);
+    // With a weight or without one: there is somewhere better to go now, or there is not any more.
+    if (counted !== weight > 0) this.invalidateDecisions();
+  }
+
+  /** Take an uplink out of use by hand, or back: no new flows, the old ones stay. */
+  setUplinkDrained(index: number, isDrained: boolean): void {
+    const uplink = this.uplinks[index];
+    uplink.isDrained = isDrained;
+    this.settleUplink(uplink);
+  }
+
+  /** An uplink's state from all that is known of it: groups, flows and the control plane learn of a change in the same step. */
+  private settleUplink(uplink: Uplink): void {
+    const isLinkUp = this.links[uplink.link].isUp;
+    const isUp = isLinkUp && uplink.hasGateway && uplink.isHealthy;
+    const isUsable = isUp && !uplink.isDrained;
+    const reason = !isLinkUp ? 'linkDown' : !uplink.hasGateway ? 'gatewaySilent' : !uplink.isHealthy ? 'unhealthy' : uplink.isDrained ? 'drained' : null;
+    const had = this.uplinkReasons[uplink.index];
+    if (uplink.isUp === isUp && uplink.isUsable === isUsable && had === reason) return;
+    const isChange = uplink.isUp !== isUp || uplink.isUsable !== isUsable || (had === 'linkDown') === isLinkUp;
+    const wasUp = uplink.isUp;
+    uplink.isUp = isUp;
     uplink.isUsable = isUsable;
+    this.uplinkReasons[uplink.index] = reason;
+    this.nexthops.setUplink(uplink.index, isUp);
+    for (const group of this.groups) group.update(uplink);
+    if (isChange) this.invalidateDecisions();
+    if (wasUp && !isUp) this.fates.expect(uplink);
     this.counters.setUplink(uplink.index, UPLINK_USABLE, isUsable ? 1 : 0);
     this.notify({ event: 'uplink', uplink: uplink.index, isUsable, reason });
+  }
+
+  /** What has been decided about flows may not hold any more: each is looked at again before it goes on. Who forwards by decisions of its own forgets them here. */
+  invalidateDecisions(): void {
+    this.epoch = (this.epoch + 1) | 0;
+    this.fates.begin();
+  }
+
+  /** Another plan: flows decide again where they go, within what they have promised. */
+  decideAgain(): void {
+    this.planEpoch = (this.epoch + 1) | 0;
+    this.invalidateDecisions();
   }
 
   private hasGatewayNeighbour(uplink: Uplink): boolean { return uplink.gateway !== null && this.links[uplink.link].hasEthernet; }
@@ -296,8 +388,13 @@ export class Router {
     const link = this.links[this.neighbours.link(entry)];
     if (!link.isUp) return;
     for (const uplink of link.uplinks) {
-      if (uplink.gateway === address) this.setUplinkUsable(uplink, hasAnswered, hasAnswered ? null : 'gatewaySilent');
+      if (uplink.gateway === address) this.setGateway(uplink, hasAnswered);
     }
+  }
+
+  private setGateway(uplink: Uplink, hasAnswered: boolean): void {
+    uplink.hasGateway = hasAnswered;
+    this.settleUplink(uplink);
   }
 
   /** Ask the gateways of uplinks that wait for theirs, once a second. */
@@ -305,10 +402,10 @@ export class Router {
     if (this.nowMs < this.askGatewaysAtMs) return;
     this.askGatewaysAtMs = this.nowMs + 1000;
     for (const uplink of this.uplinks) {
-      if (uplink.isUsable || uplink.gateway === null || !this.links[uplink.link].isUp || !this.hasGatewayNeighbour(uplink)) continue;
+      if (uplink.hasGateway || uplink.gateway === null || !this.links[uplink.link].isUp || !this.hasGatewayNeighbour(uplink)) continue;
       const known = this.neighbours.find(uplink.link, 0, 0, V4_MAPPED, uplink.gateway);
       if (known === NONE) this.neighbours.solicit(uplink.link, 0, 0, V4_MAPPED, uplink.gateway, this.nowMs);
-      else if (this.neighbours.state(known) === REACHABLE) this.setUplinkUsable(uplink, true, null);
+      else if (this.neighbours.state(known) === REACHABLE) this.setGateway(uplink, true);
       else this.neighbours.ask(known, this.nowMs);
     }
   }
@@ -327,9 +424,9 @@ export class Router {
 
   /** Milliseconds until something is due, at most `most`; 0 while expiry has not caught up. */
   idleMs(most: number): number {
-    if (this.isBehind) return 0;
+    if (this.isBehind || this.fates.isPending) return 0;
     if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
-    let at = this.neighbours.nextDueMs;
+    let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs);
     for (const due of this.announcements) at = Math.min(at, due.atMs);
     return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));
   }

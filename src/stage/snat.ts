@@ -9,7 +9,7 @@ import type { Verdict } from '../base/verdict.js';
 import { FLAG_DNAT, FLAG_SNAT, FLAGS, UPLINK } from '../table/flow.js';
 import type { Packet } from '../wire/packet.js';
 import { TUPLE_WORDS } from '../wire/tuple.js';
-import { map } from './mapping.js';
+import { map, mapPinned } from './mapping.js';
 import { KEEP, NO_RULE, sourceRule } from './nat-rule.js';
 import type { Router } from './router.js';
 
@@ -36,6 +36,8 @@ function leavesTranslated(p: Packet, r: Router): boolean {
 /** First packet: untranslated, a 1:1 address with the port as it is, or a mapping. */
 function decide(p: Packet, r: Router): Verdict {
   r.flows.words[r.flows.at(p.flow) + UPLINK] = p.uplink === NONE ? p.hairpin : p.uplink;
+  // A pinned address is between the box and us: no rule lets it out.
+  if (r.pins.has(p.tuple.s3) && r.links[p.link] === r.hostLink) return mapPinned(p, r);
   const rule = sourceRule(p, r);
   if (rule === NO_RULE) return map(p, r);
   if (rule !== KEEP) p.rewriteSource(rule, p.tuple.sourcePort);

@@ -4,6 +4,8 @@
  * Reads: the packet's tuple, the flow table. Writes: flow, direction, isNew, isRelated; the flow's state, deadline and counters.
  * Drops: TCP_FLAGS TCP_OUT_OF_WINDOW MIDSTREAM MIDSTREAM_SILENT STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM ICMP_QUOTE ICMP_QUOTED_FRAGMENT ICMP_REDIRECT ICMP_SOURCE_QUENCH ICMP_TYPE TABLE_FULL SPOOFED_SOURCE MARTIAN_SOURCE.
  *
+ * What answers a probe of the router's own (stage/probe.ts) is no flow's, wherever routes would look for its source. Stops with TAKEN.
+ *
  * ICMP messages that are no queries are looked at in stage/icmp-error.ts; they never prolong or end a flow (RFC 5508 REQ-6, RFC 4787 REQ-12).
  *
  * A TCP segment moves its flow's state when it is known to be a part of the connection (table/tcp-window.ts); a strange one passes and moves
@@ -30,7 +32,10 @@ const NONE = -1;
 const REFUSED = -1;
 
 export function track(p: Packet, r: Router): Verdict {
-  if (p.protocol === ip.PROTOCOL_ICMP && !icmp.isQuery(p.icmpType)) return relate(p, r);
+  if (p.protocol === ip.PROTOCOL_ICMP) {
+    if (!icmp.isQuery(p.icmpType)) return relate(p, r);
+    if (p.icmpType === icmp.ECHO_REPLY && r.probes.takeEcho(p)) return V.TAKEN;
+  }
   const reference = r.flows.find(p.tuple);
   if (reference === NONE) return open(p, r);
   p.flow = reference >>> 1;
@@ -97,6 +102,7 @@ function prolong(p: Packet, r: Router, at: number, before: number, after: number
 }
 
 function open(p: Packet, r: Router): Verdict {
+  if (p.protocol === ip.PROTOCOL_UDP && r.probes.takeDatagram(p)) return V.TAKEN;
   const verdict = checkSource(p, r);
   if (verdict !== 0) return verdict;
   if (p.protocol === ip.PROTOCOL_TCP) {
@@ -107,7 +113,7 @@ function open(p: Packet, r: Router): Verdict {
     }
   }
   if (p.protocol === ip.PROTOCOL_ICMP && !icmp.isRequest(p.icmpType)) return V.STRAY_REPLY;
-  const flow = r.flows.open(p.tuple, p.link, r.plan.generation);
+  const flow = r.flows.open(p.tuple, p.link, r.epoch);
   if (flow === NONE) return V.TABLE_FULL;
   if (p.protocol === ip.PROTOCOL_TCP) {
     const at = r.flows.at(flow);

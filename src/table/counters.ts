@@ -44,7 +44,11 @@ export const BUCKETS_EVICTED = 3;
 /** Flows ALGs announced that could not be expected any more (limits.expectations), and control flows nobody could watch any more (alg/watch.ts). */
 export const EXPECTATIONS_REFUSED = 4;
 export const CONTROL_FLOWS_UNWATCHED = 5;
-const ROUTER_DOUBLES = 8;
+/** Entries of affinity that made room for another before their end (limits.affinity). */
+export const AFFINITY_EVICTED = 6;
+/** Probes that were one too many at once (stage/probe.ts). */
+export const PROBES_REFUSED = 7;
+const ROUTER_DOUBLES = 12;
 
 export function countersBytes(links: number, uplinks: number, filters = 0): number {
   return (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES + (links + 1) * VERDICTS.length + filters * FILTER_DOUBLES) * 8;

@@ -2,7 +2,7 @@
  * The flow table read from another thread: one entry at a time, copied out, and only handed over when nobody changed its owner while
  * it was copied. Never locks, never makes the data plane wait.
  */
-import { COUNTERS, FLOW_WORDS, HEADER_COUNT, HEADER_EXPIRED, HEADER_HIGH, HEADER_NOW, HEADER_OPENED, HEADER_WORDS, SERIAL } from './flow.js';
+import { COUNTERS, FLOW_WORDS, HEADER_COUNT, HEADER_ENDED, HEADER_EXPIRED, HEADER_HIGH, HEADER_NOW, HEADER_OPENED, HEADER_WORDS, SERIAL } from './flow.js';
 
 export class FlowReader {
   private readonly shared: Int32Array;
@@ -21,6 +21,8 @@ export class FlowReader {
   get count(): number { return this.shared[HEADER_COUNT]; }
   get opened(): number { return this.shared[HEADER_OPENED] >>> 0; }
   get expired(): number { return this.shared[HEADER_EXPIRED] >>> 0; }
+  /** Ended before their time; opened = count + expired + ended. */
+  get ended(): number { return this.shared[HEADER_ENDED] >>> 0; }
   /** Entries beyond this one were never used. */
   get high(): number { return this.shared[HEADER_HIGH]; }
   /** Table time, seconds. */

@@ -38,7 +38,7 @@ export const FLAGS = 22;
 export const SERIAL = 23;
 /** Decision of `route`: nexthop per direction, NONE = not decided. */
 export const ROUTE = 24; // and 25 for REPLY
-/** Generation of the plan the routes were decided under. */
+/** Router.epoch at which the flow was last looked at: plan and uplinks may have changed since (stage/fate.ts). */
 export const GENERATION = 26;
 /** Decision of `snat`: the uplink whose address the flow bears, or NONE. */
 export const UPLINK = 27;
@@ -82,6 +82,12 @@ export const FLAG_PERMIT = 32;
 export const FLAG_COUNTED = 64;
 /** Counts for the pairing of its inside with its external address, for want of a mapping that does (table/pairing.ts). */
 export const FLAG_PAIRED = 128;
+/** Its fate has been told of since its uplink went down, or since a better one came back (stage/fate.ts). */
+export const FLAG_TOLD = 256;
+/** Its uplink was chosen although a better tier was usable: that one's return means nothing to it. */
+export const FLAG_CHOSEN = 512;
+/** The high half of FLAGS: the group that chose its uplink, + 1; 0 = none did. */
+export const GROUP_SHIFT = 16;
 
 /** Words of the shared header: counts for readers. */
 export const HEADER_WORDS = 16;
@@ -91,6 +97,8 @@ export const HEADER_HIGH = 1;
 export const HEADER_NOW = 2;
 export const HEADER_OPENED = 3;
 export const HEADER_EXPIRED = 4;
+/** Flows ended before their time: their uplink went down. */
+export const HEADER_ENDED = 5;
 
 const NONE = -1;
 /** Ticks of one second; the longest default timeout (2 h 4 min) fits the wheel. */
@@ -239,6 +247,7 @@ export class FlowTable {
   /** End a flow now. */
   remove(flow: number): void {
     this.wheel.disarm(flow);
+    this.words[HEADER_ENDED]++;
     this.release(flow);
   }
 

@@ -133,6 +133,14 @@ export class PortPool {
     this.setLevel(0);
   }
 
+  /** Set a free port aside for good, for what the router itself sends; NONE when there is none. No endpoint gets it: it is as fixed as one of nobody's. */
+  reserve(nowTick: number): number {
+    this.sweep(nowTick, this.quarantined);
+    const port = this.choose(this.last, false);
+    if (port !== NONE) this.fix(0, port, port, 1);
+    return port;
+  }
+
   /** The port the source of `tuple` is mapped to (towards its destination, for dependent mapping), in use or else resting, or NONE. */
   find(tuple: Tuple, isDependent: boolean): number {
     const hash = isDependent ? this.hashBoth(tuple) : this.hashOf(tuple.s0, tuple.s1, tuple.s2, tuple.s3, tuple.ports >>> 16);

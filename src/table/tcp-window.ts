@@ -72,6 +72,9 @@ export class TcpWindows {
   relearned = 0;
   /** Flows that found none left. */
   exhausted = 0;
+  /** The answer of `resetsFor`. */
+  readonly resets = new Int32Array(2);
+  resetAck = 0;
 
   constructor(flows: number) {
     const capacity = Math.max(1, flows >>> 1);
@@ -169,6 +172,38 @@ export class TcpWindows {
     const { words } = this;
     if ((words[side + BITS] & KNOWN) === 0) return true;
     return ((ack - words[side + END]) | 0) <= 0 && ((ack - words[side + LIMIT]) | 0) > 0;
+  }
+
+  /**
+   * By which numbers an end can be reset from the middle: the one to which segments of `direction` go. Leaves in `resets` the sequence numbers of which
+   * one is the very next it expects (RFC 5961 §3.2), and in `resetAck` what it has sent so far, by which a SYN is refused (RFC 9293 §3.10.7.3).
+   * @param late the segment of this direction that is going to be dropped now, or null.
+   * @returns how many of `resets` count: what is under way at this moment may have arrived or not. 0 when nothing is known of the end's numbers.
+   */
+  resetsFor(window: number, direction: number, late: Packet | null): number {
+    if (window === NONE) return 0;
+    const { words, resets } = this;
+    const own = window * WINDOW_WORDS + direction * SIDE;
+    const other = window * WINDOW_WORDS + (1 - direction) * SIDE;
+    const isOwnKnown = (words[own + BITS] & KNOWN) !== 0;
+    const isOtherKnown = (words[other + BITS] & KNOWN) !== 0;
+    if (!isOwnKnown && !isOtherKnown) return 0;
+    this.resetAck = isOtherKnown ? words[other + END] : words[own + ACKED];
+    if (!isOwnKnown) {
+      resets[0] = 0;
+      return 1;
+    }
+    let end = words[own + END];
+    if (late !== null) {
+      const { view, l4At } = late;
+      const seq = tcp.sequence(view, l4At);
+      const flags = late.tcpFlags;
+      if (((seq + (late.end - late.payloadAt()) + (flags & tcp.FIN) + ((flags & tcp.SYN) >> 1)) | 0) === end) end = seq;
+    }
+    resets[0] = end;
+    if (!isOtherKnown || words[other + ACKED] === end) return 1;
+    resets[1] = words[other + ACKED];
+    return 2;
   }
 
   /** A segment that fits nothing known. */

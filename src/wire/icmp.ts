@@ -6,6 +6,7 @@ export const ICMP_HEADER = 8;
 export const ICMP_CHECKSUM_OFFSET = 2;
 /** Identifier of a query, for those types that have one. */
 export const ICMP_ID_OFFSET = 4;
+export const ICMP_SEQUENCE_OFFSET = 6;
 
 export const ECHO_REPLY = 0;
 export const DESTINATION_UNREACHABLE = 3;
@@ -20,6 +21,7 @@ export const TIMESTAMP_REPLY = 14;
 export function type(view: DataView, at: number): number { return view.getUint8(at); }
 export function code(view: DataView, at: number): number { return view.getUint8(at + 1); }
 export function identifier(view: DataView, at: number): number { return view.getUint16(at + 4); }
+export function sequence(view: DataView, at: number): number { return view.getUint16(at + 6); }
 
 export function isError(icmpType: number): boolean {
   return icmpType === DESTINATION_UNREACHABLE || icmpType === TIME_EXCEEDED || icmpType === PARAMETER_PROBLEM

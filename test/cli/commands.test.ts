@@ -8,12 +8,14 @@ import * as assert from 'uvu/assert';
 import type { CheckResult, DoctorCheck } from '../../src/cli/command.js';
 import { OutputClosed } from '../../src/cli/io.js';
 import { commands } from '../../src/cli/registry.js';
-import type { FlowPage, StreamedEvent } from '../../src/control/api/types.js';
+import type { AffinityPage, FlowPage, StreamedEvent, UplinkAnswer } from '../../src/control/api/types.js';
 import { ask, temporaryDirectory, withApi } from '../support/api.js';
 import { golden, weir } from '../support/cli.js';
 import { fakeFlow } from '../support/fake-view.js';
 
 const READING = ['status', 'links', 'uplinks', 'routes', 'neighbours', 'flows', 'filters', 'drops'];
+/** Those that change something, with operands that make sense. */
+const CHANGING = [['drain', 'uplink', 'isp1'], ['undrain', 'uplink', 'isp1'], ['weight', 'uplink', 'isp1', '5']];
 
 /** The pid is the only thing in a golden output that differs from run to run. */
 const withoutPid = (text: string): string => text.replaceAll(`pid ${process.pid}`, 'pid PID').replaceAll(`"pid":${process.pid}`, '"pid":0');
@@ -172,6 +174,19 @@ test('usage errors exit 2 and say where to look', async () => {
     [['monitor', '--count', '-1'], /whole number, at least 1/],
     [['run', '--log-level', 'loud'], /Allowed choices are trace, debug/],
     [['check', '--socket', 'x'], /unknown option '--socket'/],
+    [['drain'], /missing required argument 'kind'/],
+    [['drain', 'isp1'], /missing required argument 'name'/],
+    [['drain', 'server', 'isp1'], /Allowed choices are uplink/],
+    [['drain', 'uplink'], /missing required argument 'name'/],
+    [['drain', 'uplink', 'isp1', 'isp2'], /too many arguments/],
+    [['weight', 'uplink', 'isp1'], /missing required argument 'weight'/],
+    [['weight', 'uplink', 'isp1', 'heavy'], /whole number, at least 0/],
+    [['affinity', '--erase', '--uplink', 'isp1'], /cannot be combined/],
+    [['uplinks', '--to', 'a:1'], /--to is for the test of the split/],
+    [['uplinks', '--test'], /--to HOST:PORT/],
+    [['uplinks', '--test', '--to', 'example.net'], /found 'example\.net', allowed: HOST:PORT/],
+    [['uplinks', '--test', '--to', 'a:70000'], /found 'a:70000'/],
+    [['uplinks', '--test', '--to', 'a:1', '--flows', '10001'], /at most 10000/],
   ];
   for (const [args, err] of rows) {
     const outcome = await weir(args);
@@ -194,7 +209,7 @@ test('help and version go to standard output and exit 0', async () => {
     assert.is(own.err, '');
     assert.match(own.out, new RegExp(`^Usage: weir ${name}`));
     assert.is((await weir(['help', name])).out, own.out);
-    if (READING.includes(name) || name === 'monitor') {
+    if (READING.includes(name) || ['monitor', 'affinity', 'drain', 'undrain', 'weight'].includes(name)) {
       assert.match(own.out, /-j, --json/);
       assert.match(own.out, /--socket <path>/);
       assert.match(own.out, /WEIR_SOCKET/);
@@ -209,6 +224,9 @@ test('without a daemon each command says so in one line; status exits 3, the oth
     assert.equal(await weir([name, ...json, '--socket', absent]), {
       exitCode: name === 'status' ? 3 : 69, out: '', err: `weir: weir is not running: no socket at ${absent}\n`, writes: 0,
     });
+  }
+  for (const args of [...CHANGING, ['affinity'], ['affinity', '--erase']]) {
+    assert.equal(await weir([...args, '--socket', absent]), { exitCode: 69, out: '', err: `weir: weir is not running: no socket at ${absent}\n`, writes: 0 });
   }
   const file = join(directory, 'file');
   writeFileSync(file, '');
@@ -338,6 +356,80 @@ test('monitor tells how many events a slow reader lost', async () => {
     const outcome = await watching;
     assert.is(outcome.exitCode, 0);
     assert.match(outcome.err, /^weir: \d+ events? lost: this reader was too slow\n/);
+  });
+});
+
+test('drain, undrain and weight do as they are told, say how things stand, and warn', async () => {
+  await withApi({}, async ({ socket, done }) => {
+    const rows: [args: string[], out: string, err: string][] = [
+      [['drain', 'uplink', 'isp1'], 'uplink isp1 takes no new flows; 3 flows on it may end in their own time\n', ''],
+      [['drain', 'uplink', 'isp2'], 'uplink isp2 takes no new flows; 0 flows on it may end in their own time\n',
+        'weir: warning: group internet has no other uplink that is up: its new flows meet its lastResort\n'],
+      [['undrain', 'uplink', 'isp2'], 'uplink isp2 takes new flows again while it works\n', ''],
+      [['weight', 'uplink', 'isp1', '5'], 'uplink isp1 has weight 5\n', ''],
+      [['weight', 'uplink', 'isp1', '0'], 'uplink isp1 has weight 0: it takes no new flows\n', ''],
+      [['undrain', 'uplink', 'isp1'], 'uplink isp1 takes new flows again as soon as its weight is not 0\n', ''],
+    ];
+    for (const [args, out, err] of rows) assert.equal(await weir([...args, '--socket', socket]), { exitCode: 0, out, err, writes: 1 }, args.join(' '));
+    assert.equal(done, ['drain 0 true', 'drain 1 true', 'drain 1 false', 'weight 0 5', 'weight 0 0', 'drain 0 false']);
+    const json = await weir(['drain', 'uplink', 'isp2', '-j', '--socket', socket]);
+    const answer = JSON.parse(json.out) as UplinkAnswer;
+    assert.equal([json.err, answer.schemaVersion, answer.uplink.name, answer.uplink.state, answer.warnings.length], ['', 1, 'isp2', 'drained', 1]);
+    for (const args of [['drain', 'uplink', 'isp9'], ['weight', 'uplink', 'isp9', '1'], ['drain', 'uplink', '../isp9']]) {
+      const outcome = await weir([...args, '--socket', socket]);
+      assert.is(outcome.exitCode, 2);
+      assert.is(outcome.err, `weir: there is no uplink '${args[2]}'; there is: isp1, isp2\n`);
+    }
+    const heavy = await weir(['weight', 'uplink', 'isp1', '65536', '--socket', socket]);
+    assert.equal([heavy.exitCode, heavy.err], [2, 'weir: the weight is not a whole number in range: found \'65536\', allowed: 0 to 65535\n']);
+  });
+});
+
+test('affinity is listed page by page, filtered and erased', async () => {
+  await withApi({}, async ({ socket, done }) => {
+    golden('affinity.txt', (await weir(['affinity', '--socket', socket])).out);
+    golden('affinity.json', (await weir(['affinity', '-j', '--socket', socket])).out);
+    assert.is((JSON.parse((await weir(['affinity', '-j', '--uplink', 'isp1', '--socket', socket])).out) as AffinityPage).affinity.length, 2);
+    assert.match((await weir(['affinity', '--address', '10.9.9.9', '--socket', socket])).out, /^0 entries listed, 65,536 can be held/);
+    assert.is((await weir(['affinity', '--erase', '10.0.1.8', '--socket', socket])).out, '1 entry erased\n');
+    assert.is((await weir(['affinity', '-j', '--erase', '--socket', socket])).out, '{"schemaVersion":1,"erased":3}\n');
+    assert.equal(done, ['eraseAffinity 10.0.1.8', 'eraseAffinity ']);
+    const wrong = await weir(['affinity', '--erase', 'everything', '--socket', socket]);
+    assert.equal([wrong.exitCode, done.length], [2, 2]);
+  });
+});
+
+test('monitor leaves the events of flows out when told to', async () => {
+  await withApi({}, async ({ socket, events }) => {
+    events.emit('uplink.down', 'isp2', 'gateway 192.0.2.1 does not answer', { severity: 'warning' });
+    for (let i = 0; i < 3; i++) events.emit('flow.reset', 'isp2', `tcp 10.0.1.${i}:5000 to 192.0.2.80:443 was reset: uplink isp2 went down`);
+    events.emit('uplink.failover', 'isp2', 'uplink isp2 went down: of its flows 3 reset, 0 moved, 0 kept, 0 draining, within 0.4 ms');
+    golden('monitor-failover.txt', (await weir(['monitor', '--last', '5', '--count', '5', '--socket', socket])).out);
+    const quiet = await weir(['monitor', '--no-flows', '--last', '5', '--count', '2', '--socket', socket]);
+    assert.equal(quiet.out.match(/(uplink|flow)\.\w+/g), ['uplink.down', 'uplink.failover']);
+  });
+});
+
+test('status shows what became of hooks only when there were any', async () => {
+  const hooks = { events: 9, eventsDropped: 0, waiting: 0, runs: 0, failures: 0, timeouts: 0 };
+  await withApi({ hooks }, async ({ socket }) => assert.not.match((await weir(['status', '--socket', socket])).out, /hooks/));
+  await withApi({ hooks: { ...hooks, runs: 1234, failures: 5, timeouts: 2, waiting: 1, eventsDropped: 7 } }, async ({ socket }) => {
+    assert.match((await weir(['status', '--socket', socket])).out, /\nhooks {4}1,234 run, 5 failed, 2 of them took too long, 1 event waiting, 7 events dropped\n$/);
+  });
+});
+
+test('status: trouble of uplinks stands before that of links', async () => {
+  await withApi({ degraded: true }, async ({ socket, view }) => {
+    const status = view.status.bind(view);
+    view.status = () => ({ ...status(), problems: [
+      { severity: 'warning', subject: 'link wan1', message: 'd' }, { severity: 'warning', subject: 'uplink isp1', message: 'c' },
+      { severity: 'error', subject: 'link wan2', message: 'b' }, { severity: 'error', subject: 'group internet', message: 'a' },
+    ] });
+    const { exitCode, out } = await weir(['status', '--socket', socket]);
+    assert.is(exitCode, 1);
+    assert.equal(out.match(/^(error|warning) .*$/gm)!.map((line) => line.split(/ {2,}/)), [
+      ['error', 'group internet', 'a'], ['error', 'link wan2', 'b'], ['warning', 'uplink isp1', 'c'], ['warning', 'link wan1', 'd'],
+    ]);
   });
 });
 

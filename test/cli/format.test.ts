@@ -1,7 +1,7 @@
 /** Numbers and times for people, and the table that aligns them. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { formatBytes, formatCount, formatDuration, formatEndpoint, formatPart, formatPlural, formatShare, formatTime } from '../../src/cli/format.js';
+import { formatBytes, formatCount, formatDuration, formatEndpoint, formatLatency, formatPart, formatPlural, formatRate, formatShare, formatTime } from '../../src/cli/format.js';
 import { wantsColor } from '../../src/cli/io.js';
 import { formatTable, left, right, Table } from '../../src/cli/table.js';
 
@@ -76,6 +76,11 @@ test('colours are for terminals, and for people who have not refused them', () =
   assert.is(wantsColor(true, { NO_COLOR: '1' }), false);
   assert.is(wantsColor(true, { NO_COLOR: '' }), true);
   assert.is(wantsColor(true, { TERM: 'dumb' }), false);
+});
+
+test('rates and round trips have three digits at most and their unit', () => {
+  for (const [bps, text] of [[0, '0 bit/s'], [999, '999 bit/s'], [1000, '1.00 kbit/s'], [12_345_678, '12.3 Mbit/s'], [999_600_000, '1.00 Gbit/s'], [4e15, '4000 Tbit/s']] as const) assert.is(formatRate(bps), text);
+  for (const [ms, text] of [[0, '0.00 ms'], [0.834, '0.83 ms'], [9.996, '10.0 ms'], [12.44, '12.4 ms'], [99.96, '100 ms'], [340.2, '340 ms'], [999.6, '1.00 s'], [2500, '2.50 s']] as const) assert.is(formatLatency(ms), text);
 });
 
 test.run();

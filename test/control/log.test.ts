@@ -51,6 +51,8 @@ test('events are logged with the level their severity asks for, until it is ende
   const stop = logEvents(await createLog({ level: 'info', destination: out }), events);
   events.emit('uplink.down', 'isp1', 'no answer', { severity: 'error', uplink: 'isp1' });
   events.emit('link.slow', 'lan', 'many drops', { severity: 'warning' });
+  // Of these a failover makes thousands: they are said at level debug.
+  events.emit('flow.reset', 'isp1', 'one of many', { severity: 'warning' });
   events.emit('link.up', 'lan', 'carrier is back');
   stop();
   events.emit('link.up', 'lan', 'nobody logs this');

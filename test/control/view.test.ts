@@ -2,9 +2,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LinkPlan } from '../../src/base/plan.js';
-import type { FlowStatus } from '../../src/control/api/types.js';
+import type { AffinityPage, AffinityStatus, FlowStatus, HealthStatus } from '../../src/control/api/types.js';
+import { Rates } from '../../src/control/rate.js';
 import { View } from '../../src/control/view.js';
 import type { OpenedLink } from '../../src/link/link.js';
+import { NOW_MS } from '../../src/table/counters.js';
 import * as make from '../support/frames.js';
 import { PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { Rig, RigOptions } from '../support/rig.js';
@@ -103,6 +105,169 @@ test('sources forgotten too early are a problem a person is told of', () => {
   }
   r.run();
   assert.ok(problem());
+});
+
+const HEALTHY: HealthStatus = { isUp: true, sinceMs: 1, reason: null, lossRatio: 0, latencyMs: 5, jitterMs: 1, suppressedUntilMs: null, targets: [] };
+/** A view whose links are up, as those of the rig are. */
+const upView = (r: Rig): View => {
+  const seen = view(r);
+  r.router.plan.links.forEach((_, i) => seen.setLink(i, true, null));
+  return seen;
+};
+/** Name, state and reason of each uplink. */
+const states = (seen: View): (string | null)[][] => seen.uplinks().map(({ name, state, reason }) => [name, state, reason]);
+const problems = (seen: View): string[] => seen.status().problems.map(({ severity, subject, message }) => `${severity} ${subject}: ${message}`);
+
+test('an uplink: what it is and why, from its link, its gateway, its check and the operator', () => {
+  const r = rig();
+  const seen = upView(r);
+  assert.equal(states(seen), [['one', 'up', null], ['two', 'up', null]]);
+  assert.equal(seen.uplinks().map((row) => [row.health, row.isDrained, row.tiers, row.wantedShare]), [
+    [null, false, [{ group: 'internet', tier: 1 }], 0.75], [null, false, [{ group: 'internet', tier: 1 }], 0.25],
+  ]);
+  assert.is(seen.status().state, 'up');
+
+  seen.setDrained(0, true);
+  r.router.setUplinkDrained(0, true);
+  assert.equal(states(seen), [['one', 'drained', 'drained by hand'], ['two', 'up', null]]);
+  assert.equal(problems(seen), ['warning uplink one: drained by hand: takes no new flows until weir undrain']);
+  assert.is(seen.status().state, 'up', 'what was asked for is no trouble');
+  assert.equal(seen.uplinks().map((row) => row.wantedShare), [0, 1]);
+
+  // Taken back, it is up before the data plane has said so, and what that then says counts.
+  seen.setDrained(0, false);
+  assert.equal(states(seen)[0], ['one', 'up', null]);
+  seen.setUplink(0, null);
+  assert.equal(states(seen)[0], ['one', 'down', 'waits for its gateway to answer']);
+  seen.setDrained(0, true);
+
+  // What is drained may be broken, too.
+  seen.setHealth(0, { ...HEALTHY, isUp: false, reason: 'timed out', targets: [{ target: 'icmp 192.0.2.1', isOk: false, reason: 'timed out', latencyMs: null }] });
+  r.router.setUplinkHealth(0, false);
+  assert.equal(states(seen)[0], ['one', 'down', 'timed out']);
+  seen.setUplink(0, 'gateway 192.168.200.1 does not answer');
+  assert.equal(states(seen)[0], ['one', 'down', 'gateway 192.168.200.1 does not answer']);
+  seen.setLink(1, false, 'no carrier');
+  assert.equal(states(seen)[0], ['one', 'down', 'no carrier']);
+  assert.equal(problems(seen), ['error uplink one: no carrier', 'error link wan1: no carrier']);
+  assert.is(seen.status().state, 'degraded');
+});
+
+test('an uplink of weight 0 is drained; a group without any that takes flows is the first trouble', () => {
+  const r = rig();
+  const seen = upView(r);
+  const before = seen.uplinks()[1].sinceMs;
+  seen.setWeight(1, 4);
+  r.router.setUplinkWeight(1, 4);
+  assert.equal(seen.uplinks().map((row) => row.weight), [3, 4]);
+  assert.equal(seen.uplinks().map((row) => row.wantedShare), [3 / 7, 4 / 7]);
+  assert.is(seen.uplinks()[1].sinceMs, before, 'still the same state');
+  for (const uplink of [0, 1]) {
+    seen.setWeight(uplink, 0);
+    r.router.setUplinkWeight(uplink, 0);
+  }
+  assert.equal(states(seen), [['one', 'drained', 'its weight is 0'], ['two', 'drained', 'its weight is 0']]);
+  assert.equal(problems(seen), ['error group internet: no uplink takes new flows']);
+  assert.equal(seen.uplinks().map((row) => row.wantedShare), [0, 0]);
+});
+
+test('the share wanted is that of the lowest tier that takes flows', () => {
+  const r = rig({ group: { tiers: [1, 2] } });
+  const seen = upView(r);
+  const wanted = (): number[] => seen.uplinks().map((row) => row.wantedShare);
+  assert.equal(wanted(), [1, 0]);
+  seen.setHealth(0, { ...HEALTHY, isUp: false, reason: '3 of 3 targets fail' });
+  r.router.setUplinkHealth(0, false);
+  assert.equal(wanted(), [0, 1]);
+  assert.equal(seen.uplinks()[1].tiers, [{ group: 'internet', tier: 2 }]);
+});
+
+test('a target that fails while the uplink is up is told as a warning', () => {
+  const r = rig();
+  const seen = upView(r);
+  seen.setHealth(1, { ...HEALTHY, targets: [{ target: 'icmp 192.0.2.1', isOk: true, reason: null, latencyMs: 4 }, { target: 'dns 192.0.2.2', isOk: false, reason: 'REFUSED', latencyMs: 9 }, { target: 'arp gateway', isOk: null, reason: null, latencyMs: null }] });
+  assert.equal(problems(seen), ['warning uplink two: dns 192.0.2.2 fails: REFUSED']);
+  assert.is(seen.status().state, 'up');
+  assert.is(seen.uplinks()[1].health!.targets.length, 3);
+});
+
+test('rates are those of the last samples, in bits per second', () => {
+  let nowMs = 0;
+  const bytes: [number, number] = [1000, 0];
+  const rates = new Rates(1, () => [...bytes], () => nowMs);
+  assert.equal(rates.bitsPerSecond(0), [0, 0]);
+  rates.sample();
+  assert.equal(rates.bitsPerSecond(0), [0, 0], 'one sample is no rate');
+  const second = (tx: number, rx: number): void => {
+    nowMs += 1000;
+    bytes[0] += tx;
+    bytes[1] += rx;
+    rates.sample();
+  };
+  second(125, 1000);
+  assert.equal(rates.bitsPerSecond(0), [1000, 8000]);
+  second(375, 0);
+  assert.equal(rates.bitsPerSecond(0), [2000, 4000]);
+  for (let i = 0; i < 5; i++) second(0, 125);
+  assert.equal(rates.bitsPerSecond(0), [0, 1000], 'what is long past is forgotten');
+});
+
+test('rates in the view: of the bytes the uplink has carried', () => {
+  const r = rig({ weights: [1, 0] });
+  let nowMs = 0;
+  const seen = new View({ plan: r.router.plan, links: r.router.plan.links.map(opened), memory: r.memory, kernelDrops: () => 0, nowMs: () => nowMs });
+  seen.sampleRates();
+  for (let i = 0; i < 10; i++) r.from('lan', udp(PC1, SERVER, 5000, 53));
+  nowMs = 2000;
+  seen.sampleRates();
+  const [one, two] = seen.uplinks();
+  assert.equal([one.txBps, one.rxBps, two.txBps], [one.txBytes * 4, 0, 0]);
+  assert.ok(one.txBps > 0);
+});
+
+test('affinity: whose it is, of whom, to where and how long yet', () => {
+  const r = rig({
+    weights: [1, 1], group: { affinity: { by: 'source', timeout: 60 } },
+    plan: { policies: [{ index: 0, name: 'banks', match: { to: ['198.51.100.0/28'] }, group: 0, exclude: false, affinity: { by: 'source-destination', timeout: 3600 } }] },
+  });
+  const seen = view(r);
+  assert.equal(seen.affinity({}, 0), { schemaVersion: 1, affinity: [], nextCursor: null, limit: 64, evicted: 0 });
+  r.from('lan', udp(PC1, SERVER, 5000, 443));
+  r.from('lan', udp(PC1, '198.51.100.200', 5000, 443));
+  r.from('lan', udp(PC2, '198.51.100.200', 5000, 443));
+  r.advance(1000);
+  r.router.counters.setRouter(NOW_MS, r.router.nowMs);
+  const { affinity } = seen.affinity({}, 0);
+  const by = (source: string, policy: string | null): AffinityStatus => affinity.find((row) => row.source === source && row.policy === policy)!;
+  assert.is(affinity.length, 3);
+  const [banks, usual] = ['198.51.100.7', '198.51.100.200'].map((to) => seen.flows({ address: to }, 0, 1).flows[0].uplink!);
+  assert.equal(by(PC1, 'banks'), { group: 'internet', policy: 'banks', source: PC1, destination: SERVER, uplink: banks, expiresInMs: 3_599_000 });
+  assert.equal(by(PC1, null), { group: 'internet', policy: null, source: PC1, destination: null, uplink: usual, expiresInMs: 59_000 });
+  assert.is(seen.affinity({ address: PC1 }, 0).affinity.length, 2);
+  assert.equal(seen.affinity({ address: SERVER }, 0).affinity, [by(PC1, 'banks')]);
+  assert.equal(seen.affinity({ uplink: banks }, 0).affinity, affinity.filter((row) => row.uplink === banks));
+  assert.equal(seen.affinity({}, 64).affinity, []);
+  assert.is(seen.affinity({}, 4711).nextCursor, null);
+});
+
+test('affinity of a large table comes in parts, each entry once', () => {
+  const r = rig({ weights: [1, 1], limits: { affinity: 25_000, flows: 16_384 }, group: { affinity: { by: 'source', timeout: 60 } }, link: { lan: { sourceCheck: 'off' } } });
+  for (let i = 0; i < 12_000; i++) {
+    r.put('lan', r.frame('lan', udp(`10.1.${i >> 8}.${i & 255}`, SERVER, 5000, 443)));
+    if (i % 256 === 255) r.run();
+  }
+  r.run();
+  r.router.counters.setRouter(NOW_MS, r.router.nowMs);
+  const seen = view(r);
+  const sources = new Set<string | null>();
+  const pages: number[] = [];
+  for (let cursor: number | null = 0; cursor !== null;) {
+    const page: AffinityPage = seen.affinity({}, cursor);
+    for (const { source } of page.affinity) sources.add(source);
+    pages.push(page.affinity.length);
+    cursor = page.nextCursor;
+  }
+  assert.equal([pages, sources.size], [[10_000, 2000, 0], 12_000]);
 });
 
 test.run();

@@ -1,5 +1,5 @@
 /**
- * A process of its own that opens links and holds them, for tests that kill it: `child.ts '{"journalPath": …, "links": […]}'`.
+ * A process of its own that opens links and holds them, for tests that kill it: `child.ts '{"journalPath": …, "links": […], "pins": […]}'`.
  * Prints `ready`, or the error's code, one line; closes everything and prints `closed` and what could not be undone when its input ends.
  */
 import type { LinkPlan } from '../../src/base/plan.js';
@@ -7,7 +7,7 @@ import { Host } from '../../src/link/host.js';
 import type { OpenedLink } from '../../src/link/link.js';
 import { openLink } from '../../src/link/registry.js';
 
-const options = JSON.parse(process.argv[2]) as { journalPath: string; links: LinkPlan[] };
+const options = JSON.parse(process.argv[2]) as { journalPath: string; links: LinkPlan[]; pins?: string[] };
 const host = new Host(options);
 const opened: OpenedLink[] = options.links.map((plan) => openLink(plan, host));
 const leftErrors = host.undoUnclaimed();

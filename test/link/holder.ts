@@ -18,7 +18,7 @@ export interface Holder {
   kill(): void;
 }
 
-export function holder(ns: Namespace, options: { journalPath: string; links: LinkPlan[] }): Holder {
+export function holder(ns: Namespace, options: { journalPath: string; links: LinkPlan[]; pins?: string[] }): Holder {
   const file = fileURLToPath(new URL('./child.ts', import.meta.url));
   // `ip netns exec` becomes the program it starts, so this is the holder's own process.
   const child = spawn('ip', ['netns', 'exec', ns.name, process.execPath, '--import', 'tsx', file, JSON.stringify(options)], { stdio: ['pipe', 'pipe', 'inherit'] });

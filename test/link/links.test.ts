@@ -25,12 +25,12 @@ function snapshot(ns: Namespace): unknown {
 const device = (ns: Namespace, name: string): Json | undefined => ns.ipJson('link').find((link) => link.ifname === name);
 const isUp = (link: Json | undefined): boolean => (link?.flags as string[] | undefined ?? []).includes('UP');
 
-interface Box { ns: Namespace; journalPath: string; host(links: OpenedLink['plan'][]): Host }
+interface Box { ns: Namespace; journalPath: string; host(links: OpenedLink['plan'][], pins?: string[]): Host }
 
 function box(): Box {
   const ns = namespace();
   const journalPath = `${directory()}/deeper/journal`;
-  return { ns, journalPath, host: (links) => new Host({ journalPath, links, table: `weir-test-${process.pid}` }) };
+  return { ns, journalPath, host: (links, pins = []) => new Host({ journalPath, links, pins, table: `weir-test-${process.pid}` }) };
 }
 
 // ---- TAP ---------------------------------------------------------------------------------------------------------------
@@ -273,6 +273,40 @@ tun('without defaultRoute the box keeps its default', () => {
   }
 });
 
+/** How the box sends from a pinned address: by which device, and from whom; or that it cannot. */
+function pinnedRoute(ns: Namespace, to: string, pin: string): [unknown, unknown] | 'none' {
+  if (ns.code('ip', 'route', 'get', to, 'from', pin) !== 0) return 'none';
+  const [route] = ns.ipJson('route', 'get', to, 'from', pin);
+  return [route.dev, route.from];
+}
+
+const PINS = ['169.254.119.1', '169.254.119.2'];
+const NEAR = ['192.0.2.1', '172.31.0.1', '10.0.1.77', '192.168.201.1'];
+
+for (const defaultRoute of [true, false]) {
+  tun(`what the box sends from a pinned address goes to the router, wherever its own routes lead (defaultRoute ${defaultRoute})`, () => {
+    const { ns, host, journalPath } = box();
+    try {
+      wired(ns);
+      const before = snapshot(ns);
+      const own = hostLink(ns, { defaultRoute });
+      const second = plan({ index: 3, name: 'second', type: 'tun', device: 'weir1', netns: ns.name, peer: '100.64.1.2', addresses: [{ address: '100.64.1.1', prefixLength: 30 }] });
+      const h = host([...others, own, second], PINS);
+      const links = [openLink(second, h), openLink(own, h)];
+      for (const pin of PINS) for (const to of NEAR) assert.equal(pinnedRoute(ns, to, pin), ['weir0', pin], `${pin} to ${to}`);
+      assert.is(pinnedRoute(ns, '192.0.2.1', '169.254.119.3'), 'none', 'only those there are');
+      assert.equal(routeTo(ns, '172.31.0.1'), ['unicast', 'eth0', '172.31.0.5'], 'what is not bound to one goes as before');
+      assert.equal(routeTo(ns, '192.0.2.1').slice(1), defaultRoute ? ['weir0', '100.64.0.2'] : ['eth0', '172.31.0.5']);
+      assert.equal(ns.ipJson('rule').filter((rule) => rule.priority === 9).map((rule) => [rule.src, rule.table, rule.protocol]), PINS.map((pin) => [pin, '872', '87']));
+      assert.equal([...links.flatMap((link) => link.close()), ...h.close()], []);
+      assert.equal(snapshot(ns), before);
+      assert.not.ok(existsSync(journalPath));
+    } finally {
+      ns.remove();
+    }
+  });
+}
+
 tun('a packet from anywhere to one of the router\'s addresses is answered by the box\'s stack', () => {
   const { ns, host } = box();
   const b: Bench = bench();
@@ -332,6 +366,40 @@ crash('the box is reachable at once, the next run takes over, and its end restor
     assert.equal([device(ns, 'near')?.mtu, device(ns, 'weir-lan')?.master], [1300, 'old-br']);
     assert.is(device(ns, 'br-made'), undefined, 'what the second run has no use for is undone at once');
     assert.is(ns.ipJson('rule').filter((rule) => rule.protocol === '87').length, 3, 'rules are not doubled');
+    second.stop();
+    await until('its end', () => second!.ended());
+    assert.equal(second.lines(), ['ready', 'closed']);
+    assert.equal(snapshot(ns), before);
+    assert.not.ok(existsSync(journalPath));
+  } finally {
+    first?.kill();
+    second?.kill();
+    ns.remove();
+  }
+});
+
+crash('pinned addresses are gone with the device, their rules lead nowhere, and the next run takes them over or takes them away', async () => {
+  const { ns, journalPath } = box();
+  let first: ReturnType<typeof holder> | undefined;
+  let second: ReturnType<typeof holder> | undefined;
+  const pinned = (): unknown[] => ns.ipJson('rule').filter((rule) => rule.priority === 9).map((rule) => rule.src);
+  try {
+    wired(ns);
+    const before = snapshot(ns);
+    first = holder(ns, { journalPath, links: [innerHostLink({ index: 0 })], pins: PINS });
+    await until('the first run', () => first!.lines().includes('ready'));
+    assert.equal(pinnedRoute(ns, '192.0.2.1', PINS[0]), ['weir0', PINS[0]]);
+    first.kill();
+    await until('its death', () => first!.ended());
+    await until('the device to go', () => device(ns, 'weir0') === undefined);
+    assert.equal(pinned(), PINS, 'what is left over');
+    assert.is(pinnedRoute(ns, '192.0.2.1', PINS[0]), 'none');
+    assert.equal(routeTo(ns, '192.0.2.1'), ['unicast', 'eth0', '172.31.0.5'], 'the box routes as before');
+
+    second = holder(ns, { journalPath, links: [innerHostLink({ index: 0 })], pins: PINS.slice(1) });
+    await until('the second run', () => second!.lines().includes('ready'));
+    assert.equal(pinned(), PINS.slice(1), 'taken over, not doubled; the one it has no use for is gone');
+    assert.equal(pinnedRoute(ns, '192.0.2.1', PINS[1]), ['weir0', PINS[1]]);
     second.stop();
     await until('its end', () => second!.ended());
     assert.equal(second.lines(), ['ready', 'closed']);

@@ -3,7 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { native } from '../../src/link/native.js';
 import { MessageBuilder, NetlinkClient, NLM_F_ACK, NLM_F_REQUEST, parseAttributes, parseMessages, textOf } from '../../src/link/netlink.js';
-import { DEVCONF_RP_FILTER, RT_TABLE_MAIN, Rtnetlink, type DeviceChange } from '../../src/link/rtnetlink.js';
+import { DEVCONF_RP_FILTER, RT_TABLE_MAIN, Rtnetlink, type DeviceChange, type RuleInfo } from '../../src/link/rtnetlink.js';
 import { namespace, until, type Json, type Namespace } from './namespace.js';
 
 const hasCode = (code: string, words?: string) => (error: Error & { code?: string; errno?: number; syscall?: string }): boolean =>
@@ -180,6 +180,7 @@ withNamespace('policy rules', (ns, rt) => {
   rt.addRule(plain);
   rt.addRule(suppressing);
   assert.throws(() => rt.addRule(plain), hasCode('EEXIST'));
+  assert.equal([plain, suppressing].map((rule) => rt.findRule(rule)), [plain, suppressing]);
   assert.equal(rt.rules().filter((rule) => rule.protocol === 87), [plain, suppressing]);
   const shown = ns.ipJson('-N', 'rule').filter((rule) => rule.protocol === '87');
   assert.equal(shown.map((rule) => [rule.priority, rule.table, rule.src, rule.srclen, rule.dst, rule.dstlen, rule.suppress_prefixlen]), [
@@ -190,6 +191,19 @@ withNamespace('policy rules', (ns, rt) => {
   rt.deleteRule(suppressing);
   assert.throws(() => rt.deleteRule(plain), hasCode('ENOENT'));
   assert.equal(rt.rules(), before);
+});
+
+withNamespace('of rules with one preference each is found and deleted by itself', (ns, rt) => {
+  const from = (address: string): RuleInfo => ({ preference: 9, table: 872, protocol: 87, suppressPrefixLength: null, from: `${address}/32`, to: null });
+  const [one, two, absent] = [from('169.254.119.1'), from('169.254.119.2'), from('169.254.119.3')];
+  rt.addRule(one);
+  rt.addRule(two);
+  for (const other of [absent, { ...one, preference: 8 }, { ...one, table: 871 }, { ...one, protocol: 88 }, { ...one, suppressPrefixLength: 0 }, { ...one, from: null }, { ...one, to: '192.0.2.0/24' }]) {
+    assert.is(rt.findRule(other), null, JSON.stringify(other));
+  }
+  rt.deleteRule(one);
+  assert.equal([rt.findRule(one), rt.findRule(two)], [null, two]);
+  assert.equal(ns.ipJson('-N', 'rule').filter((rule) => rule.protocol === '87').map((rule) => rule.src), ['169.254.119.2']);
 });
 
 withNamespace('IPv4 settings of a device and of all', (ns, rt) => {

@@ -1,10 +1,16 @@
-/** Which uplink: the split over a group, staying with it, answers by the way the question came, and links going down. */
+/** Which uplink: the split over a group by each mode, staying with it, answers by the way the question came, odd gateways, and links going down. */
+import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Balance } from '../../src/base/plan.js';
+import { Random } from '../../src/base/random.js';
+import { GENERATION } from '../../src/table/flow.js';
 import { echo, ethernet, expect, icmpError, ipv4, tcp, udp, bytes } from '../support/expect.js';
 import * as make from '../support/frames.js';
 import { BOX, GATEWAY, LAN, MAC, PC1, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
-import type { LinkName, Rig, Sent } from '../support/rig.js';
+import type { LinkName, Rig, RigOptions, Sent } from '../support/rig.js';
+import { isDrawnBy } from '../support/oracle/chi-square.js';
+import { anySeed, check } from '../support/oracle/property.js';
 
 const syn = (port: number, destination = SERVER) => make.ipv4({ source: PC1, destination }, make.tcp({ sourcePort: port, destinationPort: 80 }));
 
@@ -147,8 +153,8 @@ test('the box’s own traffic leaves by the group too, by weight', () => {
 });
 
 // conforms: fwd-loss
-test('a link that goes down takes no new flow; its old flows are refused, never sent with the wrong address', () => {
-  const r = rig();
+test('a link that goes down takes no new flow; old flows that wait for it are refused, never sent with the wrong address', () => {
+  const r = rig({ group: { onDown: 'keep' } });
   const byPort = open(r, 20_000, 40);
   r.setUp('wan1', false);
   const after = open(r, 30_000, 40);
@@ -220,6 +226,274 @@ test('uplinks with subnets of their own: each has its gateway, and its own neigh
     const [first] = r.from('lan', make.ipv4({ source: PC1, destination: GATEWAY }, make.udp({ sourcePort: 3000 + i, destinationPort: 53 })));
     expect(first.frame, ethernet({ source: MAC.wan1, destination: MAC.gateway1 }), ipv4({ source: WAN1 }), udp());
   }
+});
+
+// conforms: fwd-split
+test('chi-square of the split by each mode, whatever the seed', () => {
+  const modes = fc.constantFrom<Balance>('flow', 'source', 'destination', 'source-destination');
+  check(fc.property(anySeed, modes, fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })), (seed, balance, weights) => {
+    const r = rig({ seed, weights, group: { balance }, limits: { flows: 1024, icmpErrorsPerSecond: 10_000 }, link: { lan: { sourceCheck: 'off' } } });
+    const random = new Random(seed ^ 0x2545_f491);
+    const counts = [0, 0];
+    for (let i = 0; i < 400; i++) {
+      // Of all that a flow is told by, only what the mode compares by is at hand: the rest stands still.
+      const source = balance === 'destination' ? PC1 : `172.${16 + random.below(16)}.${random.below(256)}.${1 + random.below(254)}`;
+      const destination = balance === 'source' ? SERVER : `100.${70 + random.below(50)}.${random.below(256)}.${1 + random.below(254)}`;
+      const [sent] = r.from('lan', make.ipv4({ source, destination }, make.udp({ sourcePort: 4000, destinationPort: 53 })));
+      isRightForItsLink(sent);
+      counts[sent.link === 'wan1' ? 0 : 1]++;
+    }
+    isDrawnBy(counts, weights, `${balance} with seed ${seed}:`);
+  }), 12);
+});
+
+test('by source and by destination: one address, one uplink, whatever the rest is', () => {
+  for (const [balance, flow] of [
+    ['source', (i: number) => make.ipv4({ source: PC1, destination: `198.51.100.${i + 1}` }, make.tcp({ sourcePort: 5000 + i, destinationPort: 80 + i }))],
+    ['destination', (i: number) => make.ipv4({ source: `192.168.0.${10 + i}`, destination: SERVER }, make.tcp({ sourcePort: 5000 + i, destinationPort: 80 + i }))],
+    ['source-destination', (i: number) => make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 5000 + i, destinationPort: 80 + i }))],
+  ] as [Balance, (i: number) => Buffer][]) {
+    const r = rig({ weights: [1, 1], group: { balance } });
+    assert.is(new Set(Array.from({ length: 60 }, (_, i) => r.from('lan', flow(i))[0].link)).size, 1, balance);
+  }
+});
+
+const known = make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 53 }));
+const sprayed = (options: RigOptions = {}): Rig => rig({ weights: [3, 1], ...options, group: { balance: 'packet', ...options.group } });
+
+test('by packet, untranslated: the packets of one flow take turns by weight, the answers come by either and go home', () => {
+  const r = sprayed({ snat: [] });
+  const counts = { wan1: 0, wan2: 0 };
+  for (let i = 1; i <= 80; i++) {
+    const [sent] = r.from('lan', known);
+    expect(sent.frame, ethernet({ destination: sent.link === 'wan1' ? MAC.gateway1 : MAC.gateway2 }), ipv4({ source: PC1 }), udp());
+    counts[sent.link as 'wan1' | 'wan2']++;
+    assert.ok(Math.abs(counts.wan1 - i * 0.75) <= 1, `${counts.wan1} of ${i}`);
+    for (const link of ['wan1', 'wan2'] as const) {
+      const [back] = r.from(link, make.ipv4({ source: SERVER, destination: PC1 }, make.udp({ sourcePort: 53, destinationPort: 4000 })));
+      assert.is(back.link, 'lan');
+    }
+  }
+  assert.is(r.flowCount, 1);
+  r.setUp('wan1', false);
+  for (let i = 0; i < 10; i++) assert.is(r.from('lan', known)[0].link, 'wan2');
+});
+
+test('by packet, all translating to one address: every packet bears it and the same port, by whichever link', () => {
+  const shared = '192.168.201.77';
+  const r = sprayed({ snat: [shared] });
+  const ports = new Set<number>();
+  const links = new Set<LinkName>();
+  for (let i = 0; i < 20; i++) {
+    const [sent] = r.from('lan', known);
+    expect(sent.frame, ethernet(), ipv4({ source: shared }), udp());
+    ports.add(sent.packet.readUInt16BE(20));
+    links.add(sent.link);
+    const [back] = r.from(i % 2 ? 'wan1' : 'wan2', make.ipv4({ source: SERVER, destination: shared }, make.udp({ sourcePort: 53, destinationPort: sent.packet.readUInt16BE(20) })));
+    expect(back.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: SERVER, destination: PC1 }), udp({ destinationPort: 4000 }));
+  }
+  assert.equal([ports.size, links.size, r.flowCount], [1, 2, 1]);
+});
+
+test('by packet, each uplink with an address of its own: a flow stays with one, flows are split by weight', () => {
+  const r = sprayed();
+  const byPort = open(r, 20_000, 100);
+  for (const [port, link] of byPort) assert.is(r.from('lan', syn(port))[0].link, link);
+  isDrawnBy([share(byPort) * 100, 100 - share(byPort) * 100], [3, 1]);
+});
+
+test('by packet: a 1:1 address lives at one uplink, so nothing is sprayed; and a host on the shared subnet is asked for directly', () => {
+  const external = '192.168.201.60';
+  const r = sprayed({ snat: [], plan: { oneToOne: [{ index: 0, name: 'o', uplink: 0, external, internal: PC1 }] } });
+  for (let port = 4000; port < 4020; port++) {
+    const packet = make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: port, destinationPort: 53 }));
+    const [first] = r.from('lan', packet);
+    for (let i = 0; i < 4; i++) assert.equal([r.from('lan', packet)[0].link, make.formatAddress(first.packet.subarray(12, 16))], [first.link, first.link === 'wan1' ? external : PC1]);
+  }
+  const near = sprayed({ snat: [] });
+  near.put('lan', near.frame('lan', syn(4000, '192.168.201.77')));
+  const asked = near.run().filter((sent) => sent.isArp);
+  assert.equal(asked.map((sent) => make.formatAddress(sent.frame.subarray(38, 42))), ['192.168.201.77']);
+});
+
+test('by packet, all uplinks gone: the flow’s packets are refused, and go on when one is back', () => {
+  const r = sprayed({ snat: [] });
+  r.from('lan', known);
+  r.setUp('wan1', false);
+  r.setUp('wan2', false);
+  r.refused('NO_UPLINK', 'lan', known);
+  assert.is(r.flowCount, 1);
+  r.setUp('wan2', true);
+  r.teach();
+  assert.is(r.from('lan', known)[0].link, 'wan2');
+});
+
+/** A second gateway on the cable of wan1, whose uplink translates to an address of its own or to the link's. */
+const NEIGHBOUR_GATEWAY = { address: '192.168.201.2', mac: '02:00:00:00:01:02' };
+function twoOnOneLink(snat: string[], options: RigOptions = {}): Rig {
+  const r = rig({ weights: [1, 1], second: { link: 1, gateway: NEIGHBOUR_GATEWAY.address, snat }, ...options });
+  for (let i = 0; i < 2; i++) r.put('wan1', r.arpReply('wan1', NEIGHBOUR_GATEWAY.address, NEIGHBOUR_GATEWAY.mac));
+  // Asked for by ARP of its own, so that it is known even where no packet has gone to it yet.
+  r.put('wan1', r.arpRequest(NEIGHBOUR_GATEWAY.address, NEIGHBOUR_GATEWAY.mac, WAN1));
+  r.run();
+  return r;
+}
+
+test('two uplinks on one link: flows are split over both gateways, each with its uplink’s address, and stay there', () => {
+  const own = '192.168.201.12';
+  const r = twoOnOneLink([own]);
+  const taken = new Map<string, string>();
+  for (let round = 0; round < 3; round++) {
+    for (let port = 5000; port < 5060; port++) {
+      const [sent] = r.from('lan', syn(port));
+      assert.is(sent.link, 'wan1');
+      const gateway = make.formatMac(sent.frame.subarray(0, 6));
+      expect(sent.frame, ethernet({ destination: gateway === MAC.gateway1 ? MAC.gateway1 : NEIGHBOUR_GATEWAY.mac }), ipv4({ source: gateway === MAC.gateway1 ? WAN1 : own }), tcp());
+      assert.is(taken.get(`${port}`) ?? gateway, gateway);
+      taken.set(`${port}`, gateway);
+    }
+  }
+  const first = [...taken.values()].filter((gateway) => gateway === MAC.gateway1).length;
+  isDrawnBy([first, 60 - first], [1, 1]);
+});
+
+test('two uplinks on one link: an echo is answered through the gateway of the address asked; with one address for both, through who handed it over', () => {
+  const own = '192.168.201.12';
+  for (const [snat, asked, sender, gateway] of [
+    [[own], own, MAC.gateway1, NEIGHBOUR_GATEWAY.mac], [[own], WAN1, NEIGHBOUR_GATEWAY.mac, MAC.gateway1],
+    [[WAN1], WAN1, NEIGHBOUR_GATEWAY.mac, NEIGHBOUR_GATEWAY.mac], [[WAN1], WAN1, MAC.gateway1, MAC.gateway1],
+  ] as const) {
+    const r = twoOnOneLink([...snat]);
+    const [sent] = r.from('wan1', make.ipv4({ source: SERVER, destination: asked }, make.echoRequest({ id: 7 })), { source: sender });
+    expect(sent.frame, ethernet({ destination: gateway }), ipv4({ source: asked, destination: SERVER }), echo({ type: 'reply', id: 7 }));
+  }
+});
+
+test('two uplinks on one link with one address: what somebody sends to a mapping is answered through the gateway it came by', () => {
+  const r = twoOnOneLink([WAN1]);
+  const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 53 })));
+  expect(out.frame, ethernet(), ipv4({ source: WAN1 }), udp());
+  const external = out.packet.readUInt16BE(20);
+  for (const [client, gateway] of [['198.51.100.77', NEIGHBOUR_GATEWAY.mac], ['198.51.100.78', MAC.gateway1]] as const) {
+    r.from('wan1', make.ipv4({ source: client, destination: WAN1 }, make.udp({ sourcePort: 9, destinationPort: external })), { source: gateway });
+    const [back] = r.from('lan', make.ipv4({ source: PC1, destination: client }, make.udp({ sourcePort: 4000, destinationPort: 9 })));
+    expect(back.frame, ethernet({ destination: gateway }), ipv4({ source: WAN1, destination: client }), udp({ sourcePort: external }));
+  }
+});
+
+test('two uplinks on one link: when one gateway falls silent the other takes all', () => {
+  const r = twoOnOneLink(['192.168.201.12']);
+  open(r, 5000, 20);
+  // Reachable for 30 s; then traffic makes both be asked, and only one answers.
+  r.advance(31_000, 1000);
+  open(r, 6000, 20);
+  r.put('wan1', r.arpReply('wan1', GATEWAY, MAC.gateway1));
+  r.advance(4000, 500);
+  assert.equal(r.router.uplinks.map((uplink) => uplink.isUsable), [true, false]);
+  for (let port = 7000; port < 7020; port++) expect(r.from('lan', syn(port))[0].frame, ethernet({ destination: MAC.gateway1 }), ipv4({ source: WAN1 }), tcp());
+});
+
+test('a far gateway, outside of the link’s networks: asked for on its own link from the link’s address, and left by', () => {
+  const far = '10.255.255.1';
+  const r = rig({ weights: [0, 1], second: { gateway: far }, neighbours: false });
+  // PC1 is known because it has asked for us.
+  r.put('lan', r.arpRequest(PC1, MAC.pc1, LAN));
+  r.run();
+  r.put('lan', r.frame('lan', syn(5000)));
+  const asked = r.run().filter((sent) => sent.isArp);
+  assert.equal(asked.map((sent) => [sent.link, make.formatAddress(sent.frame.subarray(28, 32)), make.formatAddress(sent.frame.subarray(38, 42))]), [['wan2', WAN2, far]]);
+  r.put('wan2', r.arpReply('wan2', far, MAC.gateway2));
+  const [sent] = r.run();
+  expect(sent.frame, ethernet({ source: MAC.wan2, destination: MAC.gateway2 }), ipv4({ source: WAN2, destination: SERVER }), tcp());
+  const [back] = r.from('wan2', make.ipv4({ source: SERVER, destination: WAN2 }, make.tcp({ sourcePort: 80, destinationPort: 5000, flags: 'SA' })));
+  assert.is(back.link, 'lan');
+  const [pong] = r.from('wan2', make.ipv4({ source: SERVER, destination: WAN2 }, make.echoRequest({ id: 3 })));
+  expect(pong.frame, ethernet({ destination: MAC.gateway2 }), ipv4({ source: WAN2, destination: SERVER }), echo({ type: 'reply' }));
+});
+
+test('a far gateway that falls silent takes its uplink out of use, and back when it answers', () => {
+  const far = '10.255.255.1';
+  const r = rig({ weights: [1, 1], second: { gateway: far } });
+  const answer = (): void => {
+    r.put('wan2', r.arpReply('wan2', far, MAC.gateway2));
+    r.run();
+  };
+  open(r, 5000, 1);
+  r.put('lan', r.frame('lan', syn(5001)));
+  for (let port = 5100; port < 5120; port++) r.put('lan', r.frame('lan', syn(port)));
+  r.run();
+  answer();
+  const both = (from: number): string[] => [...new Set(open(r, from, 30).values())].sort();
+  assert.equal(both(6000), ['wan1', 'wan2']);
+  r.advance(31_000, 1000);
+  open(r, 7000, 20);
+  r.put('wan1', r.arpReply('wan1', GATEWAY, MAC.gateway1));
+  r.advance(4000, 500);
+  assert.equal(both(8000), ['wan1']);
+  answer();
+  assert.equal(both(9000), ['wan1', 'wan2']);
+});
+
+/** Every flow decides again where it goes when its next packet comes. */
+function decideAgain(r: Rig): void {
+  const { words } = r.router.flows;
+  for (let flow = 0; flow < r.flowCount; flow++) words[r.router.flows.at(flow) + GENERATION] = -7;
+}
+
+// conforms: fwd-loss
+test('a translated flow that decides again leaves by the uplink whose address it bears, whatever the weights are by then', () => {
+  const r = rig({ weights: [1, 1] });
+  const byPort = open(r, 20_000, 40);
+  r.router.setUplinkWeight(0, 200);
+  decideAgain(r);
+  for (const [port, link] of byPort) {
+    const [sent] = r.from('lan', syn(port));
+    assert.is(sent.link, link);
+    isRightForItsLink(sent);
+  }
+});
+
+test('answers that decide again go back by the uplink the question came in on, and to the box', () => {
+  const r = rig({ host: true, weights: [1, 0] });
+  const [arrived] = r.from('wan2', make.ipv4({ source: SERVER, destination: WAN2 }, make.udp({ sourcePort: 999, destinationPort: 22 })));
+  assert.is(arrived.link, 'host');
+  r.from('host', make.ipv4({ source: BOX, destination: SERVER }, make.udp({ sourcePort: 5, destinationPort: 53 })));
+  decideAgain(r);
+  const [sent] = r.from('host', make.ipv4({ source: WAN2, destination: SERVER }, make.udp({ sourcePort: 22, destinationPort: 999 })));
+  assert.is(sent.link, 'wan2');
+  expect(sent.frame, ethernet({ destination: MAC.gateway2 }), ipv4({ source: WAN2 }), udp());
+  const [home] = r.from('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 53, destinationPort: 5 })));
+  assert.is(home.link, 'host');
+});
+
+test('the answers of a port forward that decide again go back by its uplink, whatever the weights are by then', () => {
+  const forward = { index: 0, name: 'web', uplink: 1, addresses: [WAN2], protocols: [make.PROTOCOL.tcp], ports: { first: 80, last: 80 }, to: PC1, toPort: 80 };
+  const r = rig({ weights: [1, 0], plan: { portForwards: [forward] } });
+  for (const source of ['198.51.100.77', '192.168.201.99']) {
+    r.put('wan2', r.arpRequest('192.168.201.99', '02:00:00:00:02:99', WAN2));
+    assert.is(r.from('wan2', make.ipv4({ source, destination: WAN2 }, make.tcp({ sourcePort: 40_000, destinationPort: 80 })))[0].link, 'lan');
+    decideAgain(r);
+    const [back] = r.from('lan', make.ipv4({ source: PC1, destination: source }, make.tcp({ sourcePort: 80, destinationPort: 40_000, flags: 'SA' })));
+    assert.is(back.link, 'wan2');
+    expect(back.frame, ethernet({ destination: source === '192.168.201.99' ? '02:00:00:00:02:99' : MAC.gateway2 }), ipv4({ source: WAN2, destination: source }), tcp());
+  }
+});
+
+test('an untranslated flow that decides again goes only by an uplink that leaves it as it is', () => {
+  const exempt = { index: 0, name: 'as it is', match: { out: [1] } };
+  const packet = make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 500, destinationPort: 53 }));
+  const r = rig({ weights: [1, 0], untranslated: [PC1], plan: { noNat: [exempt] }, group: { onDown: 'keep' } });
+  expect(r.from('lan', packet)[0].frame, ethernet({ source: MAC.wan1 }), ipv4({ source: PC1 }), udp());
+  r.router.setUplinkWeight(0, 0);
+  r.router.setUplinkWeight(1, 1);
+  decideAgain(r);
+  r.refused('UPLINK_DOWN', 'lan', packet);
+  const free = rig({ weights: [1, 0], snat: [], group: { onDown: 'keep' } });
+  free.from('lan', packet);
+  free.router.setUplinkWeight(0, 0);
+  free.router.setUplinkWeight(1, 1);
+  decideAgain(free);
+  assert.is(free.from('lan', packet)[0].link, 'wan2');
 });
 
 test.run();

@@ -4,13 +4,14 @@ import { request } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { HookCounts, RouterActions } from '../../src/control/api/types.js';
 import { EventLog } from '../../src/control/event.js';
 import type { ApiServer } from '../../src/control/api/server.js';
 import { startApi } from '../../src/control/api/server.js';
 import type { FakeOptions } from './fake-view.js';
 import { FakeView, NOW_MS } from './fake-view.js';
 
-export interface Served { view: FakeView; events: EventLog; api: ApiServer; socket: string; directory: string }
+export interface Served { view: FakeView; /** What was asked of the router, as written: 'drain 0 true'. */ done: string[]; events: EventLog; api: ApiServer; socket: string; directory: string }
 
 const directories: string[] = [];
 process.once('exit', () => { for (const directory of directories) rmSync(directory, { recursive: true, force: true }); });
@@ -23,18 +24,32 @@ export function temporaryDirectory(): string {
 }
 
 /** Start it, run `body`, stop it whatever happens. */
-export async function withApi<T>(options: FakeOptions & { heartbeatMs?: number; streamsMax?: number; eventsMax?: number }, body: (served: Served) => Promise<T>): Promise<T> {
+export async function withApi<T>(options: FakeOptions & { heartbeatMs?: number; streamsMax?: number; eventsMax?: number; flowEventsMax?: number; hooks?: HookCounts }, body: (served: Served) => Promise<T>): Promise<T> {
   const directory = temporaryDirectory();
   const socket = join(directory, 'run', 'weir.sock');
   const view = new FakeView(options);
-  const events = new EventLog(options.eventsMax ?? 16, () => NOW_MS);
+  const events = new EventLog(options.eventsMax ?? 16, () => NOW_MS, options.flowEventsMax);
+  const done: string[] = [];
+  const note = (name: string) => (...given: unknown[]): void => { done.push([name, ...given].join(' ')); };
+  const actions: RouterActions = {
+    drain(uplink, isDrained) {
+      note('drain')(uplink, isDrained);
+      view.drained.set(uplink, isDrained);
+    },
+    weight(uplink, weight) {
+      note('weight')(uplink, weight);
+      view.weights.set(uplink, weight);
+    },
+    eraseAffinity: note('eraseAffinity'),
+  };
   const api = await startApi({
-    view, events, version: '0.1.0', configFile: '/etc/weir/weir.yaml', socket,
+    view, actions, events, version: '0.1.0', configFile: '/etc/weir/weir.yaml', socket,
     ...(options.heartbeatMs === undefined ? {} : { heartbeatMs: options.heartbeatMs }),
+    ...(options.hooks === undefined ? {} : { hooks: () => options.hooks! }),
     ...(options.streamsMax === undefined ? {} : { streamsMax: options.streamsMax }),
   });
   try {
-    return await body({ view, events, api, socket, directory });
+    return await body({ view, done, events, api, socket, directory });
   } finally {
     await api.close();
     rmSync(directory, { recursive: true, force: true });
@@ -44,7 +59,7 @@ export async function withApi<T>(options: FakeOptions & { heartbeatMs?: number; 
 export interface Answer { status: number; headers: IncomingHttpHeaders; text: string; json: unknown }
 
 /** One request, its whole answer. `json` is undefined when the answer is none. */
-export function ask(socket: string, path: string, method = 'GET'): Promise<Answer> {
+export function ask(socket: string, path: string, method = 'GET', body = ''): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const outgoing = request({ socketPath: socket, path, method, agent: false }, (answer) => {
       let text = '';
@@ -58,7 +73,7 @@ export function ask(socket: string, path: string, method = 'GET'): Promise<Answe
       });
     });
     outgoing.on('error', reject);
-    outgoing.end();
+    outgoing.end(body);
   });
 }
 

@@ -3,7 +3,7 @@
  * number when a page asks for them, so a million of them take no memory; the view remembers the largest page it was asked for.
  */
 import type {
-  DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus,
+  AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus,
 } from '../../src/control/api/types.js';
 
 /** The moment all fixed times of the view refer to: 2026-01-31T12:00:00Z. */
@@ -59,6 +59,11 @@ const LINK: Omit<LinkStatus, 'name' | 'device' | 'addresses'> = {
   offloads: ['csum', 'tso4'], refused: [], rxPackets: 1000, rxBytes: 64_000, txPackets: 2000, txBytes: 1_500_000, rxDrops: 0, txErrors: 0, kernelDrops: 0,
 };
 
+const HEALTHY: HealthStatus = {
+  isUp: true, sinceMs: NOW_MS - 3 * 3600_000, reason: null, lossRatio: 0.05, latencyMs: 12.4, jitterMs: 0.83, suppressedUntilMs: null,
+  targets: [{ target: 'icmp 192.0.2.1', isOk: true, reason: null, latencyMs: 12.1 }, { target: 'https://status.example/', isOk: false, reason: 'status 503', latencyMs: 40.2 }],
+};
+
 export class FakeView implements RouterView {
   readonly #total: number;
   readonly #degraded: boolean;
@@ -68,6 +73,9 @@ export class FakeView implements RouterView {
   calls = 0;
   /** When set, links() throws it: a programmer's mistake in the view. */
   failure: Error | null = null;
+  /** By number: what was asked of the uplinks. */
+  readonly drained = new Map<number, boolean>();
+  readonly weights = new Map<number, number>();
 
   constructor(options: FakeOptions = {}) {
     this.#total = options.flows ?? 3;
@@ -104,13 +112,18 @@ export class FakeView implements RouterView {
   uplinks(): UplinkStatus[] {
     const down = this.#degraded ? { state: 'down' as const, reason: 'link wan2 has no carrier', sinceMs: NOW_MS - 12_000, wantedShare: 0 } : {};
     return [
-      { name: 'isp1', link: 'wan1', gateway: '203.0.113.1', groups: ['internet'], state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 3,
+      { name: 'isp1', link: 'wan1', gateway: '203.0.113.1', groups: ['internet'], tiers: [{ group: 'internet', tier: 1 }], state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 3, isDrained: false, health: HEALTHY,
         wantedShare: this.#degraded ? 1 : 0.75, share: 0.7493, snat: ['203.0.113.2'], flows: 3, newFlows: 925_000, txBytes: 1_500_000, rxBytes: 123_456_789_012,
-        txPackets: 2000, rxPackets: 98_765_432, portsUsed: 3, portsTotal: 129_024 },
-      { name: 'isp2', link: 'wan2', gateway: null, groups: ['internet'], state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 1,
-        wantedShare: 0.25, share: 0.2507, snat: [], flows: 0, newFlows: 309_567, txBytes: 999, rxBytes: 64_000, txPackets: 9, rxPackets: 1000,
+        txPackets: 2000, rxPackets: 98_765_432, txBps: 1_250_000, rxBps: 48_300_000, portsUsed: 3, portsTotal: 129_024 },
+      { name: 'isp2', link: 'wan2', gateway: null, groups: ['internet'], tiers: [{ group: 'internet', tier: 1 }], state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 1, isDrained: false, health: null,
+        wantedShare: 0.25, share: 0.2507, snat: [], flows: 0, newFlows: 309_567, txBytes: 999, rxBytes: 64_000, txPackets: 9, rxPackets: 1000, txBps: 0, rxBps: 512,
         portsUsed: 0, portsTotal: 0, ...down },
-    ];
+    ].map((row, i): UplinkStatus => {
+      const isDrained = this.drained.get(i) ?? row.isDrained;
+      const weight = this.weights.get(i) ?? row.weight;
+      const drained = row.state === 'up' && (isDrained || weight === 0);
+      return { ...row, isDrained, weight, ...(drained ? { state: 'drained', reason: isDrained ? 'drained by hand' : 'its weight is 0' } : {}) } as UplinkStatus;
+    });
   }
 
   routes(): RouteStatus[] {
@@ -142,6 +155,18 @@ export class FakeView implements RouterView {
     this.calls++;
     this.largestPage = Math.max(this.largestPage, flows.length);
     return { schemaVersion: 1, flows, nextCursor: at < this.#total ? at : null, total: this.#total, limit: 1_048_576 };
+  }
+
+  affinity(filter: AffinityFilter, cursor: number): AffinityPage {
+    const all: AffinityStatus[] = [
+      { group: 'internet', policy: null, source: '10.0.1.7', destination: null, uplink: 'isp1', expiresInMs: 65_000 },
+      { group: 'internet', policy: 'banks', source: '10.0.1.7', destination: '192.0.2.80', uplink: 'isp2', expiresInMs: 3_600_000 },
+      { group: 'internet', policy: 'banks', source: '10.0.1.8', destination: '192.0.2.80', uplink: 'isp1', expiresInMs: 850 },
+    ];
+    const affinity = all.filter((row) => (filter.uplink === undefined || row.uplink === filter.uplink)
+      && (filter.address === undefined || row.source === filter.address || row.destination === filter.address));
+    // An entry a page.
+    return { schemaVersion: 1, affinity: affinity.slice(cursor, cursor + 1), nextCursor: cursor + 1 < affinity.length ? cursor + 1 : null, limit: 65_536, evicted: 4 };
   }
 
   filters(): FilterStatus[] {

@@ -12,6 +12,7 @@
 import * as assert from 'uvu/assert';
 import { ManualClock } from '../../src/base/clock.js';
 import type { GroupPlan, LimitsPlan, LinkPlan, Plan, RoutePlan, TimeoutsPlan, UplinkPlan } from '../../src/base/plan.js';
+import { affinityBytes } from '../../src/balance/affinity.js';
 import { V, VERDICTS } from '../../src/base/verdict.js';
 import type { VerdictName } from '../../src/base/verdict.js';
 import { KIND_PACKET, KIND_TUN } from '../../src/link/batch.js';
@@ -110,6 +111,7 @@ export class Rig {
       flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
       counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
+      affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
     };
     this.router = new Router(
       plan,
@@ -170,6 +172,12 @@ export class Rig {
     return this.take();
   }
 
+  /** One turn; what left in it. */
+  step(): Sent[] {
+    turn(this.router, 0);
+    return this.take();
+  }
+
   /** Time passes in steps, with a turn after each. */
   advance(byMs: number, stepMs = byMs): Sent[] {
     const sent: Sent[] = [];
@@ -186,6 +194,12 @@ export class Rig {
       // Once makes the entry, twice confirms it.
       for (let i = 0; i < 2; i++) this.put(link, this.arpReply(link, address, mac));
     }
+    this.run();
+  }
+
+  /** The stations of some links answer as if they had been asked. */
+  teachAll(...links: LinkName[]): void {
+    for (const { link, address, mac } of this.stations()) if (links.includes(link)) this.put(link, this.arpReply(link, address, mac));
     this.run();
   }
 
@@ -226,7 +240,7 @@ export class Rig {
 
   private isBusy(): boolean {
     const { exchange } = this;
-    return exchange.txCount > 0 || this.io.waitingCount > 0;
+    return exchange.txCount > 0 || this.io.waitingCount > 0 || this.router.fates.isPending;
   }
 
   private senderMac(link: LinkName, packet: Buffer): string {
@@ -306,7 +320,7 @@ function planOf(options: RigOptions): Plan {
       index: 0, name: 'internet', uplinks: [0, 1], tiers: [1, 1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable',
       ...options.group,
     }],
-    policies: [], filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
+    policies: [], virtualServers: [], realServers: [], filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
     limits: {
       flows: 2048, neighbours: 64, neighbourQueue: 4, heldPackets: 64, fragments: 32, fragmentBytes: 1_048_576,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,

@@ -107,6 +107,18 @@ export class End {
     return true;
   }
 
+  /**
+   * What it makes of a reset once it is open (RFC 9293 §3.10.7.4, RFC 5961 §3.2): believed when it bears the very number expected next, asked back about
+   * when it is in the window, ignored else. An opener that waits for its answer believes one that acknowledges its SYN.
+   */
+  judgeReset(packet: Buffer, window = 65_160): 'reset' | 'challenge' | 'ignored' {
+    const { sequence, acknowledgement, flags } = parse(packet);
+    assert.ok((flags & make.FLAG.R) !== 0, 'a reset');
+    if (this.peerInitial === 0) return (flags & make.FLAG.A) !== 0 && acknowledgement === (this.initial + 1) >>> 0 ? 'reset' : 'ignored';
+    const ahead = (sequence - this.acknowledgement) | 0;
+    return ahead === 0 ? 'reset' : ahead > 0 && ahead < window ? 'challenge' : 'ignored';
+  }
+
   private acknowledged(segment: Segment): void {
     const offset = (segment.acknowledgement - this.initial - 1) | 0;
     assert.ok(offset >= 0 && offset <= this.next + (this.finSent ? 1 : 0), `${offset} acknowledged, ${this.next} sent`);
@@ -145,6 +157,8 @@ export interface PairOptions {
   /** Pieces of what each end sends that the other end is to have otherwise, in order. */
   clientEdits?: readonly Edit[];
   serverEdits?: readonly Edit[];
+  /** Asked before each step: stop here, with whatever is under way. */
+  until?: (client: End, server: End) => boolean;
 }
 
 /** Bytes [at, at + old) of what is sent arrive as `text`; the same text: they are only looked at. */
@@ -250,6 +264,7 @@ export function runPair(r: Rig, options: PairOptions): { client: End; server: En
   };
 
   for (let step = 0; !(client.isDone && server.isDone && client.finReceived && server.finReceived); step++) {
+    if (options.until?.(client, server) === true) break;
     assert.ok(step < 200_000, `comes to its end: client ${client.una} of ${client.options.data.length}, server ${server.una} of ${server.options.data.length}`);
     const isLossy = step < 4000 && options.loss > 0;
     switch (chance.below(4)) {

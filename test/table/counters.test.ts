@@ -50,7 +50,7 @@ test('a nexthop has one number, told apart by link, gateway and uplink', () => {
   const numbers = all.map(([link, gateway, uplink]) => table.intern(link, gateway, uplink));
   assert.is(new Set(numbers).size, all.length);
   assert.equal(all.map(([link, gateway, uplink]) => table.intern(link, gateway, uplink)), numbers);
-  numbers.forEach((number, i) => assert.equal(table.get(number), { link: all[i][0], gateway: all[i][1], uplink: all[i][2] }));
+  numbers.forEach((number, i) => assert.equal(table.get(number), { link: all[i][0], gateway: all[i][1], uplink: all[i][2], isBound: false, isOpen: false }));
 });
 
 test.run();

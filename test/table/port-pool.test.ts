@@ -193,4 +193,26 @@ test('an endpoint that had to move is found where it is now, not where its old p
   }
 });
 
+test('a port set aside is nobody’s: not mapped, not shared, not swept, whatever becomes scarce', () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const pool = new PortPool(2000, 2007, new Random(seed), { hasServices: false, keepsParity: true, quarantine: 10 });
+    const busy = acquire(pool, 1, 5000);
+    const own = pool.reserve(0);
+    assert.ok(own >= 2000 && own <= 2007 && own !== busy);
+    assert.equal([pool.isTaken(own), pool.isLive(own), pool.size, pool.used], [true, false, 7, 1]);
+    const others = Array.from({ length: 12 }, (_, i) => acquire(pool, 2, 6000 + i)).filter((port) => port !== NONE);
+    assert.is(others.length, 6);
+    assert.not.ok(others.includes(own));
+    assert.is(acquire(pool, 3, own), NONE, 'nor to who asks for that very port');
+    for (let i = 0; i < 200; i++) assert.is.not(pool.any(6000, false), own);
+    for (const port of [busy, ...others]) pool.release(port, 0, false);
+    pool.sweep(1000, 100);
+    assert.ok(pool.isTaken(own));
+    assert.is.not(pool.reserve(1000), own, 'a second one is another');
+  }
+  const full = new PortPool(2000, 2000, new Random(1));
+  acquire(full, 1, 5000);
+  assert.is(full.reserve(0), NONE);
+});
+
 test.run();

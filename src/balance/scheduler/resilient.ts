@@ -17,19 +17,22 @@ import type { Scheduler, SchedulerType } from './scheduler.js';
 
 export const BUCKETS = 1024;
 /** Flows a target may be ahead of its share before it is passed over. */
-const SLACK = 8;
+export const SLACK = 8;
 const NONE = -1;
 
 export class Resilient implements Scheduler {
   private readonly pool: Pool;
+  private readonly slack: number;
   /** Bucket → target, NONE while nobody may be chosen. */
   readonly buckets = new Int32Array(BUCKETS).fill(NONE);
   private readonly share: Float64Array;
   private readonly balance: Float64Array;
   private seenVersion = NONE;
 
-  constructor(pool: Pool) {
+  /** @param slack flows a target may be ahead of its share; Infinity = the bucket alone decides. */
+  constructor(pool: Pool, slack = SLACK) {
     this.pool = pool;
+    this.slack = slack;
     this.share = new Float64Array(pool.targets.length);
     this.balance = new Float64Array(pool.targets.length);
   }
@@ -39,7 +42,7 @@ export class Resilient implements Scheduler {
     let chosen = this.buckets[hash & (BUCKETS - 1)];
     if (chosen === NONE) return NONE;
     const { share, balance } = this;
-    if (balance[chosen] < -SLACK) {
+    if (balance[chosen] < -this.slack) {
       for (let i = 0; i < balance.length; i++) if (share[i] > 0 && balance[i] > balance[chosen]) chosen = i;
     }
     for (let i = 0; i < balance.length; i++) balance[i] += share[i];

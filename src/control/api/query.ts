@@ -5,10 +5,10 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { STATE_NAMES } from '../../table/tcp-state.js';
-import type { FlowFilter, RouterView } from './types.js';
+import type { AffinityFilter, FlowFilter, RouterView } from './types.js';
 import { FLOW_PAGE_DEFAULT, FLOW_PAGE_MAX } from './types.js';
 
-/** A query that cannot be answered; the server says so with status 400. */
+/** A query or a body that cannot be answered; the server says so with status 400. */
 export class QueryError extends Error {
   override readonly name = 'QueryError';
   readonly parameter: string;
@@ -22,6 +22,11 @@ export class QueryError extends Error {
     this.allowed = allowed;
   }
 }
+
+/** The highest weight, as in the configuration. */
+export const WEIGHT_MAX = 65_535;
+/** Characters of a bad body that its refusal repeats. */
+const SHOWN_CHARACTERS = 200;
 
 /** Names of protocols that may be asked for. */
 const PROTOCOLS: ReadonlyMap<string, number> = new Map([['icmp', 1], ['igmp', 2], ['tcp', 6], ['udp', 17], ['gre', 47], ['esp', 50], ['ah', 51], ['sctp', 132]]);
@@ -80,6 +85,64 @@ function readName(kind: string, text: string, names: string[]): string {
 export interface FlowQuery { filter: FlowFilter; cursor: number; limit: number }
 
 const FLOW_PARAMETERS = ['address', 'port', 'protocol', 'uplink', 'link', 'state', 'cursor', 'limit'] as const;
+
+/** The filter and page of an `affinity` query. Throws QueryError. */
+export function readAffinityQuery(query: URLSearchParams, view: Pick<RouterView, 'uplinks'>): { filter: AffinityFilter; cursor: number } {
+  const values = readParameters(query, ['address', 'uplink', 'cursor']);
+  const filter: AffinityFilter = {};
+  const address = values.get('address');
+  if (address !== undefined) filter.address = readAddress(address);
+  const uplink = values.get('uplink');
+  if (uplink !== undefined) filter.uplink = readName('uplink', uplink, view.uplinks().map((row) => row.name));
+  return { filter, cursor: readInteger(values, 'cursor', 0, Number.MAX_SAFE_INTEGER) ?? 0 };
+}
+
+/** The address whose affinity is to be forgotten, or null for all. Throws QueryError. */
+export function readErasure(query: URLSearchParams): string | null {
+  const address = readParameters(query, ['address']).get('address');
+  return address === undefined ? null : readAddress(address);
+}
+
+/** 'yes' or 'no'; yes unless given. */
+export function readYes(values: Map<string, string>, name: string): boolean {
+  const text = values.get(name) ?? 'yes';
+  if (text !== 'yes' && text !== 'no') throw new QueryError(`parameter '${name}' is neither yes nor no`, name, text, 'yes, no');
+  return text === 'yes';
+}
+
+/** What stands where an object of `keys` should. */
+function shown(value: unknown): string {
+  return JSON.stringify(value) ?? 'nothing';
+}
+
+/** A JSON body: an object that holds exactly `keys`. No body stands for an empty object. Throws QueryError. */
+export function readBody(text: string, keys: readonly string[]): Record<string, unknown> {
+  const allowed = keys.length === 0 ? 'no body, or {}' : `{${keys.map((key) => `"${key}": …`).join(', ')}}`;
+  let body: unknown;
+  try {
+    body = text.trim() === '' ? {} : JSON.parse(text);
+  } catch (error) {
+    throw new QueryError(`the body is not JSON: ${(error as Error).message}`, 'body', text.slice(0, SHOWN_CHARACTERS), allowed);
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new QueryError('the body is not a JSON object', 'body', shown(body).slice(0, SHOWN_CHARACTERS), allowed);
+  }
+  const values = body as Record<string, unknown>;
+  for (const key of Object.keys(values)) {
+    if (!keys.includes(key)) throw new QueryError(`unknown key '${key}' in the body`, key, shown(values[key]).slice(0, SHOWN_CHARACTERS), allowed);
+  }
+  for (const key of keys) if (!Object.hasOwn(values, key)) throw new QueryError(`the body lacks '${key}'`, key, null, allowed);
+  return values;
+}
+
+/** A weight in a body. Throws QueryError. */
+export function readWeight(body: Record<string, unknown>): number {
+  const { weight } = body;
+  if (typeof weight !== 'number' || !Number.isInteger(weight) || weight < 0 || weight > WEIGHT_MAX) {
+    throw new QueryError('the weight is not a whole number in range', 'weight', shown(weight), `0 to ${WEIGHT_MAX}`);
+  }
+  return weight;
+}
 
 /** The filter and page of a `flows` query. Throws QueryError. */
 export function readFlowQuery(query: URLSearchParams, view: Pick<RouterView, 'links' | 'uplinks'>): FlowQuery {

@@ -1,20 +1,31 @@
 /**
- * The API's resources under /api/v1: what each path answers. Only GET exists. Every answer is JSON with `schemaVersion`, except the
- * event stream, whose every event carries it.
+ * The API's resources under /api/v1: what each path answers. Most are only read; an uplink can be drained and given another weight, affinity be
+ * erased, and each such action is an event. Every answer is JSON with `schemaVersion`, except the event stream, whose every event carries it.
  */
 import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import type { Context } from 'hono';
-import type { EventLog } from '../event.js';
+import type { EventLog, EventPlace } from '../event.js';
 import type { Log } from '../log.js';
-import type { ApiErrorBody, DropList, FilterList, LinkList, NeighbourList, RouteList, RouterStatus, RouterView, UplinkList } from './types.js';
+import type {
+  AffinityErased, AffinityPage, ApiErrorBody, DropList, FilterList, HookCounts, LinkList, NeighbourList, RouteList, RouterActions, RouterStatus, RouterView, UplinkAnswer,
+  UplinkList, UplinkStatus,
+} from './types.js';
 import { SCHEMA_VERSION } from './types.js';
-import { QueryError, readFlowQuery, readInteger, readParameters } from './query.js';
+import { QueryError, readAffinityQuery, readBody, readErasure, readFlowQuery, readInteger, readParameters, readWeight, readYes } from './query.js';
 import { streamEvents } from './stream.js';
 
 export const API_PREFIX = '/api/v1';
 
 /** What the API tells about; the first part of every path after the prefix. */
-export const RESOURCES = ['status', 'links', 'uplinks', 'routes', 'neighbours', 'flows', 'filters', 'drops', 'events'] as const;
+export const RESOURCES = ['status', 'links', 'uplinks', 'routes', 'neighbours', 'flows', 'affinity', 'filters', 'drops', 'events'] as const;
+
+/** What can be done to an uplink: POST /uplinks/NAME/ACTION. */
+export const UPLINK_ACTIONS = ['drain', 'undrain', 'weight'] as const;
+type UplinkAction = (typeof UPLINK_ACTIONS)[number];
+
+/** Bytes of a request's body; the longest that makes sense has 20. */
+const BODY_MAX_BYTES = 4096;
 
 /** Event streams open at once unless told otherwise: each costs a socket and a timer. */
 export const STREAMS_MAX = 64;
@@ -25,6 +36,7 @@ export interface ApiCounters { requests: number; badRequests: number; failures: 
 export interface RoutesOptions {
   /** Null until there is a router to look at. */
   view: () => RouterView | null;
+  actions: () => RouterActions | null;
   events: EventLog;
   version: string;
   configFile: string;
@@ -32,6 +44,8 @@ export interface RoutesOptions {
   streamsMax: number;
   log: Log | null;
   counters: ApiCounters;
+  /** Null where no hooks run. */
+  hooks: () => HookCounts | null;
   /** Ends of the open streams, so that closing the server can end them. */
   streamEnds: Set<() => void>;
 }
@@ -40,9 +54,20 @@ function refusal(message: string, parameter: string | null = null, found: string
   return { schemaVersion: SCHEMA_VERSION, error: { message, parameter, found, allowed } };
 }
 
+/** A name in a path that nothing bears; the server says so with status 404. */
+class NoSuchName extends QueryError {}
+
 /** The daemon is alive but cannot answer yet, or cannot answer more; the server says so with status 503. */
 class Unavailable extends Error {
   override readonly name = 'Unavailable';
+}
+
+/** The methods a path knows; null when there is no such path. */
+function methodsOf(path: string): string[] | null {
+  if (!path.startsWith(`${API_PREFIX}/`)) return null;
+  const parts = path.slice(API_PREFIX.length + 1).split('/');
+  if (parts.length === 1) return parts[0] === 'affinity' ? ['GET', 'DELETE'] : (RESOURCES as readonly string[]).includes(parts[0]) ? ['GET'] : null;
+  return parts.length === 3 && parts[0] === 'uplinks' && (UPLINK_ACTIONS as readonly string[]).includes(parts[2]) ? ['POST'] : null;
 }
 
 const queryOf = (c: Context): URLSearchParams => new URL(c.req.url).searchParams;
@@ -58,7 +83,12 @@ export function createRoutes(options: RoutesOptions): Hono {
     if (view === null) throw new Unavailable('weir is still starting');
     return view;
   };
-  const paths = RESOURCES.map((name) => `${API_PREFIX}/${name}`);
+  const actions = (): RouterActions => {
+    const carriedOut = options.actions();
+    if (carriedOut === null) throw new Unavailable('weir is still starting');
+    return carriedOut;
+  };
+  const paths = [...RESOURCES.map((name) => `${API_PREFIX}/${name}`), ...UPLINK_ACTIONS.map((action) => `${API_PREFIX}/uplinks/NAME/${action}`)];
 
   app.use(async (c, next) => {
     counters.requests++;
@@ -66,10 +96,12 @@ export function createRoutes(options: RoutesOptions): Hono {
     c.header('Cache-Control', 'no-store');
     // Known also while nothing else is: a second daemon names the first one by it.
     c.header('Weir-Pid', String(process.pid));
-    if (c.req.method !== 'GET') {
+    const allowed = methodsOf(c.req.path);
+    // What is not there at all is told by notFound.
+    if (allowed !== null && !allowed.includes(c.req.method)) {
       counters.badRequests++;
-      c.header('Allow', 'GET');
-      return c.json(refusal(`method ${c.req.method} is not allowed`, null, c.req.method, 'GET'), 405);
+      c.header('Allow', allowed.join(', '));
+      return c.json(refusal(`method ${c.req.method} is not allowed`, null, c.req.method, allowed.join(', ')), 405);
     }
     return next();
   });
@@ -80,6 +112,7 @@ export function createRoutes(options: RoutesOptions): Hono {
     const status: RouterStatus = {
       schemaVersion: SCHEMA_VERSION, version: options.version, pid: process.pid,
       state, problems, uptimeMs, generation, configFile: options.configFile, ...rest,
+      events: events.counts, hooks: options.hooks(),
     };
     return c.json(status);
   });
@@ -120,20 +153,85 @@ export function createRoutes(options: RoutesOptions): Hono {
     return c.json({ schemaVersion: SCHEMA_VERSION, drops: router().drops() } satisfies DropList);
   });
 
+  app.get(`${API_PREFIX}/affinity`, (c) => {
+    const view = router();
+    const { filter, cursor } = readAffinityQuery(queryOf(c), view);
+    return c.json(view.affinity(filter, cursor));
+  });
+
+  app.delete(`${API_PREFIX}/affinity`, (c) => {
+    const address = readErasure(queryOf(c));
+    const view = router();
+    let erased = 0;
+    for (let cursor: number | null = 0; cursor !== null;) {
+      const page: AffinityPage = view.affinity(address === null ? {} : { address }, cursor);
+      erased += page.affinity.length;
+      cursor = page.nextCursor;
+    }
+    actions().eraseAffinity(address);
+    events.emit('control.affinity', address ?? 'all', `affinity of ${address ?? 'all addresses'} was erased by request: ${erased} entries`, { address, erased });
+    return c.json({ schemaVersion: SCHEMA_VERSION, erased } satisfies AffinityErased);
+  });
+
+  app.use(`${API_PREFIX}/uplinks/:name/:action`, bodyLimit({
+    maxSize: BODY_MAX_BYTES,
+    onError: (c) => {
+      counters.badRequests++;
+      return c.json(refusal('the body is too long', 'body', null, `at most ${BODY_MAX_BYTES} bytes`), 413);
+    },
+  }));
+
+  /** The uplinks new flows of a group could still go to when one of them takes none. */
+  const warningsOf = (uplinks: readonly UplinkStatus[], uplink: UplinkStatus): string[] => uplink.groups
+    .filter((group) => !uplinks.some((row) => row !== uplink && row.state === 'up' && row.groups.includes(group)))
+    .map((group) => `group ${group} has no other uplink that is up: its new flows meet its lastResort`);
+
+  app.post(`${API_PREFIX}/uplinks/:name/:action{${UPLINK_ACTIONS.join('|')}}`, async (c) => {
+    noParameters(c);
+    const { name, action } = c.req.param() as { name: string; action: UplinkAction };
+    const text = await c.req.text();
+    const view = router();
+    const before = view.uplinks();
+    const index = before.findIndex((row) => row.name === name);
+    if (index < 0) {
+      const allowed = before.length === 0 ? 'no uplink is configured' : before.map((row) => row.name).join(', ');
+      throw new NoSuchName(`there is no uplink '${name}'`, 'uplink', name, allowed);
+    }
+    const asked = { uplink: name, link: before[index].link };
+    let warnings: string[] = [];
+    if (action === 'weight') {
+      const weight = readWeight(readBody(text, ['weight']));
+      actions().weight(index, weight);
+      if (weight === 0) warnings = warningsOf(before, before[index]);
+      events.emit('control.weight', name, `the weight of uplink ${name} was set to ${weight} by request; it was ${before[index].weight}`, { ...asked, weight, before: before[index].weight });
+    } else {
+      readBody(text, []);
+      const isDrained = action === 'drain';
+      actions().drain(index, isDrained);
+      if (isDrained) warnings = warningsOf(before, before[index]);
+      const news = before[index].isDrained === isDrained ? '; it already was so' : '';
+      events.emit(`control.${action}`, name, `uplink ${name} was ${isDrained ? 'drained' : 'taken back into use'} by request${news}`, { ...asked, isDrained });
+    }
+    return c.json({ schemaVersion: SCHEMA_VERSION, uplink: view.uplinks()[index], warnings } satisfies UplinkAnswer);
+  });
+
   app.get(`${API_PREFIX}/events`, (c) => {
-    const values = readParameters(queryOf(c), ['last']);
+    const values = readParameters(queryOf(c), ['last', 'flows']);
     const last = readInteger(values, 'last', 0, events.capacity) ?? 0;
+    const withFlows = readYes(values, 'flows');
     // A reader that comes back says where it stopped, as server-sent events define it; that goes before `last`.
     const resumed = c.req.header('Last-Event-ID');
-    let from = Math.max(events.first, events.next - last);
+    let begin: { place: EventPlace; lost: number } = { place: events.placeOfLast(last, withFlows), lost: 0 };
     // A number from before a restart of the daemon can lie ahead of ours: then everything we hold is new to the reader.
-    if (resumed !== undefined && /^[0-9]{1,15}$/.test(resumed)) from = Number(resumed) < events.next ? Number(resumed) + 1 : events.first;
+    if (resumed !== undefined && /^[0-9]{1,15}$/.test(resumed)) {
+      begin = Number(resumed) < events.next ? events.placeFrom(Number(resumed) + 1, withFlows) : { place: events.placeFrom(1, withFlows).place, lost: 0 };
+    }
     if (options.streamEnds.size >= options.streamsMax) {
       counters.streamsRefused++;
       throw new Unavailable(`too many event streams are open (${options.streamsMax})`);
     }
     counters.streams++;
-    const stream = streamEvents(events, from, options.heartbeatMs, () => { options.streamEnds.delete(stream.end); });
+    const stream = streamEvents(events, begin, options.heartbeatMs, () => { options.streamEnds.delete(stream.end); });
     options.streamEnds.add(stream.end);
     return c.body(stream.body, 200, { 'Content-Type': 'text/event-stream; charset=utf-8' });
   });
@@ -146,7 +244,7 @@ export function createRoutes(options: RoutesOptions): Hono {
   app.onError((error, c) => {
     if (error instanceof QueryError) {
       counters.badRequests++;
-      return c.json(refusal(error.message, error.parameter, error.found, error.allowed), 400);
+      return c.json(refusal(error.message, error.parameter, error.found, error.allowed), error instanceof NoSuchName ? 404 : 400);
     }
     if (error instanceof Unavailable) return c.json(refusal(error.message), 503);
     // A programmer's mistake: the whole of it goes to the log, the client only learns that it was ours.

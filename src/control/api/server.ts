@@ -1,12 +1,12 @@
 /**
- * The API server: HTTP on a unix socket, for the command line and any other local client. It only reads the RouterView and the event log;
+ * The API server: HTTP on a unix socket, for the command line and any other local client. It reads the RouterView and the event log, and hands actions on;
  * no request waits for the data plane, and no answer is larger than one page.
  */
 import { createAdaptorServer } from '@hono/node-server';
 import type { Server } from 'node:http';
 import type { EventLog } from '../event.js';
 import type { Log } from '../log.js';
-import type { RouterView } from './types.js';
+import type { HookCounts, RouterActions, RouterView } from './types.js';
 import type { ApiCounters } from './routes.js';
 import { createRoutes, STREAMS_MAX } from './routes.js';
 import { listenOnSocket, SOCKET_MODE } from './socket.js';
@@ -20,6 +20,9 @@ const CLOSE_GRACE_MS = 500;
 export interface ApiOptions {
   /** Absent while the router is still being built: the socket is taken, and requests are told so, until `serve` brings it. */
   view?: RouterView;
+  actions?: RouterActions;
+  /** What became of the hooks; absent = none run. */
+  hooks?: () => HookCounts | null;
   events: EventLog;
   version: string;
   configFile: string;
@@ -37,8 +40,8 @@ export interface ApiServer {
   /** The group the socket belongs to. */
   gid: number;
   counters: ApiCounters;
-  /** Answer from this view from now on. */
-  serve(view: RouterView): void;
+  /** Answer from this view and carry out by these actions from now on. */
+  serve(view: RouterView, actions: RouterActions): void;
   /** End the streams, finish what is being answered, remove the socket. */
   close(): Promise<void>;
 }
@@ -52,8 +55,9 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   const streamEnds = new Set<() => void>();
   const log = options.log ?? null;
   let view = options.view ?? null;
+  let actions = options.actions ?? null;
   const routes = createRoutes({
-    view: () => view, events: options.events, version: options.version, configFile: options.configFile,
+    view: () => view, actions: () => actions, hooks: options.hooks ?? ((): null => null), events: options.events, version: options.version, configFile: options.configFile,
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS, streamsMax: options.streamsMax ?? STREAMS_MAX, log, counters, streamEnds,
   });
   const server = createAdaptorServer({
@@ -72,7 +76,10 @@ export async function startApi(options: ApiOptions): Promise<ApiServer> {
   let closing: Promise<void> | null = null;
   return {
     socket: options.socket, gid, counters,
-    serve(next): void { view = next; },
+    serve(nextView, nextActions): void {
+      view = nextView;
+      actions = nextActions;
+    },
     close(): Promise<void> {
       closing ??= new Promise<void>((resolve) => {
         const grace = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);

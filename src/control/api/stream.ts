@@ -1,5 +1,5 @@
 /**
- * Events as server-sent events. The reader pulls: each pull takes what is new from the event log's ring, so a reader that stalls holds
+ * Events as server-sent events. The reader pulls: each pull takes what is new from the event log's rings, so a reader that stalls holds
  * no memory here, and is told how many events it missed when it comes back. A comment line goes out when nothing happens, so that
  * both ends notice a dead peer.
  *
@@ -7,7 +7,7 @@
  *     event: uplink.down
  *     data: {"schemaVersion":1,"sequence":17,"atMs":…,"event":"uplink.down","subject":"isp1","message":"…"}
  */
-import type { EventLog } from '../event.js';
+import type { EventLog, EventPlace } from '../event.js';
 import type { StreamedEvent } from './types.js';
 import { SCHEMA_VERSION } from './types.js';
 
@@ -18,10 +18,10 @@ export const HEARTBEAT_MS = 15_000;
 
 export interface EventStream { body: ReadableStream<Uint8Array>; /** End the stream from our side. */ end: () => void }
 
-/** A stream of the events from number `from` on. `onEnd` is called once, whichever side ends it. */
-export function streamEvents(events: EventLog, from: number, heartbeatMs: number, onEnd: () => void): EventStream {
+/** A stream of the events from `place` on, of which `lost` are gone already. `onEnd` is called once, whichever side ends it. */
+export function streamEvents(events: EventLog, { place, lost }: { place: EventPlace; lost: number }, heartbeatMs: number, onEnd: () => void): EventStream {
   const encoder = new TextEncoder();
-  let next = from;
+  let unsaid = lost;
   let ended = false;
   let begun = false;
   let wake: (() => void) | null = null;
@@ -42,15 +42,15 @@ export function streamEvents(events: EventLog, from: number, heartbeatMs: number
   });
 
   const take = (): string => {
-    const batch = events.read(next, BATCH_EVENTS);
+    const batch = events.read(place, BATCH_EVENTS);
+    unsaid += batch.lost;
     let text = '';
-    if (batch.lost > 0) text += `event: lost\ndata: ${JSON.stringify({ schemaVersion: SCHEMA_VERSION, lost: batch.lost })}\n\n`;
-    batch.events.forEach((row, i) => {
-      const sequence = batch.sequence + i;
-      const streamed: StreamedEvent = { schemaVersion: SCHEMA_VERSION, sequence, ...row };
-      text += `id: ${sequence}\nevent: ${row.event.replace(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(streamed)}\n\n`;
-    });
-    next = batch.next;
+    if (unsaid > 0) text += `event: lost\ndata: ${JSON.stringify({ schemaVersion: SCHEMA_VERSION, lost: unsaid })}\n\n`;
+    unsaid = 0;
+    for (const { sequence, event } of batch.events) {
+      const streamed: StreamedEvent = { schemaVersion: SCHEMA_VERSION, sequence, ...event };
+      text += `id: ${sequence}\nevent: ${event.event.replace(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(streamed)}\n\n`;
+    }
     return text;
   };
 

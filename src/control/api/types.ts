@@ -22,13 +22,47 @@ export interface LinkStatus {
   rxDrops: number; txErrors: number; kernelDrops: number;
 }
 
+/** One of the targets a health check asks. */
+export interface HealthTarget {
+  target: string;
+  /** Null until it was asked. */
+  isOk: boolean | null;
+  /** Why not, one phrase: 'timed out', 'connection refused', 'status 503'. */
+  reason: string | null;
+  latencyMs: number | null;
+}
+
+/** What a health check knows: over its window of rounds; null until there is something to tell. Moments are Unix time. */
+export interface HealthStatus {
+  isUp: boolean; sinceMs: number; reason: string | null;
+  /** 0 … 1. */
+  lossRatio: number | null; latencyMs: number | null; jitterMs: number | null;
+  /** Unix time until which flap damping holds it down; null while it does not. */
+  suppressedUntilMs: number | null;
+  targets: HealthTarget[];
+}
+
 export interface UplinkStatus {
-  name: string; link: string; gateway: string | null; groups: string[]; state: Health; reason: string | null; sinceMs: number;
+  name: string; link: string; gateway: string | null; groups: string[];
+  /** The tier it stands on in each of its groups; those on the lowest tier with a usable member share the flows. */
+  tiers: { group: string; tier: number }[];
+  /** 'drained': works but takes no new flows, by hand or by its weight of 0. */
+  state: Health;
+  /** Why it is not up, one phrase; null while up. */
+  reason: string | null;
+  sinceMs: number;
+  /** As it is now, which `weir weight` changes. */
   weight: number;
-  /** Share of new flows it should take by weight among the usable members of its first group, and what it took since start; 0 … 1. */
+  /** Drained by hand; true also while it is down for another reason. */
+  isDrained: boolean;
+  /** Null without a check. */
+  health: HealthStatus | null;
+  /** Share of new flows it should take by weight among the usable members of its first group's tier in use, and what it took since start; 0 … 1. */
   wantedShare: number; share: number;
   snat: string[];
   flows: number; newFlows: number; txBytes: number; rxBytes: number; txPackets: number; rxPackets: number;
+  /** Bits per second over the last seconds. */
+  txBps: number; rxBps: number;
   /** External ports in use on its translation addresses, and how many there are, all protocols together. */
   portsUsed: number; portsTotal: number;
 }
@@ -98,6 +132,20 @@ export interface FilterStatus {
 
 export interface Problem { severity: 'warning' | 'error'; subject: string; message: string }
 
+/** Events since start, how many of them are no longer held, and how many can be: those of flows, and all others. */
+export interface EventCounts {
+  events: number; eventsOverwritten: number; eventsLimit: number;
+  flowEvents: number; flowEventsOverwritten: number; flowEventsLimit: number;
+}
+
+/** What became of the programs run on events, since start. */
+export interface HookCounts {
+  /** Events handed to the programs, events not handed to them because too many waited, and events that wait now. */
+  events: number; eventsDropped: number; waiting: number;
+  /** Programs run, how many of them failed in any way, and how many of these took too long. */
+  runs: number; failures: number; timeouts: number;
+}
+
 export interface RouterStatus {
   schemaVersion: number; version: string; pid: number;
   state: 'up' | 'degraded'; problems: Problem[];
@@ -106,19 +154,61 @@ export interface RouterStatus {
   flows: { count: number; limit: number; opened: number; expired: number };
   packets: { received: number; sent: number; dropped: number };
   dataPlane: { turns: number; longestTurnUs: number };
+  events: EventCounts;
+  /** Null where no hooks run. */
+  hooks: HookCounts | null;
+}
+
+/** What the router's view knows of it; the API adds the rest. */
+export type ViewedStatus = Omit<RouterStatus, 'schemaVersion' | 'version' | 'pid' | 'configFile' | 'events' | 'hooks'>;
+
+/** By which uplink new flows of an address go while its affinity lasts. */
+export interface AffinityStatus {
+  group: string;
+  /** The policy whose affinity it is; null = the group's own. */
+  policy: string | null;
+  /** An address that does not count for it is null. */
+  source: string | null; destination: string | null;
+  uplink: string;
+  /** Unless a new flow comes. */
+  expiresInMs: number;
+}
+
+export interface AffinityFilter { /** As source or destination. */ address?: string; uplink?: string }
+
+export interface AffinityPage {
+  schemaVersion: number; affinity: AffinityStatus[];
+  /** Pass as `cursor` for the next page; null at the end. Entries that come and go meanwhile may be missed. */
+  nextCursor: number | null;
+  /** Entries the table can hold; those longest out of use make room, and how many had to since start. */
+  limit: number; evicted: number;
 }
 
 export interface RouterEvent { atMs: number; event: string; subject: string; message: string; [field: string]: unknown }
 
-/** What the control plane may ask of a running router; `src/dataplane.ts` implements it over shared memory. No call waits for the data plane. */
+/**
+ * What may be changed in a running router; uplinks by their index in the plan. Each returns at once and is carried out by the data plane after the
+ * turn it is in. Whoever implements it also tells the view (`setDrained`, `setWeight`), so that the next answer shows what was asked for.
+ */
+export interface RouterActions {
+  drain(uplink: number, isDrained: boolean): void;
+  /** 0 = takes no new flows. */
+  weight(uplink: number, weight: number): void;
+  /** Forget by which uplink this IPv4 address went, as source or destination; null = all. */
+  eraseAffinity(address: string | null): void;
+}
+
+/** What the control plane may ask of a running router; `View` implements it over shared memory. No call waits for the data plane. */
 export interface RouterView {
-  status(): Omit<RouterStatus, 'schemaVersion' | 'version' | 'pid' | 'configFile'>;
+  status(): ViewedStatus;
   links(): LinkStatus[];
   uplinks(): UplinkStatus[];
   routes(): RouteStatus[];
   neighbours(): NeighbourStatus[];
   /** At most `limit` flows (1 … 10,000) from `cursor` on; looks at no more than a bounded number of entries a call, so a page may be short. */
   flows(filter: FlowFilter, cursor: number, limit: number): FlowPage;
+  /** Looks at a bounded number of entries a call, so a page may be short or empty. */
+  affinity(filter: AffinityFilter, cursor: number): AffinityPage;
   filters(): FilterStatus[];
   drops(): DropStatus[];
 }
@@ -131,7 +221,12 @@ export interface NeighbourList { schemaVersion: number; neighbours: NeighbourSta
 export interface FilterList { schemaVersion: number; filters: FilterStatus[] }
 export interface DropList { schemaVersion: number; drops: DropStatus[] }
 
-/** One event as the stream carries it. `sequence` grows by one an event; a gap means the reader was too slow and missed some. */
+/** What an action on an uplink answers: how the uplink stands now, and what whoever asked should know. */
+export interface UplinkAnswer { schemaVersion: number; uplink: UplinkStatus; warnings: string[] }
+/** What erasing affinity answers: how many entries there were to erase. */
+export interface AffinityErased { schemaVersion: number; erased: number }
+
+/** One event as the stream carries it. `sequence` grows by one an event; a gap means the reader was too slow, or did not want the events of flows. */
 export interface StreamedEvent extends RouterEvent { schemaVersion: number; sequence: number }
 
 /** Every answer with a status of 400 or more. `parameter`, `found` and `allowed` are there when a query parameter is at fault. */

@@ -4,12 +4,17 @@
  * that one mistake is told once.
  */
 import { formatIpv4 } from '../../wire/address.js';
+import { checkChoice } from './choice-check.js';
+import type { CheckKeys } from './check-schema.js';
 import type { Findings } from './findings.js';
 import { unroutable } from './format.js';
-import { contains, formatNetwork, lastOf, networkOf, notAHost, readAddress, readPrefix, type Prefix } from './ip.js';
+import { checkHealth, notOn } from './health-check.js';
+import { contains, formatNetwork, lastOf, networkOf, notAHost, readAddress, readPrefix, reserved, reservedPrefix, type Prefix } from './ip.js';
 import { and, oneOf } from './near.js';
+import { boxLink, pinRoom, PINS } from './pins.js';
 import { find } from './reference.js';
 import { checkRules } from './rule-check.js';
+import { checkedServers, checkServers } from './server-check.js';
 import { SCHEMA, type LinkKeys, type RouteKeys, type UplinkKeys } from './schema.js';
 import type { Item, Values } from './validate.js';
 
@@ -30,6 +35,8 @@ class CrossCheck {
   readonly #all: readonly OwnAddress[];
   readonly #ownByAddress = new Map<number, OwnAddress>();
   readonly #uplinkLinks = new Set<Link>();
+  /** The link to the box. */
+  readonly #box: Link | undefined;
 
   constructor(values: Values, findings: Findings) {
     this.#values = values;
@@ -41,6 +48,7 @@ class CrossCheck {
       }));
     }
     this.#all = [...this.#own.values()].flat();
+    this.#box = boxLink(values.links.items);
     for (const uplink of values.uplinks.items) {
       const link = values.links.byName.get(uplink.values.link ?? '');
       if (link !== undefined) this.#uplinkLinks.add(link);
@@ -53,9 +61,11 @@ class CrossCheck {
     for (const link of this.#values.links.items) this.#peer(link);
     this.#routes();
     for (const uplink of this.#values.uplinks.items) this.#uplink(uplink);
-    this.#groups();
+    checkChoice(this.#values, this.#findings);
+    this.#pins();
     this.#ports();
     checkRules(this.#values, this.#findings);
+    checkServers(this.#values, (address) => this.#isOurs(address), this.#hasBox, this.#findings);
     // Whether something is used cannot be told while a part of the whole is refused.
     if (!this.#findings.failed) this.#unused();
   }
@@ -262,6 +272,7 @@ class CrossCheck {
         tell('snat', `${found}, but ${link.name} has no address`, 'auto on a link with an address; off, or addresses');
       }
       if (link.values.type !== 'tun' && gateway !== undefined) this.#gateway(uplink, link, readAddress(gateway)!);
+      this.#check(uplink, link);
     }
   }
 
@@ -285,15 +296,60 @@ class CrossCheck {
     if (not !== undefined) tell(not, 'an address a host can have');
   }
 
-  #groups(): void {
-    for (const group of this.#values.groups.items) {
-      const members = (group.values.uplinks ?? []).map((name, index) => name === '' ? undefined
-        : find(this.#values.uplinks, 'an uplink', name, (found, allowed) =>
-          this.#findings.error(group.at('uplinks', index), [...group.steps, 'uplinks', index], found, allowed)));
-      if (members.length > 0 && members.every((uplink) => uplink?.values.weight === 0)) {
-        this.#findings.warning(group.at('uplinks'), [...group.steps, 'uplinks'], 'every uplink has weight 0, so the group takes no new flows');
-      }
+  get #hasBox(): boolean {
+    // A link that was refused might have been the one.
+    return this.#box !== undefined || this.#values.links.refused || this.#values.links.broken.size > 0
+      || this.#values.links.items.some((item) => item.refused('type') || !item.given('type'));
+  }
+
+  /** Why an uplink cannot be asked by what, and by whom. */
+  #check(uplink: Item<UplinkKeys>, link: Link): void {
+    const check = uplink.part<CheckKeys>('check');
+    if (check === undefined) return;
+    const { gateway, snat } = uplink.values;
+    const { name, values: { type } } = link;
+    const own = this.#own.get(link)!;
+    const hasAddress = own.length > 0 || link.refused('addresses') || uplink.refused('snat') || (snat !== 'auto' && snat !== 'off');
+    checkHealth(check, {
+      // A gateway that was refused is told by itself.
+      gateway: gateway ?? (uplink.given('gateway') ? 'refused' : undefined),
+      noArp: type === 'tun' ? `${name}, a tun, which has none` : undefined,
+      noSource: hasAddress ? undefined : `${name}, which has no address`,
+      hasBox: this.#hasBox,
+      ours: (address) => this.#isOurs(address),
+      offLink: (address) => own.length === 0 || link.refused('addresses') || own.some((prefix) => contains(prefix, address))
+        || (gateway !== undefined && readAddress(gateway) === address) ? undefined : notOn(address, name, this.#prefixesOf(link)),
+    }, this.#findings);
+  }
+
+  /** The box's second addresses: as many as there are uplinks, of a prefix that nobody else has. */
+  #pins(): void {
+    const { items } = this.#values.links;
+    for (const link of items) {
+      if (link === this.#box || link.values.type !== 'tun' || !link.given('pins')) continue;
+      const why = this.#box === undefined ? 'a link without a peer' : `${link.name}; the link to the box is ${this.#box.name}`;
+      this.#findings.error(link.keyAt('pins'), [...link.steps, 'pins'], `pins on ${why}`, 'pins on the first tun link with a peer');
     }
+    const box = this.#box;
+    if (box === undefined || box.refused('pins')) return;
+    const text = box.values.pins ?? PINS;
+    const pins = readPrefix(text)!;
+    const tell = (why: string, allowed: string): void =>
+      this.#findings.error(box.at('pins'), [...box.steps, 'pins'], `${box.given('pins') ? box.show('pins') : `${text}, the default`} (${why})`, allowed);
+    const is = pins.prefixLength === 0 ? 'everything' : reservedPrefix(pins) ?? reserved(pins.address);
+    if (is !== undefined) return tell(is, 'a prefix of addresses hosts can have');
+    const room = pinRoom(pins);
+    const servers = checkedServers(this.#values);
+    const count = this.#values.uplinks.items.length + servers;
+    if (room < count) return tell(`${room} ${room === 1 ? 'address' : 'addresses'} for ${count} uplinks${servers === 0 ? '' : ' and real servers with checks'}`, `a prefix with room for ${count}`);
+    const overlaps = (other: Prefix): boolean => networkOf(pins) <= lastOf(other) && networkOf(other) <= lastOf(pins);
+    const network = this.#all.find(overlaps);
+    if (network !== undefined) return tell(`overlaps ${formatNetwork(network)} of ${network.link.name}`, 'a prefix of its own');
+    const route = this.#values.routes.items.find(({ values: { to } }) => {
+      const prefix = readPrefix(to ?? '');
+      return prefix !== undefined && prefix.prefixLength >= pins.prefixLength && overlaps(prefix);
+    });
+    if (route !== undefined) tell(`the route ${route.name} leads there`, 'a prefix of its own');
   }
 
   #ports(): void {
@@ -306,11 +362,14 @@ class CrossCheck {
 
   /** What is not wrong and yet can hardly be meant. */
   #unused(): void {
-    const { links, routes, uplinks, groups, start } = this.#values;
+    const { links, routes, uplinks, groups, policies, start } = this.#values;
     if (links.items.length === 0) this.#findings.warning(start, ['links'], 'there are no links, so nothing is forwarded');
-    const usedGroups = new Set(routes.items.map((route) => route.values.group));
+    const usedGroups = new Set([
+      ...routes.items.map((route) => route.values.group), ...policies.items.map((policy) => policy.values.group),
+      ...groups.items.map(({ values: { lastResort } }) => (typeof lastResort === 'object' ? lastResort.group : undefined)),
+    ]);
     for (const group of groups.items) {
-      if (!usedGroups.has(group.name)) this.#findings.warning(group.place, group.steps, 'no route leads to this group');
+      if (!usedGroups.has(group.name)) this.#findings.warning(group.place, group.steps, 'no route, policy or last resort leads to this group');
     }
     const usedUplinks = new Set(groups.items.flatMap((group) => group.values.uplinks ?? []));
     for (const uplink of uplinks.items) {

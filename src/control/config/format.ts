@@ -2,12 +2,14 @@
  * The types a key can have: what each accepts, and how to say so. Each is a convict format; what it refuses it refuses
  * with a complaint that fits behind "found …" and "allowed: …".
  */
+import { isIPv4 } from 'node:net';
 import { isAbsolute } from 'node:path';
+import { badCommand, DNS_PORT, HOP_PORT, readEndpoint, readPercent, readServer, readStatus, readUrl } from './check-text.js';
 import { formatNetwork, looksLikeIpv6, networkOf, notAHost, readAddress, readPrefix, reserved, reservedPrefix } from './ip.js';
 import { and, oneOf, suggestion } from './near.js';
 import { Claims, type Range } from './range.js';
 import {
-  ONLY_IPV4, POOL_MAX, PORT_MAX, PROTOCOLS, RATE_MAX, readListen, readPool, readPorts, readProtocol, readRate, readTarget,
+  ONLY_IPV4, POOL_MAX, PORT_MAX, PROTOCOLS, RATE_MAX, readListen, readPool, readPorts, readProtocol, readRate, readTarget, readVirtualListen,
 } from './rule-text.js';
 
 /** What a format needs to know of its key. */
@@ -17,7 +19,9 @@ export interface FormatOptions {
   max?: number | string;
   /** duration: the law that sets the lower bound. */
   law?: string;
-  /** choice: the values. */
+  /** duration: parts of a second will do. */
+  fine?: true;
+  /** choice, choiceOrMap: the values. */
   choices?: readonly string[];
   /** choice: values of a coming version, refused by name. */
   later?: readonly string[];
@@ -26,8 +30,12 @@ export interface FormatOptions {
   /** somePorts: the lowest there is, and whether a range will do. */
   least?: number;
   single?: true;
-  /** map, alg: the keys of the map. */
-  part?: { readonly keys: Readonly<Record<string, unknown>> };
+  /** map, choiceOrMap, targets: the keys of the map. */
+  part?: { readonly keys: Readonly<Record<string, FormatOptions & { readonly format: FormatName }>> };
+  /** targets: the key of the map that a value which is no map stands for. */
+  short?: string;
+  /** eachName: what each name of the map has. */
+  each?: FormatOptions & { readonly format: FormatName };
 }
 
 export interface Complaint {
@@ -128,6 +136,7 @@ function asText(read: (value: string) => Range | string): (value: unknown) => Ra
 const POOL = 'auto, off, an IPv4 address, a range such as 192.0.2.8-192.0.2.15, a prefix, or a list of them';
 const LISTEN = 'PORT/tcp, PORT/udp or PORT/both, or a range PORT-PORT instead of the port; before it ADDRESS: for one of the uplink\'s addresses alone';
 const TARGET = 'an address for the same ports, ADDRESS:PORT, or ADDRESS:PORT-PORT for a range';
+const LISTENS = 'ADDRESS:PORT/tcp, /udp or /both, a range PORT-PORT or * instead of the port, or a link\'s name instead of the address';
 const RATE = `1 to ${RATE_MAX} a second, a minute or an hour, such as 100/s, 30/m or 5/h`;
 
 const ADDRESS = 'an IPv4 address such as 192.0.2.1';
@@ -143,6 +152,14 @@ function judgeAddress(value: unknown): Complaint[] {
   }
   const is = reserved(address);
   return is === undefined ? [] : [{ remark: `${is}`, allowed: 'an address a host can have' }];
+}
+
+/** An address, or the word for the uplink's own gateway. */
+function judgeHost(value: unknown): Complaint[] {
+  const allowed = `${ADDRESS}, or gateway`;
+  const complaints = judgeAddress(value).map((complaint) => (complaint.allowed === ADDRESS ? { ...complaint, allowed } : complaint));
+  const guess = typeof value === 'string' && /^[a-z]+$/i.test(value) ? suggestion(value, ['gateway']) : '';
+  return guess === '' ? complaints : [{ remark: guess, allowed }];
 }
 
 function judgeAddressWithPrefix(value: unknown): Complaint[] {
@@ -182,6 +199,15 @@ function complain(value: unknown, read: (text: string) => unknown): Complaint[] 
   return typeof meaning === 'string' ? [{ remark: meaning }] : [];
 }
 
+/** A reader's word on what means nothing. */
+function problem(meaning: object | string): string | undefined {
+  return typeof meaning === 'string' ? meaning : undefined;
+}
+
+const ENDPOINT = 'HOST:PORT, such as example.com:443 or 192.0.2.1:80';
+/** What useradd(8) and groupadd(8) take. */
+const ACCOUNT = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/;
+
 const PROTOCOL = `a protocol's name (${oneOf([...PROTOCOLS.keys()])}) or its number, 0 to 255`;
 
 function judgeProtocol(value: unknown): Complaint[] {
@@ -219,14 +245,33 @@ export const FORMATS = {
     type: 'duration',
     allowed: (options) => `${options.min} to ${options.max}`,
     judge(value, options) {
-      if (typeof value === 'number') return [{ remark: 'no unit', allowed: `a duration with its unit (d, h, m, s), ${options.min} to ${options.max}` }];
+      const { fine } = options;
+      if (typeof value === 'number') return [{ remark: 'no unit', allowed: `a duration with its unit (d, h, m, s${fine ? ', ms' : ''}), ${options.min} to ${options.max}` }];
       const seconds = typeof value === 'string' ? readDuration(value) : undefined;
-      if (seconds === undefined) return [{ remark: '', allowed: `a duration such as 90s, 5m or 2h4m, ${options.min} to ${options.max}` }];
+      if (seconds === undefined) return [{ remark: '', allowed: `a duration such as ${fine ? '800ms, 3s or 1m30s' : '90s, 5m or 2h4m'}, ${options.min} to ${options.max}` }];
       if (seconds < readDuration(String(options.min))!) {
         return [{ remark: options.law === undefined ? 'too short' : `${options.law} forbids less than ${options.min}` }];
       }
       if (seconds > readDuration(String(options.max))!) return [{ remark: 'too long' }];
-      return yes(Number.isInteger(seconds), 'a fraction of a second');
+      return yes(fine === true || Number.isInteger(seconds), 'a fraction of a second');
+    },
+  },
+  number: {
+    type: 'number',
+    allowed: (options) => `${options.min} to ${options.max}`,
+    judge(value, options) {
+      if (typeof value !== 'number') return [{ remark: typeof value === 'string' ? 'a text' : '' }];
+      return yes(value >= Number(options.min) && value <= Number(options.max));
+    },
+  },
+  percent: {
+    type: 'part of a whole',
+    allowed: (options) => `${options.min} to ${options.max}`,
+    judge(value, options) {
+      if (typeof value === 'number') return [{ remark: 'no %', allowed: `such as ${value}%, ${options.min} to ${options.max}` }];
+      const part = typeof value === 'string' ? readPercent(value) : undefined;
+      if (part === undefined) return [{ remark: '', allowed: `a percentage such as 40%, ${options.min} to ${options.max}` }];
+      return yes(part >= readPercent(String(options.min))! && part <= readPercent(String(options.max))!);
     },
   },
   device: {
@@ -339,6 +384,21 @@ export const FORMATS = {
     allowed: () => LISTEN,
     judge: (value) => complain(value, readListen),
   },
+  listens: {
+    type: 'address with port and protocol, or a list',
+    allowed: () => `${LISTENS}, or a list of them`,
+    judge: oneOrMore((value) => complain(value, readVirtualListen).map((complaint) => ({ allowed: LISTENS, ...complaint })), (value) => value),
+  },
+  path: {
+    type: 'path',
+    allowed: () => 'a path such as /health, with or without a query',
+    judge: text((value) => (/^\/[\x21-\x7e]{0,2047}$/.test(value) ? undefined : 'not a path that begins with / and has no spaces')),
+  },
+  label: {
+    type: 'word',
+    allowed: () => 'a word of 1 to 32 lower-case letters, digits and "-", beginning with a letter',
+    judge: text((value) => (/^[a-z][a-z0-9-]{0,31}$/.test(value) ? undefined : 'not such a word')),
+  },
   target: {
     type: 'IPv4 address, with or without ports',
     allowed: () => TARGET,
@@ -351,18 +411,107 @@ export const FORMATS = {
   },
   map: {
     type: 'map',
-    allowed: (options) => `a map of ${and(Object.keys(options.part?.keys ?? {}))}`,
+    allowed(options) {
+      const keys = Object.keys(options.part?.keys ?? {});
+      return keys.length === 0 ? 'an empty map, {}' : `a map of ${and(keys)}`;
+    },
     // Whoever reads the keys judges a map key by key; what comes here is something else.
     judge: () => [{ remark: '' }],
   },
-  alg: {
-    type: 'on, off or a map',
-    allowed: (options) => `on, off or a map of ${and(Object.keys(options.part?.keys ?? {}))}`,
-    judge(value) {
-      if (value === 'on' || value === 'off') return [];
-      if (typeof value === 'boolean') return [{ remark: 'a boolean, not the text on or off' }];
-      return [{ remark: typeof value === 'string' ? suggestion(value, ['on', 'off']) : '' }];
+  choiceOrMap: {
+    type: 'one of, or a map',
+    allowed: (options) => `${(options.choices ?? []).join(', ')} or a map of ${and(Object.keys(options.part?.keys ?? {}))}`,
+    judge(value, { choices = [] }) {
+      if (typeof value === 'string' && choices.includes(value)) return [];
+      if (typeof value === 'boolean' && choices.includes('off')) return [{ remark: `a boolean, not the text ${oneOf(choices)}` }];
+      return [{ remark: typeof value === 'string' ? suggestion(value, choices) : '' }];
     },
+  },
+  eachName: {
+    type: 'map from names',
+    allowed: ({ of, each }) => `a map from the name of ${of} to ${each === undefined ? 'a value' : FORMATS[each.format].allowed(each)}`,
+    // Whoever reads the names judges their values one by one; what comes here is something else.
+    judge: () => [{ remark: '' }],
+  },
+  targets: {
+    type: 'one or a list',
+    allowed({ part, short = '' }) {
+      const inner = part!.keys[short];
+      const keys = Object.keys(part!.keys);
+      return `${FORMATS[inner.format].allowed(inner)}${keys.length === 1 ? '' : `; a map of ${and(keys)}`}; or a list of them`;
+    },
+    // Maps among the items are read key by key elsewhere, and stand here as objects.
+    judge(value, { part, short = '' }) {
+      const inner = part!.keys[short];
+      const { judge } = FORMATS[inner.format];
+      if (!Array.isArray(value) || (inner.format === 'command' && value.length > 0 && value.every((word) => typeof word !== 'object'))) return judge(value, inner);
+      if (value.length === 0) return [{ remark: '' }];
+      return value.flatMap((item: unknown, index): Complaint[] => {
+        if (typeof item === 'object' && item !== null) return [];
+        return judge(item, inner).map((complaint) => ({ allowed: FORMATS[inner.format].allowed(inner), ...complaint, index }));
+      });
+    },
+  },
+  someHosts: {
+    type: 'IPv4 address or gateway, or a list',
+    allowed: () => 'an IPv4 address such as 192.0.2.1, or gateway, or a list of them',
+    judge: oneOrMore((value) => (value === 'gateway' ? [] : judgeHost(value)), (value) => value),
+  },
+  someAddresses: {
+    type: 'IPv4 address or list of addresses',
+    allowed: () => 'an IPv4 address such as 192.0.2.1, or a list of them',
+    judge: oneOrMore(judgeAddress, (value) => value),
+  },
+  someEndpoints: {
+    type: 'host with port, or a list',
+    allowed: () => `${ENDPOINT}, or a list of them`,
+    judge: oneOrMore((value) => complain(value, readEndpoint).map((complaint) => ({ allowed: ENDPOINT, ...complaint })), (value) => value),
+  },
+  url: {
+    type: 'URL',
+    allowed: () => 'a URL such as https://example.com/health',
+    judge: text((value) => problem(readUrl(value))),
+  },
+  statuses: {
+    type: 'status codes',
+    allowed: () => 'HTTP status codes of 100 to 599: one, a range such as 200-399, or a list of them',
+    judge: ranges(readStatus, 'a status code of 100 to 599 or a range such as 200-399'),
+  },
+  server: {
+    type: 'IPv4 address, with or without a port',
+    allowed: () => 'an IPv4 address, or ADDRESS:PORT',
+    judge: text((value) => problem(readServer(value, DNS_PORT))),
+  },
+  hop: {
+    type: 'IPv4 address, with or without a port',
+    allowed: () => 'an IPv4 address, or ADDRESS:PORT',
+    judge: text((value) => problem(readServer(value, HOP_PORT))),
+  },
+  hostName: {
+    type: 'name',
+    allowed: () => 'a name such as example.com',
+    judge: text((value) => (isIPv4(value) ? 'an address, not a name' : problem(readEndpoint(`${value}:1`)))),
+  },
+  command: {
+    type: 'command line',
+    allowed: () => 'the whole path of a program, or a list of it and its arguments',
+    judge(value) {
+      const words: readonly unknown[] = Array.isArray(value) ? value : [value];
+      const index = words.findIndex((word) => typeof word !== 'string');
+      if (index >= 0 && Array.isArray(value)) return [{ index, remark: typeof words[index] === 'object' ? '' : 'not a text, put it in quotes', allowed: 'texts' }];
+      const bad = badCommand(words);
+      return bad === undefined ? [] : [{ remark: typeof value === 'string' || Array.isArray(value) ? bad : '' }];
+    },
+  },
+  text: {
+    type: 'text',
+    allowed: () => 'a text of 1 to 1024 characters',
+    judge: text((value) => (value.length > 1024 ? `${value.length} characters` : undefined)),
+  },
+  directory: {
+    type: 'path',
+    allowed: () => 'the absolute path of a directory',
+    judge: text((value) => (isAbsolute(value) && !value.includes('\0') ? undefined : 'not absolute')),
   },
   socketPath: {
     type: 'path',
@@ -377,14 +526,20 @@ export const FORMATS = {
   groupName: {
     type: 'group name',
     allowed: () => 'the name of a group of the system, at most 32 bytes',
-    judge: text((value) => (/^[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?$/.test(value) ? undefined : 'not a group name')),
+    judge: text((value) => (ACCOUNT.test(value) ? undefined : 'not a group name')),
+  },
+  userName: {
+    type: 'user name',
+    allowed: () => 'the name of a user of the system, at most 32 bytes',
+    judge: text((value) => (ACCOUNT.test(value) ? undefined : 'not a user name')),
   },
 } satisfies Record<string, Format> as Record<FormatName, Format>;
 
 export type FormatName =
   | 'choice' | 'boolean' | 'integer' | 'duration' | 'device' | 'netns' | 'mac' | 'address' | 'addresses' | 'prefix'
   | 'snat' | 'reference' | 'references' | 'someReferences' | 'somePrefixes' | 'someProtocols' | 'somePorts' | 'someChoices' | 'mssClamp'
-  | 'listen' | 'target' | 'rate' | 'map' | 'alg' | 'socketPath' | 'groupName';
+  | 'listen' | 'target' | 'rate' | 'map' | 'choiceOrMap' | 'eachName' | 'targets' | 'socketPath' | 'groupName' | 'userName' | 'directory'
+  | 'number' | 'percent' | 'someHosts' | 'someAddresses' | 'someEndpoints' | 'url' | 'statuses' | 'server' | 'hop' | 'hostName' | 'command' | 'text' | 'listens' | 'path' | 'label';
 
 /** Why nothing may be forwarded to a prefix; undefined when it may, as for everything (0.0.0.0/0). */
 export function unroutable(value: string): string | undefined {

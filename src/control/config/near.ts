@@ -40,7 +40,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
 }
 
 /** Names shown in one line: all of a few, the first of many. */
-const NAMES_SHOWN = 16;
+const NAMES_SHOWN = 20;
 
 /** 'a', 'a or b', 'a, b or c', 'a, b, c, … (1,000 in all)'. */
 export function oneOf(names: readonly string[]): string {

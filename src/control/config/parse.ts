@@ -31,11 +31,11 @@ export interface Source {
   text: string | undefined;
 }
 
-/** Values nested deeper than this are refused: the configuration itself needs five levels, and the YAML parser recurses. */
+/** Values nested deeper than this are refused: the configuration itself needs seven levels, and the YAML parser recurses. */
 const DEPTH_MAX = 32;
 
-/** Maps merge down to the keys of named things and of the maps such keys take; what lies deeper is one value. */
-const MERGE_DEPTH = 3;
+/** Maps merge down to the deepest the configuration has; what lies deeper is wrong anyway, and one value. */
+const MERGE_DEPTH = 6;
 
 /** What to write instead, for the mistakes people make most; the parser's own words say what was found. */
 const ADVICE: Partial<Record<ErrorCode, string>> = {

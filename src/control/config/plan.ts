@@ -1,15 +1,21 @@
 /** From checked values to a plan: names become indexes, `auto` becomes an address, durations become seconds. */
 import type {
-  AlgPlan, FilterRulePlan, LimitsPlan, LinkPlan, MatchPlan, OneToOnePlan, Plan, PortForwardPlan, PortRangePlan, RoutePlan, TimeoutsPlan, UplinkPlan,
+  AffinityPlan, AlgPlan, FilterRulePlan, GroupPlan, LimitsPlan, LinkPlan, MatchPlan, OneToOnePlan, Plan, PolicyPlan, PortForwardPlan, PortRangePlan, RoutePlan,
+  TimeoutsPlan, UplinkPlan,
 } from '../../base/plan.js';
 import { formatIpv4 } from '../../wire/address.js';
+import { checkPlan, milliseconds } from './check-plan.js';
 import { readDuration } from './format.js';
 import { contains, readAddress, type Prefix } from './ip.js';
-import { asList, poolAddresses, readListen, readPool, readPorts, readProtocol, readRate, readTarget, WITH_PORTS } from './rule-text.js';
+import { boxLink, pinOf } from './pins.js';
+import {
+  asList, poolAddresses, readListen, readPool, readPorts, readProtocol, readRate, readTarget, WITH_PORTS, type OneOrMore,
+} from './rule-text.js';
 import type {
-  AlgsKeys, ControlKeys, FilterKeys, GroupKeys, LinkKeys, MatchKeys, OneOrMore, OneToOneKeys, PortForwardKeys, RouteKeys, TimeoutsKeys, UplinkKeys,
+  AffinityKeys, AlgsKeys, ControlKeys, FilterKeys, GroupKeys, HooksKeys, LinkKeys, MatchKeys, OneToOneKeys, PolicyKeys, PortForwardKeys, RouteKeys, TimeoutsKeys, UplinkKeys,
 } from './schema.js';
 import { SCHEMA } from './schema.js';
+import { serversOf } from './server-plan.js';
 import type { Item, Things, Values } from './validate.js';
 
 export interface PlanOptions {
@@ -73,13 +79,29 @@ function routePlan(item: Item<RouteKeys>, links: Map<string, number>, groups: Ma
   return plan;
 }
 
-function uplinkPlan(item: Item<UplinkKeys>, index: number, links: Map<string, number>, linkPlans: readonly LinkPlan[]): UplinkPlan {
-  const { link: linkName, gateway, weight, snat, mapping, filtering, whenExhausted, refreshInbound } = complete(item);
+function uplinkPlan(item: Item<UplinkKeys>, index: number, links: Map<string, number>, linkPlans: readonly LinkPlan[], box: Item<LinkKeys> | undefined): UplinkPlan {
+  const { link: linkName, gateway, weight, snat, mapping, filtering, whenExhausted, refreshInbound, check } = complete(item);
   const link = links.get(linkName)!;
   const addresses = snat === 'auto' ? [linkPlans[link].addresses[0].address]
     : snat === 'off' ? [] : asList(snat).flatMap((text) => poolAddresses(known(readPool(text))));
   return {
     index, name: item.name, link, ...(gateway === undefined ? {} : { gateway }), weight, snat: addresses, mapping, filtering, whenExhausted, refreshInbound,
+    ...(check === undefined ? {} : { check: checkPlan(check, gateway) }),
+    ...(box === undefined ? {} : { pin: pinOf(box.values.pins, index) }),
+  };
+}
+
+function affinityPlan({ by, timeout }: AffinityKeys): AffinityPlan {
+  return { by, timeout: known(readDuration(timeout)) };
+}
+
+function groupPlan(item: Item<GroupKeys>, index: number, uplinks: Map<string, number>, groups: Map<string, number>): GroupPlan {
+  const { uplinks: names, tiers, balance, affinity, onDown, onRecover, drainTimeout, lastResort } = complete(item);
+  return {
+    index, name: item.name, uplinks: names.map((name) => uplinks.get(name)!), tiers: names.map((name) => tiers?.[name] ?? 1), balance,
+    ...(affinity === undefined ? {} : { affinity: affinityPlan(affinity) }),
+    onDown, onRecover, drainTimeout: known(readDuration(drainTimeout)),
+    lastResort: typeof lastResort === 'string' ? lastResort : { group: groups.get(lastResort.group)! },
   };
 }
 
@@ -114,6 +136,17 @@ function filterPlan(item: Item<FilterKeys>, index: number, links: Map<string, nu
     plan.over = { perSecond, burst: burst ?? Math.max(1, Math.ceil(perSecond)), by };
   }
   return plan;
+}
+
+function policyPlan(item: Item<PolicyKeys>, index: number, links: Map<string, number>, uplinks: Map<string, number>, groups: Map<string, number>): PolicyPlan {
+  const keys = complete(item);
+  const { group, exclude, prefer, affinity } = keys;
+  return {
+    index, name: item.name, match: matchPlan(keys, links), exclude,
+    ...(group === undefined ? {} : { group: groups.get(group)! }),
+    ...(prefer === undefined ? {} : { prefer: uplinks.get(prefer)! }),
+    ...(affinity === undefined ? {} : { affinity: affinityPlan(affinity) }),
+  };
 }
 
 /** Where an uplink is spoken to from outside when a port forward does not say so: the addresses it translates to, else its link's own. */
@@ -168,22 +201,19 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
   const groups = indexes(values.groups);
   const linkPlans = values.links.items.map((item, index) => linkPlan(item, index, withUplinks.has(item.name)));
   const connected = connectedOf(linkPlans);
-  const uplinkPlans = values.uplinks.items.map((item, index) => uplinkPlan(item, index, links, linkPlans));
+  const box = boxLink(values.links.items);
+  const uplinkPlans = values.uplinks.items.map((item, index) => uplinkPlan(item, index, links, linkPlans, box));
   const { socket, group, logLevel }: ControlKeys = complete(values.control);
+  const { directory, user, timeout }: HooksKeys = complete(values.hooks);
   return {
     generation: options.generation,
     seed: options.seed,
     links: linkPlans,
     routes: values.routes.items.map((item) => routePlan(item, links, groups, connected)),
     uplinks: uplinkPlans,
-    groups: values.groups.items.map((item, index) => {
-      const keys: GroupKeys = complete(item);
-      return {
-        index, name: item.name, uplinks: keys.uplinks.map((name) => uplinks.get(name)!), tiers: keys.uplinks.map(() => 1),
-        balance: keys.balance, onDown: 'reset' as const, onRecover: 'keep' as const, drainTimeout: 300, lastResort: 'unreachable' as const,
-      };
-    }),
-    policies: [],
+    groups: values.groups.items.map((item, index) => groupPlan(item, index, uplinks, groups)),
+    policies: values.policies.items.map((item, index) => policyPlan(item, index, links, uplinks, groups)),
+    ...serversOf(values, linkPlans, uplinkPlans.length),
     filters: values.filters.items.map((item, index) => filterPlan(item, index, links)),
     portForwards: values.portForwards.items.map((item, index) => portForwardPlan(item, index, uplinkPlans, linkPlans)),
     oneToOne: values.oneToOne.items.map((item, index) => oneToOnePlan(item, index, uplinks)),
@@ -192,7 +222,7 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
     tcpMidstream: values.tcp.values.midstream!,
     limits: { ...complete<LimitsPlan>(values.limits) },
     timeouts: timeoutsPlan(values.timeouts),
-    hooks: { directory: '/etc/weir/hooks.d', user: 'nobody', timeoutMs: 10_000 },
+    hooks: { directory, user, timeoutMs: milliseconds(timeout) },
     control: { socket, ...(group === undefined ? {} : { group }), logLevel },
   };
 }

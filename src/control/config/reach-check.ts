@@ -10,7 +10,8 @@ import { lastOf, networkOf, readAddress, readPrefix } from './ip.js';
 import { and, oneOf } from './near.js';
 import type { Range } from './range.js';
 import { readTarget, type Target } from './rule-text.js';
-import type { FilterKeys, NoNatKeys } from './schema.js';
+import { realServersOf } from './server-check.js';
+import type { FilterKeys, NoNatKeys, PolicyKeys } from './schema.js';
 import type { Item, Values } from './validate.js';
 
 const EVERYTHING = '0.0.0.0/0';
@@ -71,10 +72,19 @@ class ReachCheck {
       this.#inside(readAddress(rule.values.internal!)!, (why, allowed) =>
         this.#findings.error(rule.at('internal'), [...rule.steps, 'internal'], `${rule.show('internal')} (${why})`, allowed));
     }
+    for (const real of this.#values.virtualServers.items.flatMap(realServersOf)) {
+      const { address } = readTarget(real.values.address!) as Target;
+      this.#inside(address, (why, allowed) => this.#findings.error(real.at('address'), [...real.steps, 'address'], `${real.show('address')} (${why})`, allowed));
+    }
     this.#values.noNat.items.forEach((rule, index) => {
       const { match } = this.#plan.noNat[index];
       this.#source(rule, match);
       this.#exception(rule, match);
+    });
+    this.#values.policies.items.forEach((rule, index) => {
+      const { match } = this.#plan.policies[index];
+      this.#source(rule, match);
+      this.#policy(rule, match);
     });
     this.#values.filters.items.forEach((rule, index) => {
       const { match, states } = this.#plan.filters[index];
@@ -82,6 +92,22 @@ class ReachCheck {
       // Answers go back the way their flow came in, whatever the routes say.
       if (states === undefined || (states.length === 1 && states[0] === 'new')) this.#destination(rule, match);
     });
+  }
+
+  /** Networks of the links and addresses of the router itself never meet a policy, which then has nothing left. */
+  #policy(rule: Item<PolicyKeys>, { to }: MatchPlan): void {
+    if (to === undefined) return;
+    let left = 0;
+    for (const text of to) {
+      const prefix = readPrefix(text)!;
+      left += lastOf(prefix) - networkOf(prefix) + 1;
+      for (const { first, last, route } of this.#meeting([text])) {
+        if (route.kind === 'static') return;
+        left -= Math.min(last, lastOf(prefix)) - Math.max(first, networkOf(prefix)) + 1;
+      }
+    }
+    if (left > 0) return;
+    this.#findings.error(rule.at('to'), [...rule.steps, 'to'], `${rule.show('to')} (nothing but networks the router is on itself, which no policy ever sees)`, 'destinations behind a gateway');
   }
 
   /** The segments that prefixes meet. */
@@ -128,7 +154,7 @@ class ReachCheck {
   }
 
   /** Where strict checks of the source let nothing in that comes from where a rule says. */
-  #source(rule: Item<FilterKeys> | Item<NoNatKeys>, match: MatchPlan): void {
+  #source(rule: Item<FilterKeys> | Item<NoNatKeys> | Item<PolicyKeys>, match: MatchPlan): void {
     const { in: incoming, from } = match;
     if (incoming === undefined || from === undefined || incoming.some((link) => this.#plan.links[link].sourceCheck !== 'strict')) return;
     for (const { route } of this.#meeting(from)) if (route.kind !== 'local' && this.#links(route).some((link) => incoming.includes(link))) return;
@@ -161,6 +187,6 @@ class ReachCheck {
 
 /** Tell of every rule that the routes make void. */
 export function checkReach(values: Values, plan: Plan, findings: Findings): void {
-  if (plan.portForwards.length + plan.oneToOne.length + plan.noNat.length + plan.filters.length === 0) return;
+  if (plan.portForwards.length + plan.oneToOne.length + plan.noNat.length + plan.filters.length + plan.policies.length + plan.realServers.length === 0) return;
   new ReachCheck(values, plan, findings).run();
 }

@@ -12,14 +12,14 @@ import { find, findAll } from './reference.js';
 import {
   asList, formatPorts, protocolName, readListen, readPool, readPorts, readProtocol, readTarget, WITH_PORTS, type Listen,
 } from './rule-text.js';
-import type { FilterKeys, LinkKeys, MatchKeys, NoNatKeys, OneToOneKeys, PortForwardKeys, UplinkKeys } from './schema.js';
+import type { FilterKeys, LinkKeys, MatchKeys, NoNatKeys, OneToOneKeys, PolicyKeys, PortForwardKeys, UplinkKeys } from './schema.js';
 import type { Item, Values } from './validate.js';
 
 const EVERY_ADDRESS: readonly Range[] = [{ first: 0, last: 2 ** 32 - 1 }];
 const EVERY_PORT: readonly Range[] = [{ first: 0, last: 65_535 }];
 
 /** What a rule matches, ready to be compared. A set that is absent is everything. */
-interface Extent {
+export interface Extent {
   in: ReadonlySet<string> | undefined;
   out: ReadonlySet<string> | undefined;
   from: RangeSet;
@@ -38,7 +38,7 @@ function includesAll<T>(outer: ReadonlySet<T> | undefined, inner: ReadonlySet<T>
 }
 
 /** True when everything the second matches, the first matches too. */
-function covers(first: Extent, second: Extent): boolean {
+export function covers(first: Extent, second: Extent): boolean {
   // What is cheap and tells most rules apart comes first: thousands of them are compared with each other.
   return first.ports.covers(second.ports) && first.from.covers(second.from) && first.to.covers(second.to) && first.sourcePorts.covers(second.sourcePorts)
     && includesAll(first.states, second.states) && includesAll(first.protocols, second.protocols)
@@ -60,7 +60,7 @@ function portSet(value: MatchKeys['ports']): RangeSet {
 }
 
 /** Undefined when a key was refused: then it cannot be told what was meant. */
-function extentOf(rule: Item<FilterKeys>): Extent | undefined {
+export function extentOf(rule: Item<FilterKeys>): Extent | undefined {
   if (['in', 'out', 'from', 'to', 'protocol', 'ports', 'sourcePorts', 'state'].some((key) => rule.refused(key as keyof FilterKeys))) return undefined;
   const { in: incoming, out, from, to, protocol, ports, sourcePorts, state } = rule.values;
   return {
@@ -71,6 +71,20 @@ function extentOf(rule: Item<FilterKeys>): Extent | undefined {
       : ports !== undefined || sourcePorts !== undefined ? new Set(WITH_PORTS) : undefined,
     states: new Set(state === undefined ? ['new'] : asList(state)),
   };
+}
+
+/** Links that exist, and ports only where there are any. */
+export function checkMatch(rule: Item<FilterKeys> | Item<NoNatKeys> | Item<PolicyKeys>, values: Values, findings: Findings): void {
+  const item = rule as Item<FilterKeys>;
+  for (const key of ['in', 'out'] as const) findAll(item, key, values.links, 'a link', findings);
+  const { protocol } = item.values;
+  const portKey = (['ports', 'sourcePorts'] as const).find((key) => item.given(key));
+  if (protocol === undefined || portKey === undefined || item.refused('protocol')) return;
+  const without = asList(protocol).map((value) => readProtocol(value)!).filter((number) => !WITH_PORTS.includes(number));
+  if (without.length > 0) {
+    findings.error(item.keyAt(portKey), [...item.steps, portKey], `${portKey} with protocol ${oneOf(without.map(protocolName))}, which has none that are looked at`,
+      `${portKey} with ${oneOf(WITH_PORTS.map(protocolName))} only`);
+  }
 }
 
 /** Where an uplink is spoken to from outside. */
@@ -334,26 +348,12 @@ class RuleCheck {
 
   // --- matches --------------------------------------------------------------------------------------------------------
 
-  /** Links that exist, and ports only where there are any. */
-  #match(rule: Item<FilterKeys> | Item<NoNatKeys>): void {
-    const item = rule as Item<FilterKeys>;
-    for (const key of ['in', 'out'] as const) findAll(item, key, this.#values.links, 'a link', this.#findings);
-    const { protocol } = item.values;
-    const portKey = (['ports', 'sourcePorts'] as const).find((key) => item.given(key));
-    if (protocol === undefined || portKey === undefined || item.refused('protocol')) return;
-    const without = asList(protocol).map((value) => readProtocol(value)!).filter((number) => !WITH_PORTS.includes(number));
-    if (without.length > 0) {
-      this.#findings.error(item.keyAt(portKey), [...item.steps, portKey], `${portKey} with protocol ${oneOf(without.map(protocolName))}, which has none that are looked at`,
-        `${portKey} with ${oneOf(WITH_PORTS.map(protocolName))} only`);
-    }
-  }
-
   #noNats(): void {
     const { noNat, uplinks, links } = this.#values;
     const translating = new Set(uplinks.items.filter(({ values }) => values.snat !== 'off').map(({ values }) => values.link));
     const earlier: { rule: Item<NoNatKeys>; extent: Extent }[] = [];
     for (const rule of noNat.items) {
-      this.#match(rule);
+      checkMatch(rule, this.#values, this.#findings);
       const { out } = rule.values;
       const isWhole = !uplinks.refused && uplinks.broken.size === 0;
       if (isWhole && translating.size === 0) {
@@ -383,7 +383,7 @@ class RuleCheck {
     /** Filters that decide all they match. */
     const final: { rule: Item<FilterKeys>; extent: Extent }[] = [];
     for (const rule of this.#values.filters.items) {
-      this.#match(rule);
+      checkMatch(rule, this.#values, this.#findings);
       const extent = extentOf(rule);
       const { over } = rule.values;
       if (over !== undefined && rule.values.action === 'accept') {

@@ -2,8 +2,11 @@
  * Every key of the configuration: its type, default, bounds, unit and one sentence. Validation, `conf/full.yaml` and
  * `docs/config.md` are all read from here; adding a key is adding an entry. Each entry is a convict schema object.
  */
-import type { FilterRulePlan, FlowStateMatch, LimitsPlan, LinkPlan, LinkType, Plan, UplinkPlan } from '../../base/plan.js';
+import type { AffinityPlan, Balance, FilterRulePlan, FlowStateMatch, GroupPlan, LimitsPlan, LinkPlan, LinkType, Plan, UplinkPlan } from '../../base/plan.js';
+import { checkPart, type CheckKeys } from './check-schema.js';
 import type { FormatName, FormatOptions } from './format.js';
+import type { OneOrMore } from './rule-text.js';
+import { virtualServers } from './server-schema.js';
 
 export interface Key extends FormatOptions {
   format: FormatName;
@@ -17,8 +20,10 @@ export interface Key extends FormatOptions {
   types?: readonly LinkType[];
   /** Shown in full.yaml for a key without a default. */
   example?: string;
-  /** map, alg: what the key's map is called ('a rate limit'), and its keys. */
+  /** map, choiceOrMap, targets: what the key's map is called ('a rate limit'), and its keys. */
   part?: { readonly one: string; readonly keys: Readonly<Record<string, Key>> };
+  /** eachName: what each name has. */
+  each?: Key;
 }
 
 export type Keys<T> = { readonly [K in keyof T]-?: Key };
@@ -38,7 +43,7 @@ export interface Section<T> {
 
 export interface LinkKeys {
   type: LinkType; device: string; netns?: string; bridge?: string; mac?: string; mtu?: number;
-  addresses: string[]; peer?: string; defaultRoute: boolean; offload: boolean; mssClamp: LinkPlan['mssClamp']; sourceCheck?: LinkPlan['sourceCheck'];
+  addresses: string[]; peer?: string; pins?: string; defaultRoute: boolean; offload: boolean; mssClamp: LinkPlan['mssClamp']; sourceCheck?: LinkPlan['sourceCheck'];
 }
 export interface RouteKeys {
   to: string; via?: string; link?: string; group?: string; refuse?: 'unreachable' | 'blackhole' | 'prohibit';
@@ -46,9 +51,13 @@ export interface RouteKeys {
 export interface UplinkKeys {
   link: string; gateway?: string; weight: number; snat: string | string[];
   mapping: UplinkPlan['mapping']; filtering: UplinkPlan['filtering']; whenExhausted: UplinkPlan['whenExhausted']; refreshInbound: boolean;
+  check?: CheckKeys;
 }
-export interface GroupKeys { uplinks: string[]; balance: 'flow' }
-export type OneOrMore<T> = T | T[];
+export interface AffinityKeys { by: AffinityPlan['by']; timeout: string }
+export interface GroupKeys {
+  uplinks: string[]; tiers?: Readonly<Record<string, number>>; balance: Balance; affinity?: AffinityKeys; onDown: GroupPlan['onDown']; onRecover: GroupPlan['onRecover'];
+  drainTimeout: string; lastResort: 'unreachable' | 'blackhole' | { group: string };
+}
 export interface PortForwardKeys { uplink: string; listen: string; to: string }
 export interface OneToOneKeys { uplink: string; external: string; internal: string }
 /** What a rule looks at. */
@@ -61,6 +70,9 @@ export interface OverKeys { rate: string; burst?: number; by: 'source' | 'rule' 
 export interface FilterKeys extends MatchKeys {
   action: FilterRulePlan['action']; sourcePorts?: OneOrMore<string | number>; state?: OneOrMore<FlowStateMatch>; over?: OverKeys;
 }
+export interface PolicyKeys extends Omit<MatchKeys, 'out'> {
+  sourcePorts?: OneOrMore<string | number>; group?: string; exclude: boolean; prefer?: string; affinity?: AffinityKeys;
+}
 export interface TcpKeys { midstream: Plan['tcpMidstream'] }
 export interface AlgKeys { ports: OneOrMore<number> }
 export interface AlgsKeys { ftp: 'on' | 'off' | AlgKeys; tftp: 'on' | 'off' | AlgKeys }
@@ -70,6 +82,7 @@ export interface TimeoutsKeys {
   icmp: string; other: string; fragment: string; neighbourReachable: string; neighbourStale: string;
   portQuarantine: string; synHold: string; expectation: string;
 }
+export interface HooksKeys { directory: string; user: string; timeout: string }
 export interface ControlKeys { socket: string; group?: string; logLevel: string }
 
 /** Names stand in columns, paths and metrics, so they are short and plain. */
@@ -113,6 +126,10 @@ const links: Section<LinkKeys> = {
     peer: {
       format: 'address', types: ['tun'], default: undefined, example: '100.64.0.2',
       doc: 'The address the box itself has at the far end, inside the prefix of one of the addresses.',
+    },
+    pins: {
+      format: 'prefix', types: ['tun'], default: undefined, example: '169.254.119.0/24',
+      doc: 'Where the box\'s second addresses come from, one for each uplink, from the first on: what the box sends from one of them leaves by that uplink whatever the routes say, as checks do; without it, 169.254.119.0/24. Only on the link to the box, the first tun with a peer.',
     },
     defaultRoute: {
       format: 'boolean', types: ['tun'], default: false,
@@ -166,7 +183,7 @@ const uplinks: Section<UplinkKeys> = {
   named: true,
   one: 'an uplink',
   doc: 'The ways out to the internet: a link, a gateway on it, and the addresses flows are translated to.',
-  later: ['check'],
+  later: [],
   keys: {
     link: {
       format: 'reference', of: 'a link', default: undefined, required: true,
@@ -200,22 +217,69 @@ const uplinks: Section<UplinkKeys> = {
       format: 'boolean', default: true,
       doc: 'Whether packets from outside prolong a UDP flow as packets from inside do (RFC 4787 REQ-6).',
     },
+    check: {
+      format: 'map', default: undefined, example: '{ icmp: [192.0.2.1, 192.0.2.2] }', part: checkPart,
+      doc: 'How it is found out whether the uplink works beyond its link and its gateway; without it, a link with carrier and a gateway that answers ARP are enough. What is asked leaves by this uplink, whatever the routes say.',
+    },
   },
 };
+
+const affinity: NonNullable<Key['part']> = {
+  one: 'an affinity',
+  keys: {
+    by: {
+      format: 'choice', choices: ['source', 'destination', 'source-destination'], default: 'source',
+      doc: 'The addresses that are remembered: of who sends, of who is sent to, or of both.',
+    },
+    timeout: {
+      format: 'duration', min: '1s', max: '24d', default: '10m',
+      doc: 'How long after its last new flow.',
+    },
+  },
+};
+
+/** Tiers there can be; nobody has so many uplinks that each needs one of its own beyond this. */
+const TIERS_MAX = 255;
 
 const groups: Section<GroupKeys> = {
   named: true,
   one: 'a group',
-  doc: 'Uplinks that share the traffic of a route.',
-  later: ['tiers', 'affinity', 'onDown', 'onRecover', 'lastResort'],
+  doc: 'Uplinks that share the traffic of a route or a policy, and what becomes of flows when one of them goes down or comes back.',
+  later: [],
   keys: {
     uplinks: {
       format: 'references', of: 'an uplink', default: undefined, required: true,
       doc: 'The uplinks of the group.',
     },
+    tiers: {
+      format: 'eachName', of: 'an uplink', default: undefined, example: '{ isp2: 2 }',
+      each: { format: 'integer', min: 1, max: TIERS_MAX, default: 1, doc: 'The tier.' },
+      doc: 'Which uplinks come first: those of the lowest tier with a usable one share the flows, the others wait; an uplink that is not named is of tier 1.',
+    },
     balance: {
-      format: 'choice', choices: ['flow'], later: ['source', 'destination', 'source-destination', 'packet'], default: 'flow',
-      doc: 'What is spread over the uplinks by weight: flow spreads flows, and a flow stays on its uplink.',
+      format: 'choice', choices: ['flow', 'source', 'destination', 'source-destination', 'packet'], default: 'flow',
+      doc: 'What is spread over the uplinks by weight: flows, or all flows together that have the source, the destination or both addresses in common; packet spreads the packets of each flow that leaves untranslated, which then arrive out of order.',
+    },
+    affinity: {
+      format: 'map', default: undefined, example: '{ by: source, timeout: 10m }', part: affinity,
+      doc: 'Brings new flows to the uplink that earlier ones of the same address took, while it is usable; without it, balance alone decides.',
+    },
+    onDown: {
+      format: 'choice', choices: ['reset', 'move', 'keep', 'drain'], default: 'reset',
+      doc: 'What becomes of the flows of an uplink that goes down while another one is usable: reset tells both ends, so that they connect anew at once, move takes flows without translation to another uplink and resets the rest, keep leaves them waiting for its return, drain lets them go on over it while its link has carrier.',
+    },
+    onRecover: {
+      format: 'choice', choices: ['keep', 'drain', 'reset'], default: 'keep',
+      doc: 'What becomes of the flows on a worse tier when a better one is usable again: keep leaves them there to their end, drain resets what is left of them after drainTimeout, reset ends them at once, for backups that are paid by volume.',
+    },
+    drainTimeout: {
+      format: 'duration', min: '1s', max: '24d', default: '5m',
+      doc: 'How long onRecover: drain lets flows go on.',
+    },
+    lastResort: {
+      format: 'choiceOrMap', choices: ['unreachable', 'blackhole'], default: 'unreachable',
+      part: { one: 'a last resort', keys: { group: { format: 'reference', of: 'a group', default: undefined, required: true, doc: 'The group to try instead.' } } },
+      doc: 'What becomes of new flows while no uplink of the group is usable: unreachable tells the sender by ICMP, blackhole is silent, a map names another group to try.',
     },
   },
 };
@@ -294,6 +358,40 @@ const match: Keys<MatchKeys> = {
   },
 };
 
+const sourcePorts: Key = {
+  format: 'somePorts', least: 0, default: undefined, example: '1024-65535',
+  doc: 'The source ports; without protocol, of TCP and of UDP.',
+};
+
+const policies: Section<PolicyKeys> = {
+  named: true,
+  one: 'a policy',
+  doc: 'Which group a new flow takes, in the order of the files: the first policy whose keys all match decides, and what none matches goes where the routes say. Networks the router is on itself and its own addresses are never subject to one. A policy has either group or exclude: true.',
+  most: RULES_MAX,
+  later: [],
+  keys: {
+    in: match.in, from: match.from,
+    to: { ...match.to, doc: 'Where the packet goes to.' },
+    protocol: match.protocol, ports: match.ports, sourcePorts,
+    group: {
+      format: 'reference', of: 'a group', default: undefined, example: 'internet',
+      doc: 'The group of uplinks to balance over.',
+    },
+    exclude: {
+      format: 'boolean', default: false,
+      doc: 'Leaves what matches to the routes, as if there were no policies.',
+    },
+    prefer: {
+      format: 'reference', of: 'an uplink', default: undefined, example: 'isp1',
+      doc: 'The uplink of the group that is taken while it is usable, whatever its tier and weight.',
+    },
+    affinity: {
+      format: 'map', default: undefined, example: '{ by: source, timeout: 1h }', part: affinity,
+      doc: 'An affinity of the policy\'s own, instead of the group\'s.',
+    },
+  },
+};
+
 const noNat: Section<NoNatKeys> = {
   named: true,
   one: 'an exception',
@@ -315,10 +413,7 @@ const filters: Section<FilterKeys> = {
       doc: 'Lets the packet through, drops it silently, or drops it and tells its sender (by a reset for TCP, otherwise by ICMP).',
     },
     ...match,
-    sourcePorts: {
-      format: 'somePorts', least: 0, default: undefined, example: '1024-65535',
-      doc: 'The source ports; without protocol, of TCP and of UDP.',
-    },
+    sourcePorts,
     state: {
       format: 'someChoices', choices: ['new', 'established', 'related'], default: undefined, example: 'new',
       doc: 'Which packets: the first one of a flow (new), the others, held against the filter as the first one was, in both directions (established), or ICMP errors about a flow and the first packets of flows that a helper of algs expects (related); without it, new.',
@@ -377,11 +472,11 @@ const algs: Section<AlgsKeys> = {
   later: [],
   keys: {
     ftp: {
-      format: 'alg', default: 'on', part: alg('FTP', [21], 'TCP'),
+      format: 'choiceOrMap', choices: ['on', 'off'], default: 'on', part: alg('FTP', [21], 'TCP'),
       doc: 'FTP\'s data connections: PORT, EPRT, PASV and EPSV, on either side (RFC 959, RFC 2428).',
     },
     tftp: {
-      format: 'alg', default: 'off', part: alg('TFTP', [69], 'UDP'),
+      format: 'choiceOrMap', choices: ['on', 'off'], default: 'off', part: alg('TFTP', [69], 'UDP'),
       doc: 'TFTP\'s transfers, which come from another port than was asked (RFC 1350).',
     },
   },
@@ -524,6 +619,27 @@ const timeouts: Section<TimeoutsKeys> = {
   },
 };
 
+const hooks: Section<HooksKeys> = {
+  named: false,
+  one: 'the hooks',
+  doc: 'Programs of yours that are run when something happens to an uplink or a flow\'s fate is decided, without a shell.',
+  later: [],
+  keys: {
+    directory: {
+      format: 'directory', default: '/etc/weir/hooks.d',
+      doc: 'Every executable file in it is run, in lexical order, with the event as JSON on its standard input; without the directory, none is.',
+    },
+    user: {
+      format: 'userName', default: 'nobody',
+      doc: 'The user they run as.',
+    },
+    timeout: {
+      format: 'duration', fine: true, min: '100ms', max: '10m', default: '10s',
+      doc: 'One that runs longer than this is killed.',
+    },
+  },
+};
+
 const control: Section<ControlKeys> = {
   named: false,
   one: 'the control settings',
@@ -546,8 +662,8 @@ const control: Section<ControlKeys> = {
 };
 
 /** The sections in the order of the file. */
-export const SCHEMA = { links, routes, uplinks, groups, portForwards, oneToOne, noNat, filters, tcp, algs, limits, timeouts, control };
+export const SCHEMA = { links, routes, uplinks, groups, policies, virtualServers, portForwards, oneToOne, noNat, filters, tcp, algs, limits, timeouts, hooks, control };
 export type SectionName = keyof typeof SCHEMA;
 
 /** Sections of a coming version, refused by name. */
-export const LATER_SECTIONS: readonly string[] = ['policies', 'virtualServers', 'vrrp', 'share'];
+export const LATER_SECTIONS: readonly string[] = ['vrrp', 'share'];

@@ -8,10 +8,11 @@ import type { Findings, Place, Step } from './findings.js';
 import { FORMATS, type Complaint, type FormatName } from './format.js';
 import { and, didYouMean } from './near.js';
 import { describe, type MapEntry, type MapNode, type ValueNode } from './parse.js';
+import type { VirtualServerKeys } from './server-schema.js';
 import {
   LATER_SECTIONS, NAME, NAME_ALLOWED, SCHEMA,
-  type AlgsKeys, type ControlKeys, type FilterKeys, type GroupKeys, type Key, type Keys, type LimitsKeys, type LinkKeys, type NoNatKeys, type OneToOneKeys,
-  type PortForwardKeys, type RouteKeys, type Section, type TcpKeys, type TimeoutsKeys, type UplinkKeys,
+  type AlgsKeys, type ControlKeys, type FilterKeys, type GroupKeys, type HooksKeys, type Key, type Keys, type LimitsKeys, type LinkKeys, type NoNatKeys,
+  type OneToOneKeys, type PolicyKeys, type PortForwardKeys, type RouteKeys, type Section, type TcpKeys, type TimeoutsKeys, type UplinkKeys,
 } from './schema.js';
 
 /** One named thing, or a section without names: its valid values, and where each of its keys stands. */
@@ -39,9 +40,9 @@ export class Item<T> {
     this.#parts = parts;
   }
 
-  /** The map that stands as a key's value, for a key that takes one. */
-  part<P>(key: keyof T & string): Item<P> | undefined {
-    return this.#parts.get(key) as Item<P> | undefined;
+  /** The map that stands as a key's value, or as an item of its list, for a key that takes one. */
+  part<P>(key: keyof T & string, index?: number): Item<P> | undefined {
+    return this.#parts.get(index === undefined ? key : `${key}[${index}]`) as Item<P> | undefined;
   }
 
   /** True when the key stands in a file, valid or not. */
@@ -59,6 +60,21 @@ export class Item<T> {
     const value = this.#entries.get(key)?.value;
     if (value === undefined) return this.place;
     return index !== undefined && value.kind === 'list' ? value.items[index].place : value.place;
+  }
+
+  /** The keys that stand in a file, for a map from names. */
+  names(): string[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** True when a key stands in a file that is none of these. */
+  hasOthers(known: readonly string[]): boolean {
+    return [...this.#entries.keys()].some((key) => !known.includes(key));
+  }
+
+  /** True when the value of a key is a list. */
+  isList(key: keyof T & string): boolean {
+    return this.#entries.get(key)?.value.kind === 'list';
   }
 
   keyAt(key: keyof T & string): Place {
@@ -88,6 +104,8 @@ export interface Values {
   routes: Things<RouteKeys>;
   uplinks: Things<UplinkKeys>;
   groups: Things<GroupKeys>;
+  policies: Things<PolicyKeys>;
+  virtualServers: Things<VirtualServerKeys>;
   portForwards: Things<PortForwardKeys>;
   oneToOne: Things<OneToOneKeys>;
   noNat: Things<NoNatKeys>;
@@ -96,6 +114,7 @@ export interface Values {
   algs: Item<AlgsKeys>;
   limits: Item<LimitsKeys>;
   timeouts: Item<TimeoutsKeys>;
+  hooks: Item<HooksKeys>;
   control: Item<ControlKeys>;
   /** Where things stand that no file mentions. */
   start: Place;
@@ -166,16 +185,32 @@ function readItem<T>(section: Section<T>, name: string, steps: readonly Step[], 
     };
   }
 
+  const readPart = (key: string, { one, keys: partKeys }: NonNullable<Key['part']>, partPlace: Place, map: MapNode, index?: number): void => {
+    const before = findings.errorCount;
+    const partSteps = [...steps, key, ...(index === undefined ? [] : [index])];
+    parts.set(index === undefined ? key : `${key}[${index}]`,
+      readItem<unknown>({ named: false, one, doc: '', keys: partKeys as Keys<unknown>, later: [] }, key, partSteps, partPlace, map, findings));
+    if (findings.errorCount > before) refused.add(key);
+  };
   for (const [key, entry] of node.entries) {
+    const { part, each, short } = known.includes(key as keyof T & string) ? keys[key as keyof T] : {} as Partial<Key>;
     if (!known.includes(key as keyof T & string)) {
       tellUnknown(findings, [...steps, key], entry, key, known, section.later);
     } else if (entry.value.kind === 'refused') {
       refused.add(key);
-    } else if (entry.value.kind === 'map' && keys[key as keyof T].part !== undefined) {
-      const { one, keys: partKeys } = keys[key as keyof T].part!;
+    } else if (entry.value.kind === 'map' && part !== undefined) {
+      readPart(key, part, entry.place, entry.value);
+    } else if (entry.value.kind === 'map' && each !== undefined) {
       const before = findings.errorCount;
-      parts.set(key, readItem<unknown>({ named: false, one, doc: '', keys: partKeys as Keys<unknown>, later: [] }, key, [...steps, key], entry.place, entry.value, findings));
+      parts.set(key, readEach(each, keys[key as keyof T].of!, key, [...steps, key], entry.place, entry.value, findings));
       if (findings.errorCount > before) refused.add(key);
+    } else if (entry.value.kind === 'list' && part !== undefined && short !== undefined) {
+      given[key] = plain(entry.value);
+      entry.value.items.forEach((item, index) => {
+        if (item.kind === 'map') readPart(key, part, item.place, item, index);
+        // A list is what its short key has, such as a command line among others.
+        if (item.kind === 'list') readPart(key, part, item.place, { kind: 'map', place: item.place, entries: new Map([[short, { place: item.place, value: item }]]) }, index);
+      });
     } else if (entry.value.kind === 'map') {
       // This key takes no map, and convict would look inside.
       refused.add(key);
@@ -205,8 +240,61 @@ function readItem<T>(section: Section<T>, name: string, steps: readonly Step[], 
     if (items !== undefined && Array.isArray(value)) values[key] = value.map((item: unknown, index) => (items.has(index) ? '' : item));
     else if (value !== undefined && !refused.has(key)) values[key] = value;
   }
-  for (const [key, part] of parts) if (!refused.has(key)) values[key] = part.values;
+  for (const key of known) {
+    const { format, part, short = '' } = keys[key];
+    if (refused.has(key)) {
+      if (part !== undefined) delete values[key];
+    } else if (format === 'targets' && part !== undefined && node.entries.has(key)) {
+      values[key] = targets(part, short, parts, key, values[key]);
+    } else if (parts.has(key)) {
+      values[key] = parts.get(key)!.values;
+    }
+  }
   return new Item<T>(name, steps, place, values as Partial<T>, node.entries, refused, parts);
+}
+
+/** What names are to something: a value for each, told in its own place. The names themselves are looked up by whoever knows them. */
+function readEach(each: Key, of: string, name: string, steps: readonly Step[], place: Place, node: MapNode, findings: Findings): Item<unknown> {
+  // A name may be any word, and must not find what objects have by themselves.
+  const values = Object.create(null) as Record<string, unknown>;
+  const parts = new Map<string, Item<unknown>>();
+  const refused = new Set<string>();
+  for (const [key, entry] of node.entries) {
+    if (!NAME.test(key)) {
+      findings.error(entry.place, [...steps, key], `the name ${JSON.stringify(key)}`, each.part === undefined ? `the name of ${of}` : NAME_ALLOWED);
+      continue;
+    }
+    if (entry.value.kind === 'refused') {
+      refused.add(key);
+      continue;
+    }
+    if (entry.value.kind === 'map' && each.part !== undefined) {
+      const before = findings.errorCount;
+      const { one, keys } = each.part;
+      const part = readItem<unknown>({ named: true, one, doc: '', keys: keys as Keys<unknown>, later: [] }, key, [...steps, key], entry.place, entry.value, findings);
+      parts.set(key, part);
+      if (findings.errorCount > before) refused.add(key);
+      else values[key] = part.values;
+      continue;
+    }
+    const value = plain(entry.value);
+    const complaints = FORMATS[each.format].judge(value, each);
+    for (const { remark, allowed = allowedFor(each) } of complaints) {
+      findings.error(entry.value.place, [...steps, key], describe(entry.value) + (remark === '' ? '' : ` (${remark})`), allowed);
+    }
+    if (complaints.length === 0) values[key] = value;
+  }
+  return new Item<unknown>(name, steps, place, values, node.entries, refused, parts);
+}
+
+/** The values of a `targets` key as maps with all their keys, whether they were written as maps or as what stands for one. */
+function targets(part: NonNullable<Key['part']>, short: string, parts: ReadonlyMap<string, Item<unknown>>, key: string, value: unknown): unknown[] {
+  const whole = parts.get(key);
+  if (whole !== undefined) return [whole.values];
+  const defaults = Object.fromEntries(Object.entries(part.keys).flatMap(([name, { default: fallback }]) => (fallback === undefined ? [] : [[name, fallback]])));
+  const isOne = !Array.isArray(value) || (part.keys[short].format === 'command' && value.every((word) => typeof word === 'string'));
+  const items: unknown[] = isOne ? [value] : value;
+  return items.map((item, index) => parts.get(`${key}[${index}]`)?.values ?? { ...defaults, [short]: item });
 }
 
 function readNamed<T>(section: Section<T>, sectionName: string, tree: MapNode, findings: Findings): Things<T> {
@@ -260,6 +348,8 @@ export function validate(tree: MapNode, findings: Findings): Values {
     routes: readNamed(SCHEMA.routes, 'routes', tree, findings),
     uplinks: readNamed(SCHEMA.uplinks, 'uplinks', tree, findings),
     groups: readNamed(SCHEMA.groups, 'groups', tree, findings),
+    policies: readNamed(SCHEMA.policies, 'policies', tree, findings),
+    virtualServers: readNamed(SCHEMA.virtualServers, 'virtualServers', tree, findings),
     portForwards: readNamed(SCHEMA.portForwards, 'portForwards', tree, findings),
     oneToOne: readNamed(SCHEMA.oneToOne, 'oneToOne', tree, findings),
     noNat: readNamed(SCHEMA.noNat, 'noNat', tree, findings),
@@ -268,6 +358,7 @@ export function validate(tree: MapNode, findings: Findings): Values {
     algs: readPlain(SCHEMA.algs, 'algs', tree, findings),
     limits: readPlain(SCHEMA.limits, 'limits', tree, findings),
     timeouts: readPlain(SCHEMA.timeouts, 'timeouts', tree, findings),
+    hooks: readPlain(SCHEMA.hooks, 'hooks', tree, findings),
     control: readPlain(SCHEMA.control, 'control', tree, findings),
     start: tree.place,
   };

@@ -1,6 +1,7 @@
 /** The event log's ring, and its events as a stream over the socket: order, loss, heartbeat, resumption, limits, the end. */
 import { request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { EventLog } from '../../../src/control/event.js';
@@ -31,18 +32,64 @@ const sequences = (text: string): number[] => [...text.matchAll(/^id: (\d+)$/gm)
 test('the ring keeps the newest events and counts what a reader missed', () => {
   let nowMs = 100;
   const log = new EventLog(3, () => nowMs++);
-  assert.equal(log.read(1, 10), { events: [], sequence: 1, lost: 0, next: 1 });
+  const past = log.placeOfLast(10, true);
+  assert.equal(log.read(past, 10), { events: [], lost: 0 });
   for (let i = 1; i <= 5; i++) log.emit('link.down', `wan${i}`, 'no carrier', { number: i });
-  assert.is(log.first, 3);
   assert.is(log.next, 6);
-  const all = log.read(1, 10);
+  const all = log.read(past, 10);
   assert.is(all.lost, 2);
-  assert.is(all.sequence, 3);
-  assert.is(all.next, 6);
-  assert.equal(all.events[0], { atMs: 102, event: 'link.down', subject: 'wan3', message: 'no carrier', number: 3 });
-  assert.equal(log.read(4, 1).events.map((event) => event.subject), ['wan4']);
-  assert.equal(log.read(99, 10), { events: [], sequence: 6, lost: 0, next: 6 });
+  assert.equal(all.events[0], { sequence: 3, event: { atMs: 102, event: 'link.down', subject: 'wan3', message: 'no carrier', number: 3 } });
+  assert.equal(all.events.map(({ sequence }) => sequence), [3, 4, 5]);
+  assert.equal(log.read(past, 10), { events: [], lost: 0 }, 'the place was moved on');
+  assert.equal(log.read(log.placeOfLast(2, true), 1).events.map(({ event }) => event.subject), ['wan4']);
+  const { place, lost } = log.placeFrom(2, true);
+  assert.is(lost, 1);
+  assert.equal(log.read(place, 10).events.map(({ sequence }) => sequence), [3, 4, 5]);
   assert.throws(() => new EventLog(0), /at least one/);
+  assert.throws(() => new EventLog(1, () => 0, 0), /at least one/);
+});
+
+test('the events of flows never push out those of links, and both are counted', () => {
+  const log = new EventLog(4, () => 7, 10);
+  const place = log.placeOfLast(0, true);
+  log.emit('uplink.down', 'isp1', '');
+  for (let i = 0; i < 1000; i++) log.emit('flow.reset', `flow ${i}`, '');
+  log.emit('uplink.up', 'isp1', '');
+  const { events, lost } = log.read(place, 100);
+  assert.is(lost, 990);
+  assert.equal(events.map(({ sequence }) => sequence), [1, ...Array.from({ length: 10 }, (_, i) => 992 + i), 1002], 'in the order they happened');
+  assert.equal(log.counts, { events: 2, eventsOverwritten: 0, eventsLimit: 4, flowEvents: 1000, flowEventsOverwritten: 990, flowEventsLimit: 10 });
+  assert.equal(log.read(log.placeOfLast(3, true), 9).events.map(({ sequence }) => sequence), [1000, 1001, 1002]);
+  const quiet = log.placeOfLast(3, false);
+  assert.equal(log.read(quiet, 9), { events: [events[0], events[11]], lost: 0 });
+  // The other way round, too.
+  for (let i = 0; i < 9; i++) log.emit('link.up', 'lan', '');
+  assert.equal(log.read(quiet, 9).lost, 5);
+  assert.is(log.read(log.placeFrom(1, true).place, 100).events.length, 14);
+  assert.is(log.placeFrom(1, true).lost, log.next - 1 - 14);
+});
+
+test('any mixture of events is read once and in order, or counted as lost', () => {
+  fc.assert(fc.property(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 5 }), fc.array(fc.constantFrom('flow', 'link', 'read one', 'read all'), { maxLength: 60 }), (main, flow, steps) => {
+    const log = new EventLog(main, () => 0, flow);
+    const place = log.placeOfLast(0, true);
+    const seen: number[] = [];
+    let lost = 0;
+    const read = (max: number): void => {
+      const batch = log.read(place, max);
+      lost += batch.lost;
+      seen.push(...batch.events.map(({ sequence }) => sequence));
+    };
+    for (const step of steps) {
+      if (step === 'read one') read(1);
+      else if (step === 'read all') read(100);
+      else log.emit(step === 'flow' ? 'flow.reset' : 'link.up', 's', '');
+    }
+    read(100);
+    assert.is(seen.length + lost, log.next - 1);
+    assert.equal(seen, seen.toSorted((a, b) => a - b));
+    assert.is(new Set(seen).size, seen.length);
+  }));
 });
 
 test('an event cannot be changed, nor its fixed fields be taken by extra ones', () => {
@@ -111,13 +158,32 @@ test('a reader that stalls costs nothing and is told what it missed', async () =
       events.emit('e', 's', filler);
       if (i % 50 === 0) await new Promise((resolve) => { setImmediate(resolve); });
     }
-    assert.is(events.next - events.first, 8);
+    assert.is(events.counts.events - events.counts.eventsOverwritten, 8);
     reader.answer.resume();
     await until('the newest has come', () => sequences(reader.text()).at(-1) === 3000);
     const lost = [...reader.text().matchAll(/"lost":(\d+)/g)].reduce((sum, match) => sum + Number(match[1]), 0);
     assert.ok(lost > 0);
     assert.is(lost + sequences(reader.text()).length, 3000, 'each event was either read or counted as lost');
     reader.stop();
+  });
+});
+
+test('a reader may leave the events of flows out', async () => {
+  await withApi({}, async ({ socket, events }) => {
+    events.emit('uplink.down', 'isp1', '');
+    for (let i = 0; i < 100; i++) events.emit('flow.reset', `flow ${i}`, '');
+    events.emit('uplink.failover', 'isp1', '');
+    const reader = await read(socket, '?last=16&flows=no');
+    const whole = await read(socket, '?last=16');
+    await until('both have the past', () => sequences(reader.text()).length === 2 && sequences(whole.text()).length === 16);
+    events.emit('flow.moved', 'one more', '');
+    events.emit('uplink.up', 'isp1', '');
+    await until('both have the news', () => sequences(reader.text()).length === 3 && sequences(whole.text()).length === 18);
+    assert.equal(sequences(reader.text()), [1, 102, 104]);
+    assert.not.match(reader.text(), /lost/);
+    assert.is((await ask(socket, '/api/v1/events?flows=maybe')).status, 400);
+    reader.stop();
+    whole.stop();
   });
 });
 

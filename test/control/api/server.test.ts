@@ -10,9 +10,9 @@ import { ConfigErrors } from '../../../src/base/error.js';
 import { EventLog } from '../../../src/control/event.js';
 import { findGroup, lookUpGroup } from '../../../src/control/api/group.js';
 import { startApi } from '../../../src/control/api/server.js';
-import type { ApiErrorBody, FlowPage, RouterStatus } from '../../../src/control/api/types.js';
+import type { AffinityPage, ApiErrorBody, FlowPage, RouterEvent, RouterStatus, UplinkAnswer } from '../../../src/control/api/types.js';
 import { ask, temporaryDirectory, until, withApi } from '../../support/api.js';
-import { FakeView, fakeFlow } from '../../support/fake-view.js';
+import { FakeView, fakeFlow, NOW_MS } from '../../support/fake-view.js';
 
 const base = (socket: string) => ({ view: new FakeView(), events: new EventLog(), version: '0.1.0', configFile: 'weir.yaml', socket });
 
@@ -41,12 +41,13 @@ test('status adds version, pid and file', async () => {
   await withApi({ degraded: true }, async ({ socket, view }) => {
     const { status, json } = await ask(socket, '/api/v1/status');
     assert.is(status, 200);
-    assert.equal(json, { schemaVersion: 1, version: '0.1.0', pid: process.pid, configFile: '/etc/weir/weir.yaml', ...view.status() });
+    assert.equal(json, { schemaVersion: 1, version: '0.1.0', pid: process.pid, configFile: '/etc/weir/weir.yaml', ...view.status(), hooks: null,
+      events: { events: 0, eventsOverwritten: 0, eventsLimit: 16, flowEvents: 0, flowEventsOverwritten: 0, flowEventsLimit: 4096 } });
     assert.is((json as RouterStatus).state, 'degraded');
   });
 });
 
-test('what is not there is 404, what is not GET is 405, both as JSON', async () => {
+test('what is not there is 404, a method that a path does not know is 405, both as JSON', async () => {
   await withApi({}, async ({ socket, api }) => {
     for (const path of ['/', '/api/v1', '/api/v1/nothing', '/api/v2/status', '/api/v1/status/']) {
       const answer = await ask(socket, path);
@@ -64,7 +65,103 @@ test('what is not there is 404, what is not GET is 405, both as JSON', async () 
     }
     assert.is((await ask(socket, '/api/v1/status', 'HEAD')).status, 405);
     assert.is(api.counters.badRequests, 11);
+    const rows: [method: string, path: string, status: number, allow: string | undefined][] = [
+      ['POST', 'nothing', 404, undefined], ['POST', 'uplinks/isp1/explode', 404, undefined], ['POST', 'uplinks/isp1', 404, undefined],
+      ['GET', 'uplinks/isp1/drain', 405, 'POST'], ['DELETE', 'uplinks/isp1/weight', 405, 'POST'], ['POST', 'uplinks', 405, 'GET'],
+      ['POST', 'affinity', 405, 'GET, DELETE'], ['DELETE', 'events', 405, 'GET'],
+    ];
+    for (const [method, path, status, allow] of rows) {
+      const answer = await ask(socket, `/api/v1/${path}`, method);
+      assert.is(answer.status, status, `${method} ${path}`);
+      assert.is(answer.headers.allow, allow, `${method} ${path}`);
+    }
   });
+});
+
+test('an uplink is drained, taken back and weighed; each action is an event and answers with how things stand', async () => {
+  await withApi({}, async ({ socket, done, events, view }) => {
+    const heard: RouterEvent[] = [];
+    events.subscribe((event) => { heard.push(event); });
+    const drained = await ask(socket, '/api/v1/uplinks/isp1/drain', 'POST');
+    assert.is(drained.status, 200);
+    assert.equal(drained.json, { schemaVersion: 1, uplink: view.uplinks()[0], warnings: [] });
+    assert.is((drained.json as UplinkAnswer).uplink.state, 'drained');
+    const last = (await ask(socket, '/api/v1/uplinks/isp2/drain', 'POST', '{}')).json as UplinkAnswer;
+    assert.equal(last.warnings, ['group internet has no other uplink that is up: its new flows meet its lastResort']);
+    assert.is(((await ask(socket, '/api/v1/uplinks/isp1/undrain', 'POST')).json as UplinkAnswer).uplink.isDrained, false);
+    assert.is(((await ask(socket, '/api/v1/uplinks/isp1/weight', 'POST', '{"weight":7}')).json as UplinkAnswer).uplink.weight, 7);
+    assert.equal(((await ask(socket, '/api/v1/uplinks/isp1/weight', 'POST', '{"weight":0}')).json as UplinkAnswer).warnings.length, 1);
+    await ask(socket, '/api/v1/uplinks/isp2/drain', 'POST');
+    assert.equal(done, ['drain 0 true', 'drain 1 true', 'drain 0 false', 'weight 0 7', 'weight 0 0', 'drain 1 true']);
+    assert.equal(heard.map(({ event, subject }) => `${event} ${subject}`), [
+      'control.drain isp1', 'control.drain isp2', 'control.undrain isp1', 'control.weight isp1', 'control.weight isp1', 'control.drain isp2',
+    ]);
+    assert.equal(heard[3], { atMs: NOW_MS, event: 'control.weight', subject: 'isp1', message: 'the weight of uplink isp1 was set to 7 by request; it was 3', uplink: 'isp1', link: 'wan1', weight: 7, before: 3 });
+    assert.match(heard[5].message, /it already was so/);
+  });
+});
+
+test('an action that makes no sense is refused, does nothing and is no event', async () => {
+  const rows: [action: string, body: string, status: number, parameter: string, found: string | null, allowed: RegExp][] = [
+    ['uplinks/isp9/drain', '', 404, 'uplink', 'isp9', /^isp1, isp2$/],
+    ['uplinks/%2e%2e%2fisp1/drain', '', 404, 'uplink', '../isp1', /^isp1, isp2$/],
+    ['uplinks/isp1/drain', '{"now":true}', 400, 'now', 'true', /^no body, or \{\}$/],
+    ['uplinks/isp1/drain', '[]', 400, 'body', '[]', /no body/],
+    ['uplinks/isp1/drain', 'drain!', 400, 'body', 'drain!', /no body/],
+    ['uplinks/isp1/drain?now=1', '', 400, 'now', '1', /^no parameters$/],
+    ['uplinks/isp1/weight', '', 400, 'weight', null, /\{"weight": …\}/],
+    ['uplinks/isp1/weight', '{"weight":"7"}', 400, 'weight', '"7"', /^0 to 65535$/],
+    ['uplinks/isp1/weight', '{"weight":1.5}', 400, 'weight', '1.5', /^0 to 65535$/],
+    ['uplinks/isp1/weight', '{"weight":-1}', 400, 'weight', '-1', /^0 to 65535$/],
+    ['uplinks/isp1/weight', '{"weight":65536}', 400, 'weight', '65536', /^0 to 65535$/],
+    ['uplinks/isp1/weight', '{"weight":null}', 400, 'weight', 'null', /^0 to 65535$/],
+    ['uplinks/isp1/weight', '{"weight":1,"of":"isp2"}', 400, 'of', '"isp2"', /weight/],
+    ['uplinks/isp1/weight', 'null', 400, 'body', 'null', /weight/],
+    ['uplinks/isp1/weight', `{"weight":1${' '.repeat(5000)}}`, 413, 'body', null, /at most 4096 bytes/],
+  ];
+  await withApi({}, async ({ socket, api, done, events }) => {
+    for (const [action, body, status, parameter, found, allowed] of rows) {
+      const answer = await ask(socket, `/api/v1/${action}`, 'POST', body);
+      assert.is(answer.status, status, `${action} ${body}`);
+      const { error } = answer.json as ApiErrorBody;
+      assert.equal([error.parameter, error.found], [parameter, found], `${action} ${body}`);
+      assert.match(error.allowed ?? '', allowed);
+    }
+    assert.equal(done, []);
+    assert.is(events.next, 1);
+    assert.is(api.counters.badRequests, rows.length);
+  });
+});
+
+test('affinity is listed page by page, filtered, and erased', async () => {
+  await withApi({}, async ({ socket, done, events }) => {
+    const first = (await ask(socket, '/api/v1/affinity')).json as AffinityPage;
+    assert.is(first.nextCursor, 1);
+    assert.is(first.affinity[0].uplink, 'isp1');
+    const filtered = (await ask(socket, '/api/v1/affinity?address=192.0.2.80&uplink=isp1')).json as AffinityPage;
+    assert.equal(filtered.affinity.map((row) => row.source), ['10.0.1.8']);
+    assert.equal((await ask(socket, '/api/v1/affinity?address=10.0.1.7', 'DELETE')).json, { schemaVersion: 1, erased: 2 });
+    assert.equal((await ask(socket, '/api/v1/affinity', 'DELETE')).json, { schemaVersion: 1, erased: 3 });
+    assert.equal(done, ['eraseAffinity 10.0.1.7', 'eraseAffinity ']);
+    const heard = events.read(events.placeOfLast(9, true), 9).events.map(({ event }) => [event.event, event.subject, event['erased']]);
+    assert.equal(heard, [['control.affinity', '10.0.1.7', 2], ['control.affinity', 'all', 3]]);
+    for (const path of ['affinity?address=300.1.1.1', 'affinity?uplink=isp9', 'affinity?cursor=-1', 'affinity?all=1']) {
+      assert.is((await ask(socket, `/api/v1/${path}`)).status, 400, path);
+    }
+    assert.is((await ask(socket, '/api/v1/affinity?uplink=isp1', 'DELETE')).status, 400, 'erased is by address or all');
+    assert.is(done.length, 2);
+  });
+});
+
+test('before there is a router nothing is done, and that is said', async () => {
+  const socket = join(temporaryDirectory(), 'weir.sock');
+  const api = await startApi({ events: new EventLog(), version: '0.1.0', configFile: 'weir.yaml', socket });
+  try {
+    assert.is((await ask(socket, '/api/v1/uplinks/isp1/drain', 'POST')).status, 503);
+    assert.is((await ask(socket, '/api/v1/affinity', 'DELETE')).status, 503);
+  } finally {
+    await api.close();
+  }
 });
 
 test('a bad query is refused with what was found and what is allowed', async () => {
@@ -301,7 +398,7 @@ test('the socket can be taken before there is a router: requests are told, a sec
   const error = await thrownBy(() => startApi(base(socket)));
   assert.is(error.code, 'EADDRINUSE');
   assert.match(error.message, new RegExp(`\\(pid ${process.pid}\\)`));
-  api.serve(view);
+  api.serve(view, { drain: () => undefined, weight: () => undefined, eraseAffinity: () => undefined });
   assert.is((await ask(socket, '/api/v1/status')).status, 200);
   assert.is(api.counters.failures, 0);
   await api.close();

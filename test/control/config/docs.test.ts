@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { configDocs, fullYaml } from '../../../scripts/generate-config-docs.js';
+import { parse } from 'yaml';
+import { configDocs, EXAMPLES, fullYaml, rows } from '../../../scripts/generate-config-docs.js';
 import { loadConfig } from '../../../src/control/config/index.js';
 import { SCHEMA, type Key } from '../../../src/control/config/schema.js';
 import { compile } from './support.js';
@@ -21,27 +22,31 @@ for (const [path, make] of [['conf/full.yaml', fullYaml], ['docs/config.md', con
 
 test('every configuration in conf/ is one, without errors and without warnings', () => {
   const names = readdirSync(new URL('conf/', ROOT)).filter((name) => name.endsWith('.yaml'));
-  assert.ok(names.includes('full.yaml') && names.includes('multiwan.yaml') && names.includes('multiwan-raw.yaml'));
+  assert.ok(names.includes('full.yaml') && names.includes('multiwan.yaml') && names.includes('multiwan-raw.yaml') && names.includes('dual-wan.yaml'));
   for (const name of names) assert.equal(loadConfig(fileURLToPath(new URL(`conf/${name}`, ROOT))).warnings, [], name);
 });
 
+/** A key is in at least one of the places it can be, and where it is not explained otherwise its value is the default. */
+function holds(path: string, key: string, schema: Key, places: readonly Record<string, unknown>[], isSetSomewhere: (value: unknown) => boolean): void {
+  const values = places.flatMap((place) => (key in place ? [place[key]] : []));
+  assert.ok(values.length > 0, path);
+  const { part, default: fallback } = schema;
+  const maps = values.filter((value): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value));
+  if (part !== undefined && maps.length > 0) {
+    for (const [inner, innerSchema] of Object.entries(part.keys)) holds(`${path}.${inner}`, inner, innerSchema, maps, isSetSomewhere);
+  } else if (fallback !== undefined && !values.some((value) => JSON.stringify(value) === JSON.stringify(fallback))) {
+    // An example sets something else: then that is what the key is there for.
+    assert.ok(values.some(isSetSomewhere), path);
+  }
+}
+
 test('full.yaml holds every key, and every default is the default', () => {
   const text = fullYaml();
-  for (const { section, key, schema } of KEYS) {
-    const part = text.slice(text.indexOf(`\n${section}:`));
-    // A helper that is on stands there with the keys of its map.
-    const expanded = new RegExp(`^ +${key}:\n((?: +#.*\n)* +\\w+: .+\n)+`, 'm').exec(part);
-    if (schema.part !== undefined && expanded !== null) {
-      for (const [inner, { default: fallback }] of Object.entries(schema.part.keys)) {
-        const line = new RegExp(`^ +${inner}: (.+)$`, 'm').exec(part.slice(expanded.index));
-        assert.ok(line, `${section}.${key}.${inner}`);
-        if (fallback !== undefined) assert.is(line[1], Array.isArray(fallback) ? `[${fallback.join(', ')}]` : String(fallback), `${section}.${key}.${inner}`);
-      }
-      continue;
-    }
-    const line = new RegExp(`^ +#?${key}: (.+)$`, 'm').exec(part);
-    assert.ok(line, `${section}.${key}`);
-    if (schema.default !== undefined && !Array.isArray(schema.default)) assert.is(line[1], String(schema.default), `${section}.${key}`);
+  const whole = parse(text.replace(/^( +)#([A-Za-z]+: )/gm, '$1$2')) as Record<string, Record<string, unknown>>;
+  const examples = JSON.stringify(EXAMPLES);
+  for (const { section, named, key, schema } of KEYS) {
+    const places = named ? Object.values(whole[section]) as Record<string, unknown>[] : [whole[section]];
+    holds(`${section}.${key}`, key, schema, places, (value) => examples.includes(String(value)));
   }
   // Set or not, the keys that have defaults make the same plan.
   const stripped = text.split('\n').filter((line) => {
@@ -65,8 +70,15 @@ test('the keys full.yaml only shows can be set as shown', () => {
 
 test('every key has one sentence', () => {
   for (const { section, key, schema } of KEYS) {
-    for (const { doc } of [schema, ...Object.values(schema.part?.keys ?? {})]) assert.match(doc, /^[A-Z].*[^.]\.$/, `${section}.${key}`);
+    for (const [path, { doc }] of rows(`${section}.${key}`, schema)) assert.match(doc, /^[A-Z].*[^.]\.$/, path);
   }
+});
+
+test('dual-wan is what its comments say', () => {
+  const { plan } = loadConfig(fileURLToPath(new URL('conf/dual-wan.yaml', ROOT)), { seed: 1 });
+  assert.equal(plan.uplinks.map(({ check, pin }) => [check!.probes.map(({ kind }) => kind), check!.need, pin]), [[['icmp', 'icmp', 'dns'], 2, '169.254.119.1'], [['arp', 'udp'], 2, '169.254.119.2']]);
+  assert.equal(plan.groups.map(({ tiers, onDown, onRecover, affinity }) => [tiers, onDown, onRecover, affinity?.timeout]), [[[1, 2], 'reset', 'drain', undefined], [[1, 1], 'reset', 'keep', 600]]);
+  assert.equal(plan.policies.map(({ name, group, prefer }) => [name, group, prefer]), [['telephones', 0, 0], ['downloads', 1, undefined]]);
 });
 
 test('multiwan is the set-up of its text, in both forms', () => {

@@ -20,14 +20,14 @@ test('a whole configuration', () => {
       { index: 2, name: 'host', type: 'tun', device: 'weir0', addresses: [{ address: '100.64.0.1', prefixLength: 30 }], peer: '100.64.0.2', defaultRoute: true, offload: true, mssClamp: 'auto', sourceCheck: 'off' },
     ],
     routes: [{ name: 'default', to: '0.0.0.0/0', group: 0 }],
-    uplinks: [{ index: 0, name: 'isp', link: 1, gateway: '203.0.113.1', weight: 1, snat: ['203.0.113.2'], ...MAPPING }],
+    uplinks: [{ index: 0, name: 'isp', link: 1, gateway: '203.0.113.1', weight: 1, snat: ['203.0.113.2'], ...MAPPING, pin: '169.254.119.1' }],
     groups: [{ index: 0, name: 'internet', uplinks: [0], tiers: [1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable' }],
-    policies: [],
+    policies: [], virtualServers: [], realServers: [],
     filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset',
     limits: {
       flows: 1_048_576, neighbours: 4096, neighbourQueue: 32, heldPackets: 1024, fragments: 4096, fragmentBytes: 16_777_216,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 10,
-      flowsPerSource: 0, portsPerSource: 0, expectations: 1024, heldSyns: 256, snatPortFirst: 1024, snatPortLast: 65_535,
+      flowsPerSource: 0, portsPerSource: 0, expectations: 1024, affinity: 65_536, heldSyns: 256, snatPortFirst: 1024, snatPortLast: 65_535,
     },
     timeouts: {
       tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240, tcpTimeWait: 120, udp: 300, udpReplied: 300, icmp: 60, other: 600,
@@ -123,7 +123,7 @@ test('a mistake is told in the file it is in, and files stand in their order', (
   assert.equal(errors, [
     'weir.yaml:10:30: groups.internet.uplinks[1]: found "nobody", allowed: the name of an uplink: isp or new',
     '1.yaml:1:27: uplinks.isp.weight: found "x" (a text), allowed: 0 to 65535',
-    '2.yaml:1:19: uplinks.isp.wieght: found an unknown key (did you mean weight?), allowed: link, gateway, weight, snat, mapping, filtering, whenExhausted and refreshInbound',
+    '2.yaml:1:19: uplinks.isp.wieght: found an unknown key (did you mean weight?), allowed: link, gateway, weight, snat, mapping, filtering, whenExhausted, refreshInbound and check',
     '2.yaml:1:32: uplinks.new.link: found nothing, allowed: the name of a link; an uplink needs it',
   ]);
 });
@@ -190,7 +190,7 @@ groups:
     'weir.yaml:7:3: uplinks.bare: warning: no group has this uplink',
     'weir.yaml:7:32: uplinks.bare.gateway: warning: 198.51.100.1 is taken to be on bare, which has no address of its own',
     'weir.yaml:7:65: uplinks.bare.snat[1]: warning: 10.0.0.1 is the router\'s address on lan, not on bare; replies may come back by another way',
-    'weir.yaml:9:3: groups.all: warning: no route leads to this group',
+    'weir.yaml:9:3: groups.all: warning: no route, policy or last resort leads to this group',
     'weir.yaml:9:19: groups.all.uplinks: warning: every uplink has weight 0, so the group takes no new flows',
   ]);
 });
