@@ -1,9 +1,10 @@
 /**
  * Does a full listing stall forwarding? The pipeline runs on a memory ring in the main thread while a worker thread lists every flow through
- * the control plane's own view, page by page, as JSON. Tells the turns before and meanwhile, less what they stood in line for a CPU. Prints
- * one JSON line.
+ * the control plane's own view, page by page, as JSON. Rounds alternate: in one the worker lists, in the other it only counts, touching no
+ * memory, so that what the machine does to two busy threads anyway stands beside what a listing does; each figure is the median over the
+ * rounds of its kind. A turn's time is told twice: as the clock has it, and less what its thread stood in line for a CPU. Prints one JSON line.
  *
- *     node listing.js FLOWS
+ *     node listing.js FLOWS ROUNDS
  */
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -11,93 +12,120 @@ import type { Plan } from '../../src/base/plan.js';
 import { View } from '../../src/control/view.js';
 import { turn } from '../../src/pipeline.js';
 import type { SharedMemory } from '../../src/stage/router.js';
-import { quantile } from '../report/statistics.js';
+import { median } from '../report/statistics.js';
 import { Rig } from './rig.js';
 import { Waiting } from './waiting.js';
 
 const PAGE = 1000;
-const PACKETS_BEFORE = 1 << 21;
-/** Room for the times of so many turns. */
-const TURNS_MAX = 1 << 21;
+/** A round without a listing takes about as long as one of a million flows does. */
+const COUNT_MS = 2000;
+const WARM_PACKETS = 1 << 20;
 
-export interface ListingResult {
-  flows: number;
-  listedFlows: number;
-  listSeconds: number;
-  turnP999UsBefore: number;
-  turnMaxUsBefore: number;
-  turnP999UsDuring: number;
-  turnMaxUsDuring: number;
-  /** Part of the listing's time in which the forwarding thread stood in line for a CPU. */
-  waitingShare: number;
+/** Words of what the threads share: whether the worker works, and how many flows its last listing has told. */
+const IS_BUSY = 0;
+const LISTED = 1;
+
+type Work = 'list' | 'count';
+
+/** What the turns of one round came to. */
+interface Round {
+  seconds: number;
+  /** Longest turn by the clock, and longest less the time in line for a CPU. */
+  longestUs: number;
+  longestOwnUs: number;
+  /** Time in line for a CPU, of every second. */
+  waitingMsPerSecond: number;
 }
 
-interface Order { plan: Plan; memory: SharedMemory; done: SharedArrayBuffer }
+export interface ListingResult { flows: number; listedFlows: number; rounds: number; without: Round; during: Round }
 
-/** In the worker: the whole table, once. */
-function list({ plan, memory, done }: Order): void {
+interface Order { plan: Plan; memory: SharedMemory; shared: Int32Array }
+
+/** In the worker: the whole table, or nothing, for as long. */
+function serve({ plan, memory, shared }: Order): void {
   const view = new View({ plan, links: [], memory, kernelDrops: () => 0, nowMs: () => performance.now() });
-  const startMs = performance.now();
+  parentPort!.on('message', (work: Work) => {
+    if (work === 'list') Atomics.store(shared, LISTED, list(view));
+    else count();
+    Atomics.store(shared, IS_BUSY, 0);
+  });
+}
+
+function list(view: View): number {
   let listed = 0;
-  let bytes = 0;
   for (let cursor: number | null = 0; cursor !== null;) {
     const page = view.flows({}, cursor, PAGE);
-    bytes += JSON.stringify(page).length;
-    listed += page.flows.length;
+    // What the API does with a page; a listing that tells nothing would cost nothing.
+    if (JSON.stringify(page).length > 0) listed += page.flows.length;
     cursor = page.nextCursor;
   }
-  const result = { listed, bytes, seconds: (performance.now() - startMs) / 1000 };
-  Atomics.store(new Int32Array(done), 0, 1);
-  parentPort!.postMessage(result);
+  return listed;
 }
 
-/** Turns until `isOver`, at least `packets`; their times in microseconds. */
-function run(rig: Rig, waiting: Waiting, packets: number, isOver: () => boolean): number[] {
-  const times = new Float64Array(TURNS_MAX);
-  let count = 0;
-  let left = packets;
-  let waitedMs = waiting.totalMs();
-  let beforeMs = performance.now();
-  while (count < TURNS_MAX && (left > 0 || !isOver())) {
+function count(): void {
+  const untilMs = performance.now() + COUNT_MS;
+  let word = 1;
+  while (performance.now() < untilMs) for (let i = 0; i < 10_000; i++) word = Math.imul(word, 31) + i | 0;
+}
+
+/** Turns while the worker works. Nothing is kept of each one, so that the harness touches no memory of its own. */
+function run(rig: Rig, waiting: Waiting, shared: Int32Array): Round {
+  const startMs = performance.now();
+  const startedWaitingMs = waiting.totalMs();
+  let longestMs = 0;
+  let longestOwnMs = 0;
+  let beforeMs = startMs;
+  let waitedMs = startedWaitingMs;
+  while (Atomics.load(shared, IS_BUSY) !== 0) {
     rig.ring.play('both ways', rig.ring.batch);
     turn(rig.router, 0);
-    left -= rig.ring.batch;
-    const tookMs = performance.now() - beforeMs;
     const nowWaitedMs = waiting.totalMs();
-    times[count++] = Math.max(0, tookMs - (nowWaitedMs - waitedMs)) * 1000;
+    const nowMs = performance.now();
+    longestMs = Math.max(longestMs, nowMs - beforeMs);
+    longestOwnMs = Math.max(longestOwnMs, nowMs - beforeMs - (nowWaitedMs - waitedMs));
     waitedMs = nowWaitedMs;
-    beforeMs = performance.now();
+    beforeMs = nowMs;
   }
-  return [...times.subarray(0, count)];
+  const seconds = (beforeMs - startMs) / 1000;
+  return { seconds, longestUs: longestMs * 1000, longestOwnUs: longestOwnMs * 1000, waitingMsPerSecond: (waitedMs - startedWaitingMs) / seconds };
 }
 
-async function measure(flows: number): Promise<ListingResult> {
+function medians(rounds: readonly Round[]): Round {
+  const of = (field: keyof Round): number => median(rounds.map((round) => round[field]));
+  return { seconds: of('seconds'), longestUs: of('longestUs'), longestOwnUs: of('longestOwnUs'), waitingMsPerSecond: of('waitingMsPerSecond') };
+}
+
+async function measure(flows: number, rounds: number): Promise<ListingResult> {
   const rig = new Rig({ flows, frameBytes: 60 });
   rig.establish();
   const waiting = new Waiting();
-  run(rig, waiting, PACKETS_BEFORE / 4, () => true);
-  const before = run(rig, waiting, PACKETS_BEFORE, () => true);
-  const done = new SharedArrayBuffer(4);
-  const flag = new Int32Array(done);
-  const worker = new Worker(new URL(import.meta.url), { workerData: { plan: rig.plan, memory: rig.memory, done } satisfies Order });
-  const answer = once(worker, 'message') as Promise<[{ listed: number; seconds: number }]>;
-  const failure = once(worker, 'error').then(([error]) => { throw error as Error; });
+  const shared = new Int32Array(new SharedArrayBuffer(8));
+  const worker = new Worker(new URL(import.meta.url), { workerData: { plan: rig.plan, memory: rig.memory, shared } satisfies Order });
+  worker.on('error', (error) => { throw error; });
   await once(worker, 'online');
-  const waitedBeforeMs = waiting.totalMs();
-  const startMs = performance.now();
-  const during = run(rig, waiting, 0, () => Atomics.load(flag, 0) === 1);
-  const waitingShare = (waiting.totalMs() - waitedBeforeMs) / (performance.now() - startMs);
-  const [{ listed, seconds }] = await Promise.race([answer, failure]);
-  return {
-    flows, listedFlows: listed, listSeconds: seconds,
-    turnP999UsBefore: quantile(before, 0.999), turnMaxUsBefore: quantile(before, 1), turnP999UsDuring: quantile(during, 0.999), turnMaxUsDuring: quantile(during, 1), waitingShare,
+  const round = (work: Work): Round => {
+    Atomics.store(shared, IS_BUSY, 1);
+    worker.postMessage(work);
+    return run(rig, waiting, shared);
   };
+  rig.play('both ways', WARM_PACKETS);
+  // The first ones compile the worker.
+  round('count');
+  round('list');
+  const without: Round[] = [];
+  const during: Round[] = [];
+  for (let i = 0; i < rounds; i++) {
+    without.push(round('count'));
+    during.push(round('list'));
+  }
+  return { flows, listedFlows: Atomics.load(shared, LISTED), rounds, without: medians(without), during: medians(during) };
 }
 
 if (isMainThread) {
-  console.log(JSON.stringify(await measure(Number(process.argv[2]))));
-  // The race's other side never ends.
+  const [flows, rounds] = process.argv.slice(2).map(Number);
+  console.log(JSON.stringify(await measure(flows, rounds)));
+  // The worker waits for another order.
   process.exit(0);
 } else {
-  list(workerData as Order);
+  serve(workerData as Order);
 }
