@@ -221,7 +221,7 @@ export class View implements RouterView {
       return {
         address: formatIpv4(row.address), link: this.plan.links[row.link].name,
         mac: row.macHigh === 0 && row.macLow === 0 ? null : formatMac(row.macHigh, row.macLow),
-        state: state === 'free' ? 'failed' : state, ageMs: Math.max(0, Math.round(now - row.confirmedAtMs)), queuedPackets: row.queued,
+        state: state === 'free' ? 'failed' : state, ageMs: state === 'permanent' ? 0 : Math.max(0, Math.round(now - row.confirmedAtMs)), queuedPackets: row.queued,
       };
     });
   }

@@ -273,6 +273,12 @@ export class Router {
         answered: (entry) => this.onNeighbour(entry, true),
         failed: (entry) => this.onNeighbour(entry, false),
       });
+    for (const { index, neighbours = [] } of plan.links) {
+      for (const { address, mac } of neighbours) {
+        const { high, low } = parseMac(mac);
+        this.neighbours.fix(index, parseIpv4(address), high, low, V4_MAPPED, this.nowMs);
+      }
+    }
     this.held = new HeldPackets(plan.limits.heldPackets);
     this.fragments = new FragmentTable(plan.limits.fragments, plan.limits.fragmentBytes, this.random.next(), plan.timeouts.fragment * 1000);
     this.synHold = new SynHold(plan.limits.heldSyns, this.random.next());

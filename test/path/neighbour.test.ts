@@ -308,4 +308,23 @@ test('more waiting super-frames than one turn has room for all leave, in order, 
   assert.equal(ports, Array.from({ length: count }, (_, i) => 4000 + i));
 });
 
+// conforms: arp-static
+test('a configured neighbour is never asked for, and an ARP answer that says otherwise moves nothing', () => {
+  const mac = '02:00:00:00:0a:63', forged = '02:00:00:00:66:66', address = '192.168.0.99';
+  const r = rig({ ...ONE, link: { lan: { neighbours: [{ address, mac }] } } });
+  const reach = (): void => {
+    const [sent, ...rest] = put(r, 'wan1', r.frame('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 80, destinationPort: 4000 }))));
+    assert.equal(rest, []);
+    expect(sent.frame, ethernet({ destination: mac }), ipv4({ source: SERVER, destination: address }));
+  };
+  put(r, 'lan', r.frame('lan', make.ipv4({ source: address, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })), { source: mac }));
+  reach();
+  put(r, 'lan', r.arpReply('lan', address, forged));
+  reach();
+  r.setUp('lan', false);
+  r.setUp('lan', true);
+  r.advance(10_000, 1000);
+  reach();
+});
+
 test.run();

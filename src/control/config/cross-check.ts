@@ -58,6 +58,7 @@ class CrossCheck {
     this.#links();
     this.#addresses();
     for (const link of this.#values.links.items) this.#peer(link);
+    for (const link of this.#values.links.items) this.#neighbours(link);
     this.#routes();
     for (const uplink of this.#values.uplinks.items) this.#uplink(uplink);
     checkChoice(this.#values, this.#findings);
@@ -178,6 +179,14 @@ class CrossCheck {
     if (around === undefined) return tell('outside the link\'s networks', `an address of ${this.#prefixesOf(link)}`);
     const not = notAHost(around, address);
     if (not !== undefined) tell(not, 'an address a host can have');
+  }
+
+  #neighbours(link: Link): void {
+    (link.values.neighbours ?? []).forEach((text, index) => {
+      const address = readAddress(String(text).split(' ')[0]);
+      const ours = address === undefined ? undefined : this.#isOurs(address);
+      if (ours !== undefined) this.#findings.error(link.at('neighbours', index), [...link.steps, 'neighbours', index], `${link.show('neighbours', index)} (${ours})`, 'another station\'s address');
+    });
   }
 
   #routes(): void {

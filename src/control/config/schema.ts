@@ -42,7 +42,7 @@ export interface Section<T> {
 
 export interface LinkKeys {
   type: LinkType; device: string; netns?: string; bridge?: string; mac?: string; mtu?: number;
-  addresses: string[]; peer?: string; pins?: string; defaultRoute: boolean; offload: boolean; mssClamp: LinkPlan['mssClamp']; sourceCheck?: LinkPlan['sourceCheck'];
+  addresses: string[]; neighbours?: string[]; peer?: string; pins?: string; defaultRoute: boolean; offload: boolean; mssClamp: LinkPlan['mssClamp']; sourceCheck?: LinkPlan['sourceCheck'];
 }
 export interface RouteKeys {
   to: string; via?: string; link?: string; group?: string; refuse?: 'unreachable' | 'blackhole' | 'prohibit';
@@ -121,6 +121,10 @@ const links: Section<LinkKeys> = {
     addresses: {
       format: 'addresses', default: [],
       doc: 'The router\'s own addresses on the link, each with the length of the prefix that is reached directly; the first one is what weir speaks as.',
+    },
+    neighbours: {
+      format: 'neighbours', types: ['tap', 'raw'], default: undefined, example: '[10.0.1.9 02:00:00:00:00:09]',
+      doc: 'Stations whose MAC address is given here and never asked for, each as its address, a space and its MAC address; what ARP says of them counts for nothing.',
     },
     peer: {
       format: 'address', types: ['tun'], default: undefined, example: '100.64.0.2',

@@ -6,7 +6,7 @@ import { compile, WHOLE } from './support.js';
 interface Row { name: string; text: string; errors: string[] }
 
 const LINK = 'type: tap, device: d';
-const LINK_KEYS = 'type, device, netns, bridge, mac, mtu, addresses, peer, pins, defaultRoute, offload, mssClamp and sourceCheck';
+const LINK_KEYS = 'type, device, netns, bridge, mac, mtu, addresses, neighbours, peer, pins, defaultRoute, offload, mssClamp and sourceCheck';
 const SECTIONS = 'links, routes, uplinks, groups, policies, portForwards, oneToOne, noNat, filters, tcp, algs, limits, timeouts, hooks and control';
 const POOL = 'auto, off, an IPv4 address, a range such as 192.0.2.8-192.0.2.15, a prefix, or a list of them; 256 addresses at most';
 
