@@ -1,4 +1,5 @@
-/** Runs the daemon on a host of a lab and asks it through its command line, as a user would. */
+/** Runs the daemon on a host of a lab and asks it: through its command line, as a user would, and where it is asked again and again, through its API. */
+import { get } from 'node:http';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,13 +12,14 @@ import { waitFor } from './wait.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const WEIR = join(ROOT, 'bin/weir');
 const START_MS = 20_000;
+const ASK_MS = 15_000;
 
 /** The parts of a configuration a lab looks at. */
 interface Configuration { uplinks?: Record<string, { link: string; weight?: number }> }
 
 /** A command of `weir` against a socket; any exit code is an answer. */
 export function weir(socket: string, ...args: string[]): Promise<RunResult> {
-  return run([WEIR, ...args, '--socket', socket], { check: false, timeoutMs: 15_000 });
+  return run([WEIR, ...args, '--socket', socket], { check: false, timeoutMs: ASK_MS });
 }
 
 export class Daemon {
@@ -63,9 +65,8 @@ export class Daemon {
     try {
       await waitFor(async () => {
         if (started.exit !== null) return true;
-        const { code } = await weir(this.socket, 'status', '-j');
-        return code === 0 || code === 1;
-      }, START_MS, 'weir status to answer');
+        return await this.api('status') !== null;
+      }, START_MS, 'weir to answer on its socket');
       if (started.exit !== null) throw new Error(`weir run ended with ${started.exit.signal ?? `exit code ${started.exit.code}`}`);
     } catch (error) {
       throw new Error(`${(error as Error).message}\n${this.log()}`, { cause: error });
@@ -88,4 +89,19 @@ export class Daemon {
   }
 
   async askJson<T>(...args: string[]): Promise<T> { return JSON.parse(await this.ask(...args, '-j')) as T; }
+
+  /** What the API answers: `path` behind /api/v1/, with its query. Costs no process, so a condition may ask it again and again. */
+  api<T>(path: string): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const request = get({ socketPath: this.socket, path: `/api/v1/${path}`, timeout: ASK_MS, agent: false }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk; }).on('error', reject).on('end', () => {
+          if (response.statusCode === 200) resolve(JSON.parse(text) as T);
+          else reject(new Error(`${path}: ${response.statusCode} ${text}`));
+        });
+      });
+      request.on('timeout', () => request.destroy(new Error(`${path}: no answer within ${ASK_MS / 1000} s`)));
+      request.on('error', reject);
+    });
+  }
 }

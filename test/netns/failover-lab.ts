@@ -139,7 +139,7 @@ export class FailoverLab {
   }
 
   async status(name: string): Promise<UplinkStatus> {
-    const { uplinks } = await this.daemon.askJson<UplinkList>('uplinks');
+    const { uplinks } = await this.daemon.api<UplinkList>('uplinks');
     return uplinks.find((row) => row.name === name)!;
   }
 

@@ -33,7 +33,7 @@ stranger.after((context) => context.lab?.close());
 const macOf = (host: Host, device: string): string => (JSON.parse(host.ip('-j', 'link', 'show', device)) as { address: string }[])[0].address;
 
 async function drops(lab: Multiwan, link: string): Promise<Record<string, number>> {
-  const { drops: rows } = await lab.weir.askJson<DropList>('drops');
+  const { drops: rows } = await lab.weir.api<DropList>('drops');
   return Object.fromEntries(rows.map(({ name, links }) => [name, links.find((row) => row.link === link)?.packets ?? 0]));
 }
 
@@ -43,7 +43,7 @@ for (const side of ['wan', 'lan'] as const) {
     const talk = lab.pc1.spawn('talk', [...PROBE, 'talk', `${SERVER}:${TCP_PORT}`], ROOT);
     await talk.waitForOutput(/^ready$/m, 20_000);
     const flow = await waitFor(async () => {
-      const page = await lab.weir.askJson<FlowPage>('flows');
+      const page = await lab.weir.api<FlowPage>('flows');
       return page.flows.find(({ protocol, original, state }) => protocol === 'tcp' && original.destinationPort === TCP_PORT && state === 'established');
     }, 10_000, 'the flow to be open');
     const nearPort = side === 'wan' ? flow.reply.destinationPort : flow.original.sourcePort;
