@@ -155,7 +155,7 @@ kinds('each asks by the uplink under test with its address, and all have their a
     const status = await waitFor(async () => {
       const { health } = await uplink(lab, name);
       const failing = health?.targets.filter(({ isOk }) => isOk !== true) ?? [];
-      if (health === null || failing.length > 0) throw new Error(JSON.stringify(failing));
+      if (health?.isUp !== true || failing.length > 0) throw new Error(JSON.stringify(health));
       return health;
     }, WAIT_MS, `all targets by ${name} to answer`);
     assert.equal(status.targets.map(({ target }) => target.replace(/^script .*/, 'script')).sort(), Object.keys(QUESTIONS).sort());
@@ -177,8 +177,13 @@ kinds('also while an uplink is down, and while both are', async (context) => {
   for (const [sources, down] of [[WAN1, ['isp1']], [`{ ${WAN1}, ${WAN2} }`, ['isp1', 'isp2']]] as const) {
     await hindered(lab.gateway, 'ip', 'forward', `ip saddr ${sources} icmp type echo-request drop`, async () => {
       for (const name of down) {
+        // What it went down for may be another target on a busy machine; this one fails in either case.
         const { reason } = await comesTo(lab, name, 'down');
-        assert.match(reason ?? '', /icmp 203\.0\.113\.10: timed out/);
+        assert.match(reason ?? '', /timed out/);
+        await waitFor(async () => {
+          const { health } = await uplink(lab, name);
+          return health?.targets.some((one) => one.target === `icmp ${SERVER}` && one.reason === 'timed out') === true ? true : null;
+        }, WAIT_MS, `the echo requests of ${name} to be lost`);
       }
       await allAskRightly(context);
     });
