@@ -319,6 +319,7 @@ class CrossCheck {
       // A link that was refused might have been the one.
       hasBox: this.#box !== undefined || this.#values.links.refused || this.#values.links.broken.size > 0
         || this.#values.links.items.some((item) => item.refused('type') || !item.given('type')),
+      boxElsewhere: this.#box?.values.netns === undefined ? undefined : `${this.#box.name}, in namespace ${this.#box.values.netns}`,
       ours: (address) => this.#isOurs(address),
       offLink: (address) => own.length === 0 || link.refused('addresses') || own.some((prefix) => contains(prefix, address))
         || (gateway !== undefined && readAddress(gateway) === address) ? undefined : notOn(address, name, this.#prefixesOf(link)),
