@@ -89,6 +89,7 @@ export function turn(r: Router, timeoutMs: number): number {
 export function housekeep(r: Router): void {
   r.neighbours.tick(r.nowMs);
   r.askGateways();
+  r.claims.tick();
   r.announceDue();
   r.fates.sweep();
   r.probes.tick();

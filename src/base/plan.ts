@@ -28,6 +28,8 @@ export interface LinkPlan {
   addresses: AddressPlan[];
   /** Neighbours whose MAC address is given rather than asked for; absent = none. */
   neighbours?: NeighbourPlan[];
+  /** tap, raw: its addresses are used only once nobody on the wire has them (RFC 5227 §2.1); absent = at once. */
+  probeAddresses?: boolean;
   /** tun: the address the box itself has on the far end. */
   peer?: string;
   /** tun: make this link the box's default route while running. */

@@ -34,6 +34,7 @@ import { maskOf, parseIpv4, parseMac, V4_MAPPED } from '../wire/address.js';
 import { Packet } from '../wire/packet.js';
 import { Tuple } from '../wire/tuple.js';
 import { announce, solicit } from './arp.js';
+import { Claims } from './claim.js';
 import { giveWindow } from './confirm.js';
 import { Expecting } from './expected.js';
 import { Fates } from './fate.js';
@@ -105,6 +106,8 @@ export class Link {
   readonly siblings: Uint8Array;
   /** Addresses we answer for here: our own, those the link's uplinks translate to, and those of their NAT rules. */
   readonly claimed: ReadonlySet<number>;
+  /** Not in use before the wire has been asked whether somebody has them (stage/claim.ts). */
+  readonly probesAddresses: boolean;
   isUp = false;
   hasBeenUp = false;
   /** When we last defended an address here (RFC 5227 §2.4). */
@@ -131,6 +134,7 @@ export class Link {
     const shared = new Set(whole.groups.filter((group) => group.uplinks.some(isHere)).flatMap((group) => group.uplinks.map((uplink) => whole.uplinks[uplink].link)));
     this.siblings = Uint8Array.from(whole.links, (_, i) => (shared.has(i) ? 1 : 0));
     this.claimed = new Set([...this.addresses.map((own) => own.address), ...externalAddresses(whole, plan.index)]);
+    this.probesAddresses = this.hasEthernet && plan.probeAddresses === true && this.claimed.size > 0;
   }
 
   hasAddress(address: number): boolean {
@@ -204,6 +208,7 @@ export class Router {
   readonly windows: TcpWindows;
   readonly icmpLimit: RateLimit;
   readonly probes: Probes;
+  readonly claims: Claims;
   readonly ipIds: IpIds;
   readonly sentDatagrams: SentDatagrams;
   readonly random: Random;
@@ -294,6 +299,7 @@ export class Router {
     this.expecting = new Expecting(this);
     this.fates = new Fates(this);
     this.probes = new Probes(this);
+    this.claims = new Claims(this, (link) => this.useLink(link, true));
     this.routes = planRoutes(plan);
     this.fillFib();
   }
@@ -310,6 +316,15 @@ export class Router {
   /** A link's device came up or went down: neighbours, uplinks and announcements follow in the same step. */
   setLinkUp(index: number, isUp: boolean): void {
     const link = this.links[index];
+    if (link.probesAddresses && !link.isUp) {
+      if (isUp) return this.claims.begin(link);
+      this.claims.end(link);
+    }
+    this.useLink(link, isUp);
+  }
+
+  private useLink(link: Link, isUp: boolean): void {
+    const { index } = link;
     if (link.isUp === isUp) return;
     link.isUp = isUp;
     this.nexthops.setLink(index, isUp);
@@ -432,7 +447,7 @@ export class Router {
   idleMs(most: number): number {
     if (this.isBehind || this.fates.isPending) return 0;
     if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
-    let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs);
+    let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.claims.dueMs);
     for (const due of this.announcements) at = Math.min(at, due.atMs);
     return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));
   }

@@ -170,7 +170,7 @@ test('a link that goes down takes no new flow; old flows that wait for it are re
   }
 });
 
-// conforms: fwd-return fwd-damping
+// conforms: fwd-return
 test('a link that comes back takes new flows again, by weight, and old flows stay where they are', () => {
   const r = rig();
   r.setUp('wan1', false);
