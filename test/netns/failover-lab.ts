@@ -16,13 +16,12 @@ import * as assert from 'uvu/assert';
 import { stringify } from 'yaml';
 import type { Capture } from '../../netns/kit/capture.js';
 import { Lab, type Cable, type Host } from '../../netns/kit/lab.js';
-import type { Process } from '../../netns/kit/process.js';
 import type { Recording } from '../../netns/kit/recording.js';
 import { ICMP, RST, TCP, UDP } from '../../netns/kit/recording.js';
 import { Lasting, TCP_PORT, TrafficServer, Watch } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
-import { Daemon, WEIR } from '../../netns/kit/weir.js';
-import type { RouterEvent, UplinkList, UplinkStatus } from '../../src/control/api/types.js';
+import { Daemon, type Monitor } from '../../netns/kit/weir.js';
+import type { UplinkList, UplinkStatus } from '../../src/control/api/types.js';
 
 export const SERVER = '198.18.0.10';
 export const PC = '10.0.1.10';
@@ -44,9 +43,6 @@ export const WAYS: readonly Way[] = [
 ];
 export const [ISP1, ISP2, ISP3] = WAYS;
 
-/** An event with the fields that some have. */
-export type Told = RouterEvent & { reason?: string | null; reset?: number; tookMs?: number; untilMs?: number; sourcePort?: number; source?: string };
-
 export class FailoverLab {
   readonly lab = Lab.open('failover');
   readonly pc: Host;
@@ -65,7 +61,7 @@ export class FailoverLab {
   watch!: Watch;
   /** What hears the forwarded flows. */
   inside!: TrafficServer;
-  private monitor!: Process;
+  monitor!: Monitor;
   private captures: Capture[] = [];
 
   /** `check`: of all uplinks; `checks`: what differs, by uplink. */
@@ -107,7 +103,7 @@ export class FailoverLab {
       self.captures = await Promise.all([self.lan, ...self.cables].map((cable) => cable.capture()));
       [self.lanWire, ...self.wires] = self.captures.map(({ recording }) => recording);
       [self.inside] = await Promise.all([TrafficServer.start(self.pc), TrafficServer.start(self.server), self.daemon.start()]);
-      self.monitor = self.router.spawn('monitor', [WEIR, 'monitor', '-j', '--last', '100', '--socket', self.daemon.socket]);
+      self.monitor = await self.daemon.monitor();
       for (const { name } of WAYS) await self.comesTo(name, 'up');
       [self.crowd, self.tunnel, self.watch, ...self.forwarded] = await Promise.all([
         Lasting.crowd(self.pc, SERVER, CROWD), Lasting.tunnel(self.pc, SERVER, TUNNEL_PORT), Watch.start(self.pc, SERVER, 200_000, 2000),
@@ -122,21 +118,6 @@ export class FailoverLab {
   }
 
   close(): void { this.lab.close(); }
-
-  /** What weir monitor has printed. */
-  get events(): Told[] {
-    const text = this.monitor.output();
-    return text.slice(0, text.lastIndexOf('\n') + 1).split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Told);
-  }
-
-  /** Events without those of single flows, for the reader of a failure. */
-  get story(): string { return this.events.filter(({ event }) => !event.startsWith('flow.')).map(({ atMs, event, message }) => `${atMs} ${event} ${message}`).join('\n'); }
-
-  /** The next such event about a subject, after the first `known` ones. */
-  next(known: number, event: string, subject: string): Promise<Told> {
-    return waitFor(() => this.events.slice(known).find((one) => one.event === event && one.subject === subject), WAIT_MS, `${event} of ${subject}`)
-      .catch((error: unknown) => { throw new Error(`${(error as Error).message}\n${this.story}`); });
-  }
 
   async status(name: string): Promise<UplinkStatus> {
     const { uplinks } = await this.daemon.api<UplinkList>('uplinks');

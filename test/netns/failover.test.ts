@@ -10,7 +10,8 @@ import type { LastingEvent } from '../../netns/kit/traffic.js';
 import { tally } from '../../netns/kit/traffic.js';
 import { ICMP, TCP, UDP, type Sighting } from '../../netns/kit/recording.js';
 import { waitFor } from '../../netns/kit/wait.js';
-import { FailoverLab, FALL, INTERVAL_MS, ISP1, ISP2, ISP3, PC, RISE, SERVER, TIMEOUT_MS, WAIT_MS, WAYS, type Told } from './failover-lab.js';
+import type { Told } from '../../netns/kit/weir.js';
+import { FailoverLab, FALL, INTERVAL_MS, ISP1, ISP2, ISP3, PC, RISE, SERVER, TIMEOUT_MS, WAIT_MS, WAYS } from './failover-lab.js';
 import { telling } from './telling.js';
 
 interface Context { lab: FailoverLab }
@@ -63,7 +64,7 @@ async function failsAndReturns({ lab }: Context, isAsked: boolean, hindered: (bo
   await lab.renew();
   const pinging = ping(lab);
   await waitFor(() => pinging.answers().length > 2, WAIT_MS, 'pings to be answered');
-  const known = lab.events.length;
+  const known = lab.monitor.events.length;
   const before = lab.crowd.open;
   const [there, elsewhere] = [before.filter(({ peer }) => peer === ISP1.own), before.filter(({ peer }) => peer !== ISP1.own)];
   const forwardedBefore = lab.forwarded.map(({ open }) => open);
@@ -73,8 +74,8 @@ async function failsAndReturns({ lab }: Context, isAsked: boolean, hindered: (bo
   let down!: Told;
 
   await hindered(async () => {
-    down = await lab.next(known, 'uplink.down', 'isp1');
-    const summary = await lab.next(known, 'uplink.failover', 'isp1');
+    down = await lab.monitor.next(known, 'uplink.down', 'isp1');
+    const summary = await lab.monitor.next(known, 'uplink.failover', 'isp1');
 
     // When it was left: by the questions and answers on its wire.
     if (isAsked) {
@@ -103,7 +104,7 @@ async function failsAndReturns({ lab }: Context, isAsked: boolean, hindered: (bo
     // Flows that came in by isp1 are ended on the inside; those that came in by isp2 are not touched.
     await waitFor(() => lab.inside.broken().filter(({ address, port }) => address === SERVER && forwardedBefore[0].some(({ localPort }) => localPort === port)).length >= forwardedBefore[0].length,
       WAIT_MS, 'the forwarded flows of isp1 to be reset on the inside');
-    const told = lab.events.slice(known).filter(({ event }) => event === 'flow.reset');
+    const told = lab.monitor.events.slice(known).filter(({ event }) => event === 'flow.reset');
     assert.ok(told.length >= there.length && told.every(({ subject, reason }) => subject === 'isp1' && typeof reason === 'string'), 'each has an event with a reason');
 
     // New flows succeed at once.
@@ -133,8 +134,8 @@ async function failsAndReturns({ lab }: Context, isAsked: boolean, hindered: (bo
   });
 
   // Back: after `rise` answers, and without a herd.
-  const mended = lab.events.length;
-  const up = await lab.next(known, 'uplink.up', 'isp1');
+  const mended = lab.monitor.events.length;
+  const up = await lab.monitor.next(known, 'uplink.up', 'isp1');
   const { requests, replies } = lab.asked(ISP1);
   const answered = replies.filter((atMs) => atMs > down.atMs && atMs <= up.atMs);
   assert.ok(answered.length >= RISE && answered.length <= RISE + 2, `back after ${answered.length} answers`);
@@ -145,7 +146,7 @@ async function failsAndReturns({ lab }: Context, isAsked: boolean, hindered: (bo
   const share = (tally(flows.map(({ peer }) => peer)).get(ISP1.own) ?? 0) / flows.length;
   assert.ok(share > 0.4 && share < 0.9, `isp1 takes ${share} of the new flows, two of three by weight`);
   assert.equal(lostSince(lab.crowd.events, up.atMs), [], 'flows stay where they are');
-  assert.equal(lab.events.slice(mended).filter(({ event }) => event.startsWith('flow.')), []);
+  assert.equal(lab.monitor.events.slice(mended).filter(({ event }) => event.startsWith('flow.')), []);
   // Those of other uplinks have lived through it all.
   for (const { localPort } of elsewhere) assert.ok(lab.crowd.open.some((flow) => flow.localPort === localPort), `the flow of port ${localPort} lives`);
   for (const { localPort } of forwardedBefore[1]) assert.ok(lab.forwarded[1].open.some((flow) => flow.localPort === localPort), `the forwarded flow of port ${localPort} lives`);
@@ -172,21 +173,21 @@ failover('a pulled cable is left at once', (context) => failsAndReturns(context,
 
 failover('all fail: clients are told at once, no flow is killed, and the first uplink back serves again by itself', async ({ lab }) => {
   const broken = ({ own }: { own: string }): string => `ip saddr ${own} drop`;
-  let known = lab.events.length;
+  let known = lab.monitor.events.length;
   let survivors: LastingEvent[] = [];
   await lab.hindered('ip', 'forward', [ISP1, ISP2].map(broken), async () => {
-    for (const name of ['isp1', 'isp2']) await lab.next(known, 'uplink.down', name);
+    for (const name of ['isp1', 'isp2']) await lab.monitor.next(known, 'uplink.down', name);
     await lab.renewClients(ISP3);
     survivors = lab.crowd.open;
     assert.equal([...tally(survivors.map(({ peer }) => peer ?? null)).keys()], [ISP3.own], 'the backup serves');
     const pinging = ping(lab);
     await waitFor(() => pinging.answers().length > 0, WAIT_MS, 'a ping by the backup to be answered');
-    known = lab.events.length;
+    known = lab.monitor.events.length;
     const heldMs = Date.now();
 
     await lab.hindered('netdev', `ingress device ${ISP3.port}`, ['drop'], async () => {
-      const down = await lab.next(known, 'uplink.down', 'isp3');
-      await lab.next(known, 'uplink.failover', 'isp3');
+      const down = await lab.monitor.next(known, 'uplink.down', 'isp3');
+      await lab.monitor.next(known, 'uplink.failover', 'isp3');
       // Everybody is told at once, whatever they make of it: Linux tells ping, and goes on trying for the programs of TCP (RFC 1122 §4.2.3.9) and UDP.
       await waitFor(() => /From 10\.0\.1\.1 icmp_seq=\d+ Destination (Net|Host) Unreachable/.test(pinging.output()), WAIT_MS, 'the ping to be told unreachable');
       const quotes = (protocol: number): Sighting[] => lab.lanWire.frames.filter((one) => one.atMs > down.atMs && one.destination === PC
@@ -200,12 +201,12 @@ failover('all fail: clients are told at once, no flow is killed, and the first u
       await waitFor(() => WAYS.every((way, i) => lab.asked(way).requests.length > asked[i] + 1), WAIT_MS, 'every uplink to be asked on');
       for (const { name } of WAYS) assert.is((await lab.status(name)).state, 'down');
       assert.equal(lostSince(lab.crowd.events, heldMs), [], 'no flow is killed');
-      assert.equal(lab.events.slice(known).filter(({ event }) => event.startsWith('flow.')), []);
+      assert.equal(lab.monitor.events.slice(known).filter(({ event }) => event.startsWith('flow.')), []);
       await pinging.stop();
     });
 
     // The backup is back: what waited goes on, and new flows have a way.
-    const up = await lab.next(known, 'uplink.up', 'isp3');
+    const up = await lab.monitor.next(known, 'uplink.up', 'isp3');
     const flows = await newFlows(lab, up.atMs);
     assert.equal(flows.filter(({ ok }) => !ok), []);
     assert.equal([...tally(flows.map(({ peer }) => peer)).keys()], [ISP3.own]);
@@ -215,7 +216,7 @@ failover('all fail: clients are told at once, no flow is killed, and the first u
       WAIT_MS, 'every flow that waited to have echoes again');
     await waitFor(() => lab.tunnel.events.some(({ beganAtMs }) => (beganAtMs ?? 0) > up.atMs), WAIT_MS, 'the tunnel to resume');
   });
-  for (const name of ['isp1', 'isp2']) await lab.next(known, 'uplink.up', name);
+  for (const name of ['isp1', 'isp2']) await lab.monitor.next(known, 'uplink.up', name);
   assert.equal(lab.crowd.open.map(({ localPort }) => localPort).sort(), survivors.map(({ localPort }) => localPort).sort(), 'not one has been lost from first to last');
 });
 

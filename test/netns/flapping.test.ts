@@ -7,7 +7,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { tally } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
-import { FailoverLab, INTERVAL_MS, ISP1, ISP2, RISE, SERVER, WAIT_MS, type Told } from './failover-lab.js';
+import type { Told } from '../../netns/kit/weir.js';
+import { FailoverLab, INTERVAL_MS, ISP1, ISP2, RISE, SERVER, WAIT_MS } from './failover-lab.js';
 import { telling } from './telling.js';
 
 interface Context { lab: FailoverLab }
@@ -38,15 +39,15 @@ function lost(lab: FailoverLab, fromMs: number, toMs: number): { peer: string; e
 
 flapping('a cable that comes and goes every two seconds is left alone by damping, until it is still', async ({ lab }) => {
   await lab.renew();
-  const known = lab.events.length;
+  const known = lab.monitor.events.length;
   const beganAtMs = Date.now();
-  const news = (event: string): Told[] => lab.events.slice(known).filter((one) => one.event === event && one.subject === 'isp1');
+  const news = (event: string): Told[] => lab.monitor.events.slice(known).filter((one) => one.event === event && one.subject === 'isp1');
   /** When the cable was cut, and when its loss had been told of. */
   const cuts: { atMs: number; toldAtMs: number }[] = [];
   const flap = async (): Promise<void> => {
-    const [startMs, downs] = [Date.now(), lab.events.length];
+    const [startMs, downs] = [Date.now(), lab.monitor.events.length];
     lab.cables[0].cut();
-    const { atMs } = await lab.next(downs, 'link.down', 'wan1');
+    const { atMs } = await lab.monitor.next(downs, 'link.down', 'wan1');
     cuts.push({ atMs: startMs, toldAtMs: atMs });
     await pause(Math.max(0, startMs + HALF_PERIOD_MS - Date.now()));
     lab.cables[0].plug();
@@ -55,7 +56,7 @@ flapping('a cable that comes and goes every two seconds is left alone by damping
     await waitFor(() => isDamped || news('uplink.up').length === cuts.length, WAIT_MS, 'isp1 to be back or damped');
   };
   while (news('uplink.damped').length === 0) {
-    assert.ok(cuts.length < FLAPS_MOST, `not damped by ${cuts.length} falls\n${lab.story}`);
+    assert.ok(cuts.length < FLAPS_MOST, `not damped by ${cuts.length} falls\n${lab.monitor.story}`);
     await flap();
   }
   const [damped] = news('uplink.damped');
@@ -75,11 +76,11 @@ flapping('a cable that comes and goes every two seconds is left alone by damping
 
   // Back once the penalty has decayed, and the rounds are good.
   const up = await waitFor(() => news('uplink.up').find(({ atMs }) => atMs > damped.atMs), WAIT_MS, 'isp1 to be back').catch((error: unknown) => {
-    throw new Error(`${(error as Error).message}\n${lab.story}`);
+    throw new Error(`${(error as Error).message}\n${lab.monitor.story}`);
   });
   assert.ok(untilMs > damped.untilMs!, 'falls while it was damped have prolonged it');
-  assert.ok(up.atMs >= untilMs - 100 && up.atMs <= untilMs + (RISE + 1) * INTERVAL_MS + SLACK_MS, `back ${up.atMs - untilMs} ms after damping ended\n${lab.story}`);
-  assert.is(news('uplink.up').filter(({ atMs }) => atMs >= damped.atMs).length, 1, lab.story);
+  assert.ok(up.atMs >= untilMs - 100 && up.atMs <= untilMs + (RISE + 1) * INTERVAL_MS + SLACK_MS, `back ${up.atMs - untilMs} ms after damping ended\n${lab.monitor.story}`);
+  assert.is(news('uplink.up').filter(({ atMs }) => atMs >= damped.atMs).length, 1, lab.monitor.story);
   const flows = await waitFor(() => {
     const since = lab.watch.results().filter(({ atMs }) => atMs > up.atMs);
     return since.length >= NEW_FLOWS ? since : null;
@@ -94,14 +95,14 @@ flapping('a cable that comes and goes every two seconds is left alone by damping
 
 flapping('a path that loses 30 % both ways is left for its loss, and taken back when it is mended', async ({ lab }) => {
   await lab.renew();
-  const known = lab.events.length;
+  const known = lab.monitor.events.length;
   const before = lab.crowd.open;
   const tunnelPort = lab.tunnel.events.at(-1)!.localPort;
   const beganAtMs = Date.now();
   const dropped = ['iifname', 'oifname'].map((side) => `${side} ${ISP1.port} numgen random mod 100 < 30 drop`);
   let down!: Told;
   await lab.hindered('ip', 'forward', dropped, async () => {
-    down = await lab.next(known, 'uplink.down', 'isp1');
+    down = await lab.monitor.next(known, 'uplink.down', 'isp1');
     assert.match(down.reason ?? '', /loss \d+(\.\d)? %|timed out/);
     const mine = before.filter(({ peer }) => peer === ISP1.own);
     assert.ok(mine.length > 0);
@@ -120,7 +121,7 @@ flapping('a path that loses 30 % both ways is left for its loss, and taken back 
     assert.equal(echoes.map(({ number }) => number! - echoes[0].number!), echoes.map((_, i) => i), 'the tunnel loses nothing any more');
     assert.ok(echoes.every(({ localPort }) => localPort === tunnelPort));
   });
-  const up = await lab.next(known, 'uplink.up', 'isp1');
+  const up = await lab.monitor.next(known, 'uplink.up', 'isp1');
   const { health } = await lab.status('isp1');
   assert.ok((health?.lossRatio ?? 1) <= 0.1, JSON.stringify(health));
   assert.equal(lost(lab, up.atMs, Infinity), []);
