@@ -1,20 +1,17 @@
 /** Starts the traffic programs of netns/traffic on hosts of a lab and reads what they report. */
-import { fileURLToPath } from 'node:url';
 import type { Host } from './lab.js';
 import { signal, type Process } from './process.js';
+import { program } from './program.js';
 import { waitFor } from './wait.js';
 import type { DatagramResult, FlowResult, WatchResult } from '../traffic/client.js';
 import type { LastingEvent } from '../traffic/lasting.js';
 
 export type { DatagramResult, FlowResult, LastingEvent, WatchResult };
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const TCP_PORT = 7000;
 export const UDP_PORT = 7001;
 export const HTTP_PORT = 80;
 const START_MS = 20_000;
-
-function program(name: string): string[] { return [process.execPath, '--import', 'tsx', fileURLToPath(new URL(`../traffic/${name}.ts`, import.meta.url))]; }
 
 /** A flow or datagram as the server saw it arrive. */
 export interface Arrival { protocol: string; address: string; port: number }
@@ -25,7 +22,7 @@ export class TrafficServer {
   private constructor(started: Process) { this.#process = started; }
 
   static async start(host: Host, ports: { tcp?: number; udp?: number; http?: number } = {}): Promise<TrafficServer> {
-    const started = host.spawn('server', [...program('server'), String(ports.tcp ?? TCP_PORT), String(ports.udp ?? UDP_PORT), String(ports.http ?? HTTP_PORT)], ROOT);
+    const started = host.spawn('server', [...program('server'), String(ports.tcp ?? TCP_PORT), String(ports.udp ?? UDP_PORT), String(ports.http ?? HTTP_PORT)]);
     await started.waitForOutput(/^ready$/m, START_MS);
     return new TrafficServer(started);
   }
@@ -43,7 +40,7 @@ export class TrafficServer {
 }
 
 async function client<T>(host: Host, args: readonly (string | number)[], timeoutMs: number): Promise<T> {
-  const { stdout } = await host.run([...program('client'), ...args.map(String)], { timeoutMs, cwd: ROOT });
+  const { stdout } = await host.run([...program('client'), ...args.map(String)], { timeoutMs });
   return JSON.parse(stdout) as T;
 }
 
@@ -76,7 +73,7 @@ export class Watch {
 
   /** `timeoutMs`: what a flow has to be greeted before it is called bad. */
   static async start(host: Host, address: string, limitMs: number, timeoutMs = 400): Promise<Watch> {
-    const watch = new Watch(host.spawn('watch', [...program('client'), 'watch', address, String(TCP_PORT), String(limitMs / 1000), String(timeoutMs)], ROOT));
+    const watch = new Watch(host.spawn('watch', [...program('client'), 'watch', address, String(TCP_PORT), String(limitMs / 1000), String(timeoutMs)]));
     await watch.#process.waitForOutput(/"atMs"/, START_MS);
     return watch;
   }
@@ -104,14 +101,14 @@ export class Lasting {
   /** So many TCP flows, each asking for an echo every `periodMs`, every fourth one silent; what is lost is opened anew. */
   static async crowd(host: Host, address: string, count: number, options: { port?: number; periodMs?: number } = {}): Promise<Lasting> {
     const { port = TCP_PORT, periodMs = 200 } = options;
-    const crowd = new Lasting(host.spawn('crowd', [...program('lasting'), 'crowd', address, String(port), String(count), String(periodMs)], ROOT), count);
+    const crowd = new Lasting(host.spawn('crowd', [...program('lasting'), 'crowd', address, String(port), String(count), String(periodMs)]), count);
     await waitFor(() => crowd.open.length === count, START_MS, `${count} flows from ${host.name} to ${address} to be open`);
     return crowd;
   }
 
   /** One UDP flow from a fixed port, a datagram every 100 ms. */
   static async tunnel(host: Host, address: string, localPort: number, port = UDP_PORT): Promise<Lasting> {
-    const tunnel = new Lasting(host.spawn('tunnel', [...program('lasting'), 'tunnel', address, String(port), String(localPort)], ROOT), 0);
+    const tunnel = new Lasting(host.spawn('tunnel', [...program('lasting'), 'tunnel', address, String(port), String(localPort)]), 0);
     await tunnel.#process.waitForOutput(/"echo"/, START_MS);
     return tunnel;
   }

@@ -5,21 +5,19 @@
  */
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Capture } from '../../netns/kit/capture.js';
 import type { Host } from '../../netns/kit/lab.js';
 import type { Process } from '../../netns/kit/process.js';
 import { ICMP, SYN, TCP, UDP, type Sighting } from '../../netns/kit/recording.js';
+import { program } from '../../netns/kit/program.js';
 import { tally, tcpFlows } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { GATEWAY, Multiwan, SERVER, WAN1, WAN2 } from '../../netns/multiwan.js';
 import type { UplinkList, UplinkStatus } from '../../src/control/api/types.js';
 import { telling } from './telling.js';
 
-const NAME_SERVER = fileURLToPath(new URL('../../netns/traffic/name-server.ts', import.meta.url));
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const INTERVAL_MS = 200;
 const FALL = 3;
 const RISE = 3;
@@ -88,7 +86,7 @@ async function up(context: Context, configure: (lab: Multiwan) => void): Promise
   configure(lab);
   context.macs = WAYS.map(({ device }) => (JSON.parse(lab.router.ip('-j', 'link', 'show', device)) as { address: string }[])[0].address);
   context.wires = await Promise.all([lab.cables.wan1.capture(), lab.cables.wan2.capture()]);
-  context.names = lab.server.spawn('names', [process.execPath, '--import', 'tsx', NAME_SERVER, '53', '192.0.2.80'], ROOT);
+  context.names = lab.server.spawn('names', [...program('name-server'), '53', '192.0.2.80']);
   await Promise.all([context.names.waitForOutput(/^ready$/m, 20_000), lab.service(), lab.start()]);
   for (const { uplink: name } of WAYS) await comesTo(lab, name, 'up');
 }
