@@ -113,8 +113,8 @@ export class Link {
   readonly probesAddresses: boolean;
   isUp = false;
   hasBeenUp = false;
-  /** When we last defended an address here (RFC 5227 §2.4). */
-  defendedAtMs = -Infinity;
+  /** When we last defended each of them (RFC 5227 §2.4). */
+  readonly defendedAtMs = new Map<number, number>();
   /** ARP that may still be looked at, and when that was last topped up (stage/arp.ts). */
   arpTokens = 0;
   arpFilledAtMs = -Infinity;
