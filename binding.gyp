@@ -4,6 +4,7 @@
       'target_name': 'weir',
       'sources': [
         'native/addon.c',
+        'native/bpf.c',
         'native/error.c',
         'native/io.c',
         'native/memory.c',

@@ -135,6 +135,7 @@ NAPI_MODULE_INIT() {
   register_io(env, exports);
   register_memory(env, exports);
   register_netlink(env, exports);
+  register_bpf(env, exports);
   register_layout(env, exports);
   set_function(env, exports, "closeFd", close_fd);
   set_function(env, exports, "eventfd", make_eventfd);

@@ -75,6 +75,7 @@ bool enter_netns(struct netns *netns, const char *path, struct failure *failure)
 void leave_netns(struct netns *netns);
 
 /* One a concern: adds its functions to the exports. */
+void register_bpf(napi_env env, napi_value exports);
 void register_tun(napi_env env, napi_value exports);
 void register_packet(napi_env env, napi_value exports);
 void register_io(napi_env env, napi_value exports);

@@ -28,6 +28,7 @@ import type { HostWatch } from './link/host-events.js';
 import type { OpenedLink } from './link/link.js';
 import { native } from './link/native.js';
 import { openLink } from './link/registry.js';
+import { KernelOffload } from './offload.js';
 import type { SharedMemory } from './stage/router.js';
 import { countersBytes } from './table/counters.js';
 import { flowTableBytes } from './table/flow.js';
@@ -60,6 +61,7 @@ class Daemon {
   private readonly log: Log;
   private readonly events = new EventLog();
   private host: Host | undefined;
+  private offload: KernelOffload | undefined;
   private readonly links: OpenedLink[] = [];
   private readonly memory: SharedMemory;
   private readonly mailbox = new SharedArrayBuffer(4);
@@ -112,8 +114,10 @@ class Daemon {
       this.host = host;
       for (const problem of host.problems) this.log.warn(problem);
       this.openLinks(host);
+      this.offload = new KernelOffload(this.plan, this.links, host);
+      this.logOffload(this.offload);
       const view = new View({
-        plan: this.plan, links: [...this.links], memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
+        offload: this.offload, plan: this.plan, links: [...this.links], memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
       });
       const checks = new UplinkChecks({
         plan: this.plan, events: this.events, onStatus: (uplink, status) => view.setHealth(uplink, status),
@@ -162,10 +166,16 @@ class Daemon {
     for (const error of host.undoUnclaimed()) this.log.warn({ err: error }, 'something an earlier run left could not be undone');
   }
 
+  private logOffload({ links, reason }: KernelOffload): void {
+    if (reason !== null) this.log.info(`no flows are offloaded to the kernel: ${reason}`);
+    else links.forEach((link, i) => { if (link.reason !== null) this.log.info({ link: this.plan.links[i].name }, `its flows are not offloaded to the kernel: ${link.reason}`); });
+  }
+
   private async startDataPlane(notices: Notices): Promise<void> {
     const workerData: DataPlaneOptions = {
       plan: this.plan, memory: this.memory, wakeFd: this.wakeFd, mailbox: this.mailbox,
-      devices: this.links.map(({ fd, vnet, kind, mac, mtu, offloads }) => ({ fd, vnet, kind, mac: mac ?? '', mtu, offloads })),
+      offload: this.offload?.maps ?? null,
+      devices: this.links.map(({ fd, vnet, kind, mac, mtu, offloads }, i) => ({ fd, vnet, kind, mac: mac ?? '', mtu, offloads, way: this.offload?.links[i].way ?? null })),
     };
     const worker = new Worker(new URL('./dataplane.js', import.meta.url), {
       workerData, name: 'weir-dataplane',
@@ -199,7 +209,7 @@ class Daemon {
 
   private onLink(view: View, checks: UplinkChecks, index: number, isUp: boolean, reason: string | null): void {
     if (!view.setLink(index, isUp, reason)) return;
-    this.tell({ type: 'link', index, isUp });
+    this.tell({ type: 'link', index, isUp, hasPeer: isUp && (this.offload?.hasPeer(this.links[index]) ?? false) });
     checks.carrier(index, isUp);
     const { name } = this.plan.links[index];
     const why = reason === null ? '' : `: ${reason}`;
@@ -235,6 +245,7 @@ class Daemon {
     await this.stopDataPlane();
     for (const link of this.links.splice(0).reverse()) this.reportUndo(link.close());
     this.reportUndo(this.host?.close() ?? []);
+    this.offload?.close();
     await this.hooks?.close();
     // Last, for it is what keeps a second weir out.
     await this.api?.close();

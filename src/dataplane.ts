@@ -10,6 +10,8 @@ import { systemClock } from './base/clock.js';
 import type { Plan } from './base/plan.js';
 import { Exchange } from './link/exchange.js';
 import { native } from './link/native.js';
+import { MapDevice } from './offload.js';
+import type { OffloadMaps } from './offload.js';
 import { turn } from './pipeline.js';
 import type { ProbeRequest } from './stage/probe.js';
 import { Router } from './stage/router.js';
@@ -26,12 +28,14 @@ export interface DataPlaneOptions {
   memory: SharedMemory;
   /** eventfd that ends a wait. */
   wakeFd: number;
+  /** The maps of offloaded flows; null = none are. */
+  offload: OffloadMaps | null;
   /** One word: not 0 = messages wait on the port. */
   mailbox: SharedArrayBuffer;
 }
 
 export type ToDataPlane =
-  | { type: 'link'; index: number; isUp: boolean }
+  | { type: 'link'; index: number; isUp: boolean; hasPeer: boolean }
   | { type: 'health'; uplink: number; isHealthy: boolean; /** The check's phrase for what is wrong. */ reason?: string | null }
   | { type: 'weight'; uplink: number; weight: number }
   | { type: 'drain'; uplink: number; isDrained: boolean }
@@ -49,7 +53,8 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
   const tell = (message: FromDataPlane): void => port.postMessage(message);
   let router: Router | undefined;
   const exchange = new Exchange((link) => router?.countSendError(link));
-  router = new Router(plan, devices, exchange, memory, systemClock, (notice) => tell({ type: 'notice', notice }));
+  router = new Router(plan, devices, exchange, memory, systemClock, (notice) => tell({ type: 'notice', notice }),
+    options.offload === null ? null : new MapDevice(options.offload));
   // Before any of it is touched: pages that exist are not exchanged.
   for (const array of [exchange.u8, ...router.flows.arrays]) native().useHugePages(array);
   const io = native().createIo(exchange.u8, exchange.rx, exchange.tx, options.wakeFd);
@@ -63,7 +68,10 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
     for (let mail = receiveMessageOnPort(port); mail !== undefined; mail = receiveMessageOnPort(port)) {
       const message = mail.message as ToDataPlane;
       switch (message.type) {
-        case 'link': router.setLinkUp(message.index, message.isUp); break;
+        case 'link':
+          router.offload.setPeer(message.index, message.hasPeer);
+          router.setLinkUp(message.index, message.isUp);
+          break;
         case 'health': router.setUplinkHealth(message.uplink, message.isHealthy, message.reason ?? null); break;
         case 'weight': router.setUplinkWeight(message.uplink, message.weight); break;
         case 'drain': router.setUplinkDrained(message.uplink, message.isDrained); break;
@@ -85,6 +93,7 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
     if (tookUs > counters.getRouter(LONGEST_TURN_US)) counters.setRouter(LONGEST_TURN_US, tookUs);
     if (Atomics.load(mailbox, 0) !== 0) isRunning = readMail();
   }
+  router.offload.stop();
   // Who has asked is told that no answer will come.
   router.probes.close();
   // What the last turn made still leaves.

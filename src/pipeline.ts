@@ -96,6 +96,7 @@ export function housekeep(r: Router): void {
   sendWaiting(r);
   if (r.fragments.count > 0) expireFragments(r.packet, r);
   if (r.synHold.count > 0) expireSyns(r.packet, r);
+  r.offload.tick();
   r.isBehind = !r.flows.expire(r.tick, EXPIRE_BUDGET);
   r.expectations.expire(r.tick, EXPIRE_BUDGET);
   // Indexed, for a packet of ours may itself be refused; nothing it makes is refused again (refuse() answers only what came by a link).

@@ -14,7 +14,7 @@ const SRC = fileURLToPath(new URL('../src', import.meta.url));
 /** From the ground up; a file imports from its own layer and from rows below, never from a neighbour in its row. */
 const ROWS: readonly (readonly string[])[] = [
   ['base'], ['wire'], ['link'], ['table'], ['balance', 'alg'], ['stage'], ['pipeline.ts'], ['health', 'share', 'vrrp'], ['control'], ['cli', 'web'],
-  ['daemon', 'daemon.ts', 'dataplane.ts', 'main.ts'],
+  ['daemon', 'daemon.ts', 'dataplane.ts', 'main.ts', 'offload.ts'],
 ];
 const TOP = ROWS.length - 1;
 const DATA_PLANE: readonly string[] = ['wire', 'table', 'balance', 'alg', 'stage', 'pipeline.ts'];

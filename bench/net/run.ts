@@ -46,13 +46,13 @@ export async function runNet(options: NetOptions): Promise<NetResult | null> {
   const loads = chosen(options.only);
   if (loads.length === 0) return null;
   const samples: NetSamples = {};
-  const of = (row: string): Record<Peer, number[]> => (samples[row] ??= { kernel: [], raw: [], tap: [] });
+  const of = (row: string): Record<Peer, number[]> => (samples[row] ??= { kernel: [], raw: [], tap: [], 'raw+': [], 'tap+': [] });
   const lab = Lab.open('bench');
   try {
     const sites: Site[] = [];
     for (const peer of PEERS) sites.push(await Site.up(lab, peer));
     const others = await othersCpus();
-    options.say(`three sites are up; ${others.toFixed(2)} of ${CPU_COUNT} CPUs are busy with something else`);
+    options.say(`${sites.length} sites are up; ${others.toFixed(2)} of ${CPU_COUNT} CPUs are busy with something else`);
     for (let round = 0; round < options.rounds; round++) {
       for (const load of loads) {
         const line: string[] = [];

@@ -11,6 +11,9 @@
  * kernel   veth cables; the router namespace forwards with a multipath route hashed over ports and SNAT in nftables.
  * raw      veth cables; weir runs in the router namespace and takes its three ends over.
  * tap      no cables: the devices of client and server are weir's own TAP devices, opened inside their namespaces.
+ * raw+     as raw, with established flows offloaded to the kernel.
+ * tap+     the same with TAP devices. A frame is handed from device to device within one namespace only, so they are in the router's, each on
+ *          a bridge with one end of a veth cable.
  *
  * Every peer has its three hosts to itself and stays up for the whole run, so that rounds can go back and forth between peers.
  */
@@ -22,8 +25,10 @@ import type { Host, Lab } from '../../netns/kit/lab.js';
 import type { Process } from '../../netns/kit/process.js';
 import { waitFor } from '../../netns/kit/wait.js';
 
-export type Peer = 'kernel' | 'raw' | 'tap';
-export const PEERS: readonly Peer[] = ['kernel', 'raw', 'tap'];
+export type Peer = 'kernel' | 'raw' | 'tap' | 'raw+' | 'tap+';
+export const PEERS: readonly Peer[] = ['kernel', 'raw', 'tap', 'raw+', 'tap+'];
+/** In names of namespaces and devices. */
+const NAMES: Record<Peer, string> = { kernel: 'kernel', raw: 'raw', tap: 'tap', 'raw+': 'rawo', 'tap+': 'tapo' };
 
 const WEIR = fileURLToPath(new URL('../../bin/weir', import.meta.url));
 const START_MS = 20_000;
@@ -51,13 +56,14 @@ export class Site {
   private constructor(lab: Lab, peer: Peer) {
     this.lab = lab;
     this.peer = peer;
-    this.client = lab.host(`${peer}client`);
-    this.router = lab.host(`${peer}router`);
-    this.server = lab.host(`${peer}server`);
-    if (peer !== 'tap') {
-      lab.cable(`${peer}lan`, { host: this.router, device: 'lan' }, { host: this.client, device: 'eth0' });
-      for (const { link } of UPLINKS) lab.cable(`${peer}${link}`, { host: this.router, device: link }, { host: this.server, device: link });
-    }
+    const name = NAMES[peer];
+    this.client = lab.host(`${name}client`);
+    this.router = lab.host(`${name}router`);
+    this.server = lab.host(`${name}server`);
+    if (peer === 'tap') return;
+    lab.cable(`${name}lan`, { host: this.router, device: 'lan' }, { host: this.client, device: 'eth0' });
+    for (const { link } of UPLINKS) lab.cable(`${name}${link}`, { host: this.router, device: link }, { host: this.server, device: link });
+    if (peer === 'tap+') for (const device of ['lan', 'wan1', 'wan2']) this.bridge(device);
   }
 
   /** The site of a peer, up, with packets getting through. */
@@ -83,6 +89,14 @@ export class Site {
   /** Throws when the router has ended meanwhile. */
   assertRunning(): void {
     if (this.daemon !== null && this.daemon.exit !== null) throw new Error(`weir (${this.peer}) ended with ${this.daemon.exit.signal ?? `exit code ${this.daemon.exit.code}`}\n${this.log()}`);
+  }
+
+  /** A bridge with the router's end of a cable on it. */
+  private bridge(device: string): void {
+    const { router } = this;
+    router.ip('link', 'add', `br-${device}`, 'type', 'bridge');
+    router.ip('link', 'set', device, 'master', `br-${device}`);
+    for (const name of [device, `br-${device}`]) router.ip('link', 'set', name, 'up');
   }
 
   private addressEnds(): void {
@@ -111,11 +125,16 @@ ${UPLINKS.map(({ link, own }) => `      oifname "${link}" snat to ${own}`).join(
 ` });
   }
 
-  private async startWeir(peer: 'raw' | 'tap'): Promise<void> {
-    const link = (device: string, address: string, host: Host, far: string): object =>
-      ({ addresses: [`${address}/24`], ...(peer === 'raw' ? { type: 'raw', device } : { type: 'tap', device: far, netns: host.namespace }) });
-    const config = join(this.lab.directory, `${peer}.yaml`);
+  private async startWeir(peer: Exclude<Peer, 'kernel'>): Promise<void> {
+    const name = NAMES[peer];
+    const link = (device: string, address: string, host: Host, far: string): object => ({
+      addresses: [`${address}/24`],
+      ...(peer === 'tap' ? { type: 'tap', device: far, netns: host.namespace }
+        : peer === 'tap+' ? { type: 'tap', device: `weir-${device}`, bridge: `br-${device}` } : { type: 'raw', device }),
+    });
+    const config = join(this.lab.directory, `${name}.yaml`);
     writeFileSync(config, stringify({
+      ...(peer.endsWith('+') ? {} : { limits: { offloadedFlows: 0 } }),
       links: {
         lan: link('lan', '10.0.0.1', this.client, 'eth0'),
         ...Object.fromEntries(UPLINKS.map((uplink) => [uplink.link, link(uplink.link, uplink.own, this.server, uplink.link)])),
@@ -123,13 +142,13 @@ ${UPLINKS.map(({ link, own }) => `      oifname "${link}" snat to ${own}`).join(
       uplinks: Object.fromEntries(UPLINKS.map((uplink) => [`by-${uplink.link}`, { link: uplink.link, gateway: uplink.gateway }])),
       groups: { internet: { uplinks: UPLINKS.map((uplink) => `by-${uplink.link}`) } },
       routes: { default: { to: '0.0.0.0/0', group: 'internet' } },
-      control: { socket: join(this.lab.directory, `${peer}.sock`), logLevel: 'warn' },
+      control: { socket: join(this.lab.directory, `${name}.sock`), logLevel: 'warn' },
     }));
-    const daemon = this.router.spawn(`weir-${peer}`, [WEIR, 'run', '-c', config]);
+    const daemon = this.router.spawn(`weir-${name}`, [WEIR, 'run', '-c', config]);
     this.daemon = daemon;
     await waitFor(async () => {
       if (daemon.exit !== null) return true;
-      return (await this.router.run([WEIR, 'status', '-j', '--socket', join(this.lab.directory, `${peer}.sock`)], { check: false })).code <= 1;
+      return (await this.router.run([WEIR, 'status', '-j', '--socket', join(this.lab.directory, `${name}.sock`)], { check: false })).code <= 1;
     }, START_MS, `weir (${peer}) to answer`);
     this.assertRunning();
   }

@@ -12,22 +12,24 @@ export interface NetRow {
   less: boolean;
   /** weir ÷ kernel: at least this, or with `less` at most. */
   goal: number;
+  /** The same with established flows offloaded to the kernel. */
+  offloadedGoal: number;
   meaning: string;
 }
 
 const BULK = 'iperf3, received by the far end';
 export const NET_ROWS: readonly NetRow[] = [
-  { key: 'bulk-1', work: 'bulk TCP, 1 stream', unit: 'Gbit/s', less: false, goal: 0.9, meaning: BULK },
-  { key: 'bulk-4', work: 'bulk TCP, 4 streams', unit: 'Gbit/s', less: false, goal: 0.8, meaning: BULK },
-  { key: 'bulk-16', work: 'bulk TCP, 16 streams', unit: 'Gbit/s', less: false, goal: 0.8, meaning: BULK },
-  { key: 'bulk-1-reverse', work: 'bulk TCP, 1 stream, far end sends', unit: 'Gbit/s', less: false, goal: 0.9, meaning: BULK },
-  { key: 'udp-1', work: '64 B UDP delivered, 1 flow', unit: 'packets/s', less: false, goal: 0.7, meaning: 'the sender sends as fast as it can; counted where they arrive' },
-  { key: 'udp-10000', work: '64 B UDP delivered, 10 k flows', unit: 'packets/s', less: false, goal: 0.7, meaning: 'the same, round robin over ten thousand destinations' },
-  { key: 'udp-cpu-1', work: '64 B UDP per CPU-second, 1 flow', unit: 'packets', less: false, goal: 1, meaning: 'at half load: packets delivered for each CPU-second the whole machine was busy, sender and receiver included' },
-  { key: 'udp-cpu-10000', work: '64 B UDP per CPU-second, 10 k flows', unit: 'packets', less: false, goal: 1, meaning: 'the same with ten thousand flows' },
-  { key: 'new-flows', work: 'new TCP flows', unit: 'flows/s', less: false, goal: 0.7, meaning: 'connect, 64 bytes, 64 bytes back, closed by the server; 64 at once' },
-  { key: 'latency-p50', work: 'round trip at half load, p50', unit: 'µs', less: true, goal: 1.5, meaning: 'UDP there and back beside a paced load of half the rate the slowest peer delivered' },
-  { key: 'latency-p99', work: 'round trip at half load, p99', unit: 'µs', less: true, goal: 2, meaning: 'the slowest one in a hundred of them' },
+  { key: 'bulk-1', work: 'bulk TCP, 1 stream', unit: 'Gbit/s', less: false, goal: 0.9, offloadedGoal: 1.2, meaning: BULK },
+  { key: 'bulk-4', work: 'bulk TCP, 4 streams', unit: 'Gbit/s', less: false, goal: 0.8, offloadedGoal: 1.2, meaning: BULK },
+  { key: 'bulk-16', work: 'bulk TCP, 16 streams', unit: 'Gbit/s', less: false, goal: 0.8, offloadedGoal: 1.2, meaning: BULK },
+  { key: 'bulk-1-reverse', work: 'bulk TCP, 1 stream, far end sends', unit: 'Gbit/s', less: false, goal: 0.9, offloadedGoal: 1.2, meaning: BULK },
+  { key: 'udp-1', work: '64 B UDP delivered, 1 flow', unit: 'packets/s', less: false, goal: 0.7, offloadedGoal: 0.7, meaning: 'the sender sends as fast as it can; counted where they arrive' },
+  { key: 'udp-10000', work: '64 B UDP delivered, 10 k flows', unit: 'packets/s', less: false, goal: 0.7, offloadedGoal: 0.7, meaning: 'the same, round robin over ten thousand destinations' },
+  { key: 'udp-cpu-1', work: '64 B UDP per CPU-second, 1 flow', unit: 'packets', less: false, goal: 1, offloadedGoal: 1.5, meaning: 'at half load: packets delivered for each CPU-second the whole machine was busy, sender and receiver included' },
+  { key: 'udp-cpu-10000', work: '64 B UDP per CPU-second, 10 k flows', unit: 'packets', less: false, goal: 1, offloadedGoal: 1.5, meaning: 'the same with ten thousand flows' },
+  { key: 'new-flows', work: 'new TCP flows', unit: 'flows/s', less: false, goal: 0.7, offloadedGoal: 0.7, meaning: 'connect, 64 bytes, 64 bytes back, closed by the server; 64 at once' },
+  { key: 'latency-p50', work: 'round trip at half load, p50', unit: 'µs', less: true, goal: 1.5, offloadedGoal: 1.5, meaning: 'UDP there and back beside a paced load of half the rate the slowest peer delivered' },
+  { key: 'latency-p99', work: 'round trip at half load, p99', unit: 'µs', less: true, goal: 2, offloadedGoal: 2, meaning: 'the slowest one in a hundred of them' },
 ];
 
 /** One line of a table, as text. */
@@ -46,14 +48,17 @@ export const NET_HEAD = ['work', 'links', 'weir', 'kernel', 'ratio', 'goal', '']
 
 /** One line per row and kind of link; the ratio is the median of the rounds' own ratios. */
 export function netLines(net: NetResult): Line[] {
-  return NET_ROWS.flatMap(({ key, work, unit, less, goal }) => {
+  return NET_ROWS.flatMap(({ key, work, unit, less, goal, offloadedGoal }) => {
     const samples = net.samples[key];
     if (samples === undefined) return [];
-    return (['raw', 'tap'] as const).map((peer): Line => {
+    return (['raw', 'tap', 'raw+', 'tap+'] as const).map((peer): Line => {
+      const isOffloaded = peer.endsWith('+');
+      const wanted = isOffloaded ? offloadedGoal : goal;
       const ratio = median(samples[peer].map((value, round) => value / samples.kernel[round]));
-      const ok = less ? ratio <= goal : ratio >= goal;
-      const links = `${peer}–${peer}`;
-      return { cells: [`${work}, ${unit}`, links, number(median(samples[peer])), number(median(samples.kernel)), ratio.toFixed(2), `${less ? '≤' : '≥'} ${goal}`, ok ? 'ok' : 'not yet'], ok };
+      const ok = less ? ratio <= wanted : ratio >= wanted;
+      const kind = peer.replace('+', '');
+      const links = `${kind}–${kind}${isOffloaded ? ', offloaded' : ''}`;
+      return { cells: [`${work}, ${unit}`, links, number(median(samples[peer])), number(median(samples.kernel)), ratio.toFixed(2), `${less ? '≤' : '≥'} ${wanted}`, ok ? 'ok' : 'not yet'], ok };
     });
   });
 }

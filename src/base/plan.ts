@@ -243,6 +243,8 @@ export interface LimitsPlan {
   affinity: number;
   /** Unsolicited SYNs kept waiting for a matching one from inside (RFC 5382 REQ-4). */
   heldSyns: number;
+  /** Flows the kernel may forward by itself; 0 = none. */
+  offloadedFlows: number;
   /** First and last port used for source translation. */
   snatPortFirst: number;
   snatPortLast: number;

@@ -12,7 +12,7 @@ export function healthStyle(state: Health): Style {
 /** A count that should be 0. */
 const trouble = (count: number): Style | null => (count > 0 ? 'warning' : null);
 
-export function linkColumns(nowMs: number): Record<'name' | 'type' | 'device' | 'state' | 'since' | 'addresses' | 'mac' | 'mtu' | 'rx' | 'tx' | 'rxPackets' | 'txPackets' | 'drops' | 'errors' | 'kernelDrops' | 'offloads' | 'reason', Column<LinkStatus>> {
+export function linkColumns(nowMs: number): Record<'name' | 'type' | 'device' | 'state' | 'since' | 'addresses' | 'mac' | 'mtu' | 'rx' | 'tx' | 'rxPackets' | 'txPackets' | 'drops' | 'errors' | 'kernelDrops' | 'offloads' | 'offloadedRx' | 'offloadedTx' | 'reason', Column<LinkStatus>> {
   return {
     name: left('LINK', (row) => row.name),
     type: left('TYPE', (row) => row.type),
@@ -29,6 +29,8 @@ export function linkColumns(nowMs: number): Record<'name' | 'type' | 'device' | 
     drops: right('DROPS', (row) => formatCount(row.rxDrops)),
     errors: right('TX ERRORS', (row) => formatCount(row.txErrors), (row) => trouble(row.txErrors)),
     kernelDrops: right('KERNEL DROPS', (row) => formatCount(row.kernelDrops), (row) => trouble(row.kernelDrops)),
+    offloadedRx: right('OFFLOADED RX', (row) => (row.flowOffload ? formatBytes(row.offloadedRxBytes) : null)),
+    offloadedTx: right('OFFLOADED TX', (row) => (row.flowOffload ? formatBytes(row.offloadedTxBytes) : null)),
     offloads: left('OFFLOADS', (row) => row.offloads.join(',') || null),
     reason: left('REASON', (row) => row.reason),
   };

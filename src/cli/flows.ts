@@ -38,6 +38,7 @@ const COLUMNS = [
   right<FlowStatus>('SENT', (row) => formatBytes(row.originalBytes)),
   right<FlowStatus>('BACK', (row) => formatBytes(row.replyBytes)),
   right<FlowStatus>('PACKETS', (row) => formatCount(row.originalPackets + row.replyPackets)),
+  left<FlowStatus>('OFFLOADED', (row) => (row.offloaded ? 'yes' : null)),
   right<FlowStatus>('AGE', (row) => formatDuration(row.ageMs)),
   right<FlowStatus>('EXPIRES', (row) => formatDuration(row.expiresInMs)),
 ];
@@ -102,6 +103,7 @@ export const command: CommandFile = {
       .addHelpText('after', `
 Filters are combined: a flow must match all of them. TRANSLATED is the source as the far end sees it, and → the real
 destination where it was changed. SENT and BACK are bytes in the direction of the first packet and in the other.
+OFFLOADED flows the kernel forwards by itself; their counters are up to a second old.
 With -j all pages come as one document, in the shape of one page; nextCursor is not null when --limit cut it short.
 
 Examples:

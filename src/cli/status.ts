@@ -5,7 +5,7 @@ import { linkColumns, uplinkColumns } from './columns.js';
 import type { CommandFile, Context } from './command.js';
 import { defineReading, readingOptions, withClient } from './command.js';
 import { EXIT_DEGRADED, EXIT_NOT_RUNNING, NotRunning } from './failure.js';
-import { formatCount, formatDuration, formatPart, formatPlural } from './format.js';
+import { formatBytes, formatCount, formatDuration, formatPart, formatPlural } from './format.js';
 import type { Column } from './table.js';
 import { formatTable, left, paint, plain } from './table.js';
 
@@ -38,6 +38,12 @@ function problemLines(problems: readonly Problem[], color: boolean): string {
   return `\n${paint('Problems', 'bold', color)}\n${rows.slice(rows.indexOf('\n') + 1)}${more}`;
 }
 
+function formatOffload({ flows, limit, packets, bytes, reason, declined }: RouterStatus['offload']): string {
+  if (reason !== null) return `off: ${plain(reason)}`;
+  const refusals = Object.entries(declined).filter(([, count]) => count > 0).map(([name, count]) => `${plain(name)} ${formatCount(count)}`);
+  return `${formatCount(flows)} of ${formatCount(limit)} flows, ${formatCount(packets)} packets (${formatBytes(bytes)}) forwarded by the kernel${refusals.length === 0 ? '' : `; declined: ${refusals.join(', ')}`}`;
+}
+
 export function formatStatus(status: RouterStatus, nowMs: number, color: boolean): string {
   const link = linkColumns(nowMs);
   const uplink = uplinkColumns(nowMs);
@@ -45,7 +51,7 @@ export function formatStatus(status: RouterStatus, nowMs: number, color: boolean
   const uplinkRows: Column<UplinkStatus>[] = [
     uplink.name, uplink.link, uplink.state, uplink.since, uplink.loss, uplink.latency, uplink.tier, uplink.weight, uplink.wanted, uplink.share, uplink.flows, uplink.rxRate, uplink.txRate,
   ];
-  const { flows, packets, dataPlane } = status;
+  const { flows, packets, offload, dataPlane } = status;
   const state = paint(status.state, status.state === 'up' ? 'good' : 'bad', color);
   return `weir ${plain(status.version)} is ${state}, running for ${formatDuration(status.uptimeMs)}, pid ${status.pid}, generation ${status.generation} of ${plain(status.configFile)}\n`
     + problemLines(status.problems, color)
@@ -53,6 +59,7 @@ export function formatStatus(status: RouterStatus, nowMs: number, color: boolean
     + section('Links', 'links', status.links, linkRows, color)
     + `\nflows    ${formatCount(flows.count)} of ${formatCount(flows.limit)} (${formatPart(flows.count, flows.limit)}), ${formatCount(flows.opened)} opened, ${formatCount(flows.expired)} expired\n`
     + `packets  ${formatCount(packets.received)} received, ${formatCount(packets.sent)} sent, ${formatCount(packets.dropped)} dropped\n`
+    + `offload  ${formatOffload(offload)}\n`
     + `turns    ${formatCount(dataPlane.turns)} made, the longest took ${formatCount(Math.round(dataPlane.longestTurnUs))} µs\n`
     + tcpLines(status)
     + hookLine(status.hooks);

@@ -8,11 +8,13 @@ import { affinityBytes, readAffinity } from '../balance/affinity.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED,
-  SYNS_TAKEN, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_REFUSED, UPLINK_PORTS_SHARED, UPLINK_PORTS_USED, UPLINK_RX_BYTES, UPLINK_RX_PACKETS,
-  UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED, WINDOWS_RELEARNED, WINDOWS_USED,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, DECLINED, EXPECTATIONS_REFUSED,
+  FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, OFFLOADED_FLOWS, OFFLOADED_RX_BYTES, OFFLOADED_RX_PACKETS, OFFLOADED_TX_BYTES,
+  OFFLOADED_TX_PACKETS, OFFLOAD_DECLINED, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN,
+  TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_REFUSED, UPLINK_PORTS_SHARED, UPLINK_PORTS_USED,
+  UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED, WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
-import { COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
+import { ALG, COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
 import { DEFAULT_STATES } from '../table/filter-rule.js';
 import { FlowReader } from '../table/flow-reader.js';
 import { BUCKETS } from '../table/token-bucket.js';
@@ -56,10 +58,15 @@ interface UplinkState {
 
 export interface ViewMemory { flows: SharedArrayBuffer; counters: SharedArrayBuffer; neighbours: SharedArrayBuffer; affinity: SharedArrayBuffer }
 
+/** By link: null for `way` and a reason where the kernel cannot. */
+export interface ViewOffload { reason: string | null; links: readonly { way: object | null; reason: string | null }[] }
+
 export interface ViewOptions {
   plan: Plan;
   links: readonly OpenedLink[];
   memory: ViewMemory;
+  /** What of the links the kernel can forward by itself, and why not; absent = nothing, for no reason. */
+  offload?: ViewOffload;
   /** Frames the kernel dropped before they could be read, since start, by link index. */
   kernelDrops: (link: number) => number;
   /** A clock that never goes back, milliseconds. */
@@ -75,6 +82,7 @@ export class View implements RouterView {
   private readonly states: LinkState[];
   private readonly uplinkStates: UplinkState[];
   private readonly rates: Rates;
+  private readonly offload: ViewOffload;
   private readonly kernelDrops: (link: number) => number;
   private readonly nowMs: () => number;
   private readonly startedAtMs: number;
@@ -83,6 +91,7 @@ export class View implements RouterView {
     this.plan = options.plan;
     this.opened = options.links;
     this.memory = options.memory;
+    this.offload = options.offload ?? { reason: null, links: this.plan.links.map(() => ({ way: null, reason: null })) };
     this.kernelDrops = options.kernelDrops;
     this.nowMs = options.nowMs;
     this.startedAtMs = options.nowMs();
@@ -144,6 +153,11 @@ export class View implements RouterView {
       packets: {
         received: sum(links.map((link) => link.rxPackets)), sent: sum(links.map((link) => link.txPackets)), dropped: sum(drops.map((row) => row.packets)),
       },
+      offload: {
+        flows: counters.getRouter(OFFLOADED_FLOWS), limit: this.plan.limits.offloadedFlows,
+        packets: sum(links.map((link) => link.offloadedRxPackets)), bytes: sum(links.map((link) => link.offloadedRxBytes)),
+        reason: this.offload.reason, declined: Object.fromEntries(DECLINED.map((name, i) => [name, counters.getRouter(OFFLOAD_DECLINED + i)])),
+      },
       dataPlane: { turns: counters.getRouter(TURNS), longestTurnUs: Math.round(counters.getRouter(LONGEST_TURN_US)) },
       tcp: {
         windowsUsed: counters.getRouter(WINDOWS_USED), windowsLimit: windowsOf(this.plan.limits.flows), windowsRefused: counters.getRouter(WINDOWS_EXHAUSTED),
@@ -170,6 +184,9 @@ export class View implements RouterView {
         rxPackets: count(RX_PACKETS), rxBytes: count(RX_BYTES), txPackets: count(TX_PACKETS), txBytes: count(TX_BYTES),
         rxDrops: sum(VERDICTS.map((row) => (row.kind === 'drop' ? this.counters.verdict(i, row.number) : 0))),
         txErrors: count(TX_ERRORS), kernelDrops: this.kernelDrops(i) + count(RX_ERRORS),
+        flowOffload: this.offload.links[i].way !== null, flowOffloadReason: this.offload.links[i].reason,
+        offloadedRxPackets: count(OFFLOADED_RX_PACKETS), offloadedRxBytes: count(OFFLOADED_RX_BYTES),
+        offloadedTxPackets: count(OFFLOADED_TX_PACKETS), offloadedTxBytes: count(OFFLOADED_TX_BYTES),
       };
     });
   }
@@ -406,6 +423,7 @@ export class View implements RouterView {
       uplink: this.plan.uplinks[words[UPLINK]]?.name ?? null,
       originalPackets: doubles[pair], originalBytes: doubles[pair + 1], replyPackets: doubles[pair + 2], replyBytes: doubles[pair + 3],
       ageMs: Math.max(0, nowTick - words[CREATED]) * 1000, expiresInMs: Math.max(0, words[DEADLINE] - nowTick) * 1000,
+      offloaded: words[ALG] <= OFFLOADED,
     };
   }
 }

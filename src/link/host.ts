@@ -19,6 +19,7 @@ import { dirname } from 'node:path';
 import { isSystemError, type SystemError } from '../base/error.js';
 import type { LinkPlan } from '../base/plan.js';
 import { Silence } from './nftables.js';
+import { TrafficControl, type Hook } from './traffic-control.js';
 import { Rtnetlink, type DeviceInfo, type RouteChange, type RuleInfo } from './rtnetlink.js';
 
 /** Marks the bridges weir made. */
@@ -35,6 +36,8 @@ type Change =
   | { kind: 'devconf'; netns: string | null; device: string; setting: number; was: number; set: number }
   | { kind: 'address'; netns: string | null; device: string; address: string; prefixLength: number }
   | { kind: 'route'; netns: string | null; device: string; route: Omit<RouteChange, 'ifindex'> }
+  | { kind: 'clsact'; netns: string | null; device: string }
+  | { kind: 'filter'; netns: string | null; device: string; hook: Hook }
   | { kind: 'rule'; netns: string | null; rule: RuleInfo };
 
 interface Entry {
@@ -58,6 +61,8 @@ function identity(change: Change): string {
       return JSON.stringify([change.kind, change.netns, change.device, change.address, change.prefixLength]);
     case 'devconf':
       return JSON.stringify([change.kind, change.netns, change.device, change.setting]);
+    case 'filter':
+      return JSON.stringify([change.kind, change.netns, change.device, change.hook]);
     default:
       return JSON.stringify([change.kind, change.netns, change.device]);
   }
@@ -92,6 +97,7 @@ export class Host {
   private readonly journalPath: string;
   private readonly table: string;
   private readonly sockets = new Map<string, Rtnetlink>();
+  private readonly controls = new Map<string, TrafficControl>();
   private readonly silences = new Map<string, Silence>();
   private entries: Entry[] = [];
 
@@ -183,6 +189,17 @@ export class Host {
       this.sockets.set(key, socket);
     }
     return socket;
+  }
+
+  /** tc hooks in a namespace, by a socket for the life of this object. */
+  private trafficControl(netns: string | null): TrafficControl {
+    const key = netns ?? '';
+    let control = this.controls.get(key);
+    if (control === undefined) {
+      control = new TrafficControl(netns ?? undefined);
+      this.controls.set(key, control);
+    }
+    return control;
   }
 
   /** The table that keeps the host's stack silent on raw devices of a namespace. Not journalled: it ends with the process. */
@@ -302,6 +319,17 @@ export class Host {
     });
   }
 
+  /** Have a BPF program look at every IPv4 packet at a hook of the device. */
+  addFilter(owner: string, netns: string | null, name: string, hook: Hook, program: number): void {
+    const device = this.device(netns, name);
+    const control = this.trafficControl(netns);
+    this.make(owner, { kind: 'clsact', netns, device: name }, () => this.unlessThere(() => control.addClsact(device.ifindex)));
+    this.make(owner, { kind: 'filter', netns, device: name, hook }, () => {
+      control.setFilter(device.ifindex, hook, program);
+      return true;
+    });
+  }
+
   /** Pinned addresses that belong on a link: the first one with the box behind it has them all, as the data plane knows but one such link. */
   pinsOn(link: LinkPlan): readonly string[] {
     return this.links.find(({ type, peer }) => type === 'tun' && peer !== undefined)?.index === link.index ? this.pins : [];
@@ -345,6 +373,15 @@ export class Host {
       }
       case 'devconf':
         if (rtnetlink.devconf(device.ifindex, change.setting) === change.set) rtnetlink.setDevconf(device.ifindex, change.setting, change.was);
+        return;
+      case 'clsact': {
+        // It may have got other owners' filters meanwhile: then it is theirs now.
+        const control = this.trafficControl(change.netns);
+        if (!control.hasFilters(device.ifindex)) control.deleteClsact(device.ifindex);
+        return;
+      }
+      case 'filter':
+        this.trafficControl(change.netns).deleteFilter(device.ifindex, change.hook);
         return;
       case 'address':
         rtnetlink.deleteAddress(device.ifindex, change.address, change.prefixLength);
@@ -391,6 +428,8 @@ export class Host {
     const errors = this.undo(() => true);
     for (const silence of this.silences.values()) silence.close();
     for (const socket of this.sockets.values()) socket.close();
+    for (const control of this.controls.values()) control.close();
+    this.controls.clear();
     this.silences.clear();
     this.sockets.clear();
     return errors;

@@ -4,8 +4,10 @@
  */
 import { accessSync, constants } from 'node:fs';
 import { isSystemError } from '../base/error.js';
+import { Assembler, KTIME_GET_COARSE_NS, MAP_ARRAY, MAP_HASH, MAP_MMAPABLE, PROGRAM_SCHED_CLS, R0, TC_UNSPECIFIED } from './bpf.js';
 import { native, type OpenedDevice } from './native.js';
 import { Silence } from './nftables.js';
+import { TrafficControl } from './traffic-control.js';
 
 export interface Check {
   name: string;
@@ -19,6 +21,7 @@ export interface Check {
 const CAPABILITIES = [
   { name: 'CAP_NET_ADMIN', bit: 12, use: 'devices, addresses, routes and nf_tables' },
   { name: 'CAP_NET_RAW', bit: 13, use: 'raw links' },
+  { name: 'CAP_BPF', bit: 39, use: 'the offload of established flows' },
   { name: 'CAP_SYS_ADMIN', bit: 21, use: 'devices in other network namespaces only' },
 ] as const;
 
@@ -31,9 +34,9 @@ function describe(error: unknown): string {
 }
 
 function checkCapabilities(): Check[] {
-  const { low } = native().capabilities();
+  const { low, high } = native().capabilities();
   return CAPABILITIES.map(({ name, bit, use }) => {
-    const ok = ((low >>> bit) & 1) === 1;
+    const ok = (((bit < 32 ? low : high) >>> (bit & 31)) & 1) === 1;
     return {
       name, ok, detail: ok ? `held; for ${use}` : `not held; needed for ${use}`,
       advice: ok ? null : `run weir as root or give it ${name} (systemd: AmbientCapabilities=${name})`,
@@ -116,7 +119,36 @@ function checkSilence(): Check {
   }
 }
 
+/** A program that lets everything pass, at the hook where programs of tap links sit. */
+function checkOffload(): Check {
+  const name = 'offload of established flows (BPF at tc hooks)';
+  try {
+    return withTap((device) => {
+      const { bpfMap, bpfProgram, closeFd } = native();
+      const opened: number[] = [];
+      const control = new TrafficControl();
+      try {
+        opened.push(bpfMap({ kind: MAP_HASH, name: 'weir_probe', keyBytes: 16, valueBytes: 4, entries: 16, flags: 0 }));
+        opened.push(bpfMap({ kind: MAP_ARRAY, name: 'weir_probe', keyBytes: 4, valueBytes: 8, entries: 1, flags: MAP_MMAPABLE }));
+        const instructions = new Assembler().call(KTIME_GET_COARSE_NS).move(R0, TC_UNSPECIFIED).exit().finish();
+        opened.push(bpfProgram({ type: PROGRAM_SCHED_CLS, name: 'weir_probe', license: 'Apache-2.0', instructions }));
+        control.addClsact(device.ifindex);
+        control.setFilter(device.ifindex, 'egress', opened[2]);
+        return { name, ok: true, detail: 'maps, a program and its hook work', advice: null };
+      } finally {
+        control.close();
+        for (const fd of opened) closeFd(fd);
+      }
+    });
+  } catch (error) {
+    return {
+      name, ok: false, detail: describe(error),
+      advice: 'weir works without, but every packet goes through it: the kernel needs CONFIG_BPF_SYSCALL, CONFIG_NET_CLS_BPF, CONFIG_NET_CLS_ACT and Linux 5.11, weir CAP_BPF and CAP_NET_ADMIN',
+    };
+  }
+}
+
 /** Every check, in the order a person would go through them. */
 export function probe(): Check[] {
-  return [...checkCapabilities(), checkTunDevice(), checkTunOffloads(), checkPacketSocket(), checkSilence()];
+  return [...checkCapabilities(), checkTunDevice(), checkTunOffloads(), checkPacketSocket(), checkSilence(), checkOffload()];
 }

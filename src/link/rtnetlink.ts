@@ -40,6 +40,7 @@ const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_AF_SPEC = 26;
 const IFLA_EXT_MASK = 29;
+const IFLA_LINK_NETNSID = 37;
 const IFLA_INFO_KIND = 1;
 const IFLA_INET_CONF = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -101,6 +102,8 @@ export interface DeviceInfo {
   master: number | null;
   alias: string | null;
   txQueueLength: number;
+  /** The far end of its wire is a device in another network namespace (veth). */
+  isWiredElsewhere: boolean;
 }
 
 export interface AddressInfo {
@@ -202,6 +205,7 @@ function deviceOf(message: Message): DeviceInfo | null {
     master: u32Of(attributes.get(IFLA_MASTER)),
     alias: textOf(attributes.get(IFLA_IFALIAS)),
     txQueueLength: u32Of(attributes.get(IFLA_TXQLEN)) ?? 0,
+    isWiredElsewhere: attributes.has(IFLA_LINK_NETNSID),
   };
 }
 

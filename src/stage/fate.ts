@@ -39,7 +39,7 @@ import type { Verdict } from '../base/verdict.js';
 import { UPLINK_FLOWS } from '../table/counters.js';
 import {
   ALG, FILTER, FLAG_CHOSEN, FLAG_DNAT, FLAG_NO_REFRESH, FLAG_SNAT, FLAG_TOLD, FLAGS, GENERATION, GROUP_SHIFT, HEADER_HIGH, IN_LINK, INWARD_MAPPING, MAPPING,
-  NEIGHBOUR, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, STATE, UPLINK, WINDOW,
+  NEIGHBOUR, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, STATE, UPLINK, WINDOW,
 } from '../table/flow.js';
 import { isOver } from '../table/tcp-state.js';
 import { formatIpv4 } from '../wire/address.js';
@@ -247,6 +247,8 @@ export class Fates {
     const { r } = this;
     const { words } = r.flows;
     const at = r.flows.at(flow);
+    // Its numbers may have moved in the kernel.
+    if (words[at + ALG] <= OFFLOADED) r.offload.bring(at);
     if (((words[at + GENERATION] - r.planEpoch) | 0) < 0) {
       words[at + ROUTE] = NONE;
       words[at + ROUTE + 1] = NONE;
@@ -411,7 +413,7 @@ export class Fates {
   /** A sender's number as its receiver knows it, where an ALG edits the text between. */
   private edited(at: number, direction: number, seq: number): number {
     const place = this.r.flows.words[at + ALG];
-    if (place === NONE) return seq;
+    if (place < 0) return seq;
     const stream = this.r.watch.at(place).streams[direction];
     return stream.isKnown && stream.isShifted ? stream.forward(seq) : seq;
   }

@@ -85,6 +85,17 @@ function judgeEstablished(p: Packet, r: Router): Verdict {
   return rule === NONE ? 0 : decide(p, r, rule);
 }
 
+/** True when no rule has to be asked about the packets of this known flow (its first word is `at`), all of which pass. */
+export function isSettled(r: Router, at: number): boolean {
+  const { filterRules: rules } = r;
+  if (!rules.hasEstablished) return true;
+  const found = r.flows.words[at + FILTER];
+  if ((found & 0xffff) === 0 || (found & ~0xffff) !== r.plan.generation << 16) return false;
+  if ((found & 0xffff) === NO_RULE) return true;
+  const first = rules.ruleAt(ESTABLISHED, (found & 0xffff) - FIRST_PLACE);
+  return rules.actions[first] === ACCEPT && !rules.isLimited(first);
+}
+
 /** Count for a rule and do as it says. */
 function decide(p: Packet, r: Router, rule: number): Verdict {
   r.counters.addFilter(rule, FILTER_PACKETS, p.frames);

@@ -28,7 +28,7 @@ export function inspect(p: Packet, r: Router): Verdict {
   if (p.isNew) return p.expected === NONE ? 0 : sourceOfExpected(p, r);
   const at = r.flows.at(p.flow);
   const place = r.flows.words[at + ALG];
-  return place === NONE ? 0 : look(p, r, r.watch.at(place), r.flows.words[at + STATE]);
+  return place < 0 ? 0 : look(p, r, r.watch.at(place), r.flows.words[at + STATE]);
 }
 
 function look(p: Packet, r: Router, c: Conversation, state: number): Verdict {
@@ -82,7 +82,7 @@ export function attach(p: Packet, r: Router): void {
 /** A flow has ended, and with it what it expected. */
 export function detach(r: Router, flow: number): void {
   const place = r.flows.words[r.flows.at(flow) + ALG];
-  if (place === NONE) return;
+  if (place < 0) return;
   withdraw(r, r.watch.at(place));
   r.watch.close(place);
 }

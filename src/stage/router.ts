@@ -26,6 +26,7 @@ import { MappingTable } from '../table/mapping.js';
 import { externalAddresses, NatRules } from '../table/nat-rule.js';
 import { NeighbourTable, REACHABLE } from '../table/neighbour.js';
 import { NexthopTable } from '../table/nexthop.js';
+import type { OffloadDevice, OffloadWay } from '../table/offload.js';
 import { Policies } from '../table/policy.js';
 import { planRoutes } from '../table/route.js';
 import type { Route } from '../table/route.js';
@@ -44,6 +45,7 @@ import { Fates } from './fate.js';
 import type { Fate, FateCounts, FateReason } from './fate.js';
 import { detach } from './inspect.js';
 import { giveBack, release } from './mapping.js';
+import { Offload } from './offload.js';
 import { Probes } from './probe.js';
 import type { ProbeOutcome } from './probe.js';
 
@@ -61,6 +63,8 @@ export interface LinkDevice {
   mtu: number;
   /** OFFLOAD_* bits the device takes. */
   offloads: number;
+  /** How the kernel reaches it by itself; null or absent = all its frames go through the pipeline. */
+  way?: OffloadWay | null;
 }
 
 /** Memory shared with the control plane. */
@@ -209,6 +213,7 @@ export class Router {
   readonly expecting: Expecting;
   readonly synHold: SynHold;
   readonly windows: TcpWindows;
+  readonly offload: Offload;
   readonly icmpLimit: RateLimit;
   readonly probes: Probes;
   readonly claims: Claims;
@@ -241,6 +246,7 @@ export class Router {
 
   constructor(
     plan: Plan, devices: readonly LinkDevice[], exchange: Exchange, memory: SharedMemory, clock: Clock, notify: (notice: Notice) => void,
+    offload: OffloadDevice | null = null,
   ) {
     this.plan = plan;
     this.exchange = exchange;
@@ -271,6 +277,7 @@ export class Router {
     this.groups = makeGroups(plan, this.uplinks, this.affinity);
     this.policies = new Policies(plan);
     this.flows = new FlowTable(memory.flows, plan.limits.flows, this.random.next(), (flow) => {
+      this.offload.release(flow);
       giveBack(this, flow);
       detach(this, flow);
       giveWindow(this, flow);
@@ -280,6 +287,7 @@ export class Router {
         solicit: (link, address, unicast, macHigh, macLow) => solicit(this, link, address, unicast, macHigh, macLow),
         answered: (entry) => this.onNeighbour(entry, true),
         failed: (entry) => this.onNeighbour(entry, false),
+        changed: (entry) => this.offload.neighbourChanged(entry),
       });
     for (const { index, neighbours = [] } of plan.links) {
       for (const { address, mac } of neighbours) {
@@ -291,6 +299,7 @@ export class Router {
     this.fragments = new FragmentTable(plan.limits.fragments, plan.limits.fragmentBytes, this.random.next(), plan.timeouts.fragment * 1000);
     this.synHold = new SynHold(plan.limits.heldSyns, this.random.next());
     this.windows = new TcpWindows(plan.limits.flows);
+    this.offload = new Offload(this, offload, devices.map((device) => device.way ?? null), plan.limits.offloadedFlows);
     this.icmpLimit = new RateLimit(plan.limits.icmpErrorsPerSecond, plan.limits.icmpErrorsPerDestination, this.random.next());
     this.ipIds = new IpIds(this.random);
     this.sentDatagrams = new SentDatagrams(this.random.next());
@@ -347,6 +356,7 @@ export class Router {
     if (link.isUp === isUp) return;
     link.isUp = isUp;
     this.nexthops.setLink(index, isUp);
+    this.offload.invalidate();
     if (isUp) this.announcements.push({ link, left: 3, atMs: this.nowMs });
     else this.neighbours.flush(index);
     // At the start packets wait for the gateway like for any neighbour. A link that comes back gets no new flows before its gateway has
@@ -410,6 +420,7 @@ export class Router {
   /** What has been decided about flows may not hold any more: each is looked at again before it goes on. Who forwards by decisions of its own forgets them here. */
   invalidateDecisions(): void {
     this.epoch = (this.epoch + 1) | 0;
+    this.offload.invalidate();
     this.fates.begin();
   }
 
@@ -423,6 +434,7 @@ export class Router {
 
   /** A neighbour has answered, or will not: an uplink follows its gateway. */
   private onNeighbour(entry: number, hasAnswered: boolean): void {
+    if (!hasAnswered) this.offload.neighbourChanged(entry);
     (hasAnswered ? this.answered : this.unanswered).push(entry);
     const address = this.neighbours.address(entry);
     const link = this.links[this.neighbours.link(entry)];
@@ -466,7 +478,7 @@ export class Router {
   idleMs(most: number): number {
     if (this.isBehind || this.fates.isPending) return 0;
     if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
-    let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.claims.dueMs);
+    let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.claims.dueMs, this.offload.nextDueMs);
     for (const due of this.announcements) at = Math.min(at, due.atMs);
     return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));
   }

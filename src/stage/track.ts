@@ -14,7 +14,7 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
-import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, ROUTE, STATE, UPLINK, WINDOW } from '../table/flow.js';
+import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, OFFLOADED, ROUTE, STATE, UPLINK, WINDOW } from '../table/flow.js';
 import { challengedTcp, isIllegal, isOver, nextTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
 import { ALG_SLACK, RESET_INSIDE, RESET_OUTSIDE, STRANGE } from '../table/tcp-window.js';
 import * as icmp from '../wire/icmp.js';
@@ -23,6 +23,7 @@ import type { Packet } from '../wire/packet.js';
 import { ACK, RST, SYN } from '../wire/tcp.js';
 import { relate } from './icmp-error.js';
 import { midstream } from './midstream.js';
+import { CONSIDER_PACKETS } from './offload.js';
 import type { Router } from './router.js';
 import { checkSource } from './source-check.js';
 import { timeoutOf } from './timeout.js';
@@ -55,15 +56,18 @@ export function track(p: Packet, r: Router): Verdict {
   let after = before;
   if (p.protocol === ip.PROTOCOL_TCP) {
     if (isIllegal(p.tcpFlags)) return V.TCP_FLAGS;
-    after = moveTcp(p, r, before, words[at + ALG] === NONE ? 0 : ALG_SLACK);
+    after = moveTcp(p, r, before, words[at + ALG] < 0 ? 0 : ALG_SLACK);
     if (after === REFUSED) return V.TCP_OUT_OF_WINDOW;
   } else if (p.direction === 1 && before === STATE_NEW) {
     after = STATE_REPLIED;
   }
-  if (after !== before) words[at + STATE] = after;
+  if (after !== before) {
+    words[at + STATE] = after;
+    if (p.protocol === ip.PROTOCOL_TCP && words[at + ALG] <= OFFLOADED) r.offload.release(p.flow);
+  }
   // RFC 4787 REQ-6: packets from outside do not prolong it either, where the uplink says so.
   if ((words[at + FLAGS] & (FLAG_NO_REFRESH << p.direction)) === 0) prolong(p, r, at, before, after);
-  flows.account(p.flow, p.direction, p.end - p.ipAt);
+  if ((flows.account(p.flow, p.direction, p.end - p.ipAt) & (CONSIDER_PACKETS - 1)) === 0) r.offload.consider(p.flow);
   if (p.link === uplinkLink) {
     r.counters.addUplink(uplink, UPLINK_RX_PACKETS, 1);
     r.counters.addUplink(uplink, UPLINK_RX_BYTES, p.end - p.ipAt);
@@ -73,12 +77,17 @@ export function track(p: Packet, r: Router): Verdict {
 
 /** The state after a segment, its windows moved; or REFUSED. */
 function moveTcp(p: Packet, r: Router, before: number, slack: number): number {
-  const window = r.flows.words[r.flows.at(p.flow) + WINDOW];
+  const at = r.flows.at(p.flow);
+  const window = r.flows.words[at + WINDOW];
+  const isOffloaded = r.flows.words[at + ALG] <= OFFLOADED;
+  if (isOffloaded) r.offload.bring(at);
   if (reopens(before, p.tcpFlags)) {
     r.windows.open(window, p, p.direction);
     return nextTcp(before, p.tcpFlags, p.direction);
   }
-  switch (r.windows.judge(window, p, p.direction, slack)) {
+  const found = r.windows.judge(window, p, p.direction, slack);
+  if (isOffloaded) r.offload.settle(at);
+  switch (found) {
     case STRANGE: return before;
     case RESET_INSIDE: return challengedTcp(before);
     case RESET_OUTSIDE: return REFUSED;

@@ -16,7 +16,12 @@ export const CLAIM = 6;
 export const CLAIM_NONE = 0;
 export const CLAIM_ASKING = 1;
 export const CLAIM_REFUSED = 2;
-const LINK_DOUBLES = 8;
+/** Of the packets and bytes above: what the kernel forwarded by itself (stage/offload.ts). */
+export const OFFLOADED_RX_PACKETS = 7;
+export const OFFLOADED_RX_BYTES = 8;
+export const OFFLOADED_TX_PACKETS = 9;
+export const OFFLOADED_TX_BYTES = 10;
+const LINK_DOUBLES = 12;
 
 /** Doubles per uplink. */
 export const UPLINK_TX_PACKETS = 0;
@@ -67,7 +72,11 @@ const ALGS_AT = 16;
 const ALGS_MAX = 4;
 export const ALG_COUNTS = ['watched', 'unwatched', 'announced', 'edited', 'foreign', 'refused', 'unasked', 'unreadable'] as const;
 export type AlgCount = (typeof ALG_COUNTS)[number];
-const ROUTER_DOUBLES = ALGS_AT + ALGS_MAX * ALG_COUNTS.length;
+/** Flows the kernel forwards by itself now, and how often one was considered and declined, by reason. */
+export const OFFLOADED_FLOWS = ALGS_AT + ALGS_MAX * ALG_COUNTS.length;
+export const OFFLOAD_DECLINED = OFFLOADED_FLOWS + 1; // … + DECLINED.length - 1
+export const DECLINED = ['protocol', 'alg', 'local', 'filter', 'window', 'spread', 'link', 'slots', 'map'] as const;
+const ROUTER_DOUBLES = OFFLOAD_DECLINED + DECLINED.length;
 
 export function countersBytes(links: number, uplinks: number, filters = 0): number {
   return (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES + (links + 1) * VERDICTS.length + filters * FILTER_DOUBLES) * 8;

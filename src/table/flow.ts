@@ -56,8 +56,12 @@ export const CREATED = 40;
 export const ARMED = 41;
 /** What `filter` has found for the flow under which plan: generation's low half << 16 | 0 not asked, 1 no rule, place + 2 of the first rule that fits. */
 export const FILTER = 42;
-/** What an ALG knows of the flow (stage/inspect.ts), or NONE: no ALG watches it. */
+/**
+ * What an ALG knows of the flow (stage/inspect.ts); NONE: no ALG watches it; OFFLOADED - slot: none does, and the kernel forwards it by that slot
+ * (table/offload.ts).
+ */
 export const ALG = 43;
+export const OFFLOADED = -2;
 /** The control flow that this flow was expected of, or NONE, and that flow's SERIAL: an entry has many owners in its life. */
 export const CONTROL = 44;
 export const CONTROL_SERIAL = 45;
@@ -121,6 +125,8 @@ export class FlowTable {
   private readonly seed: number;
   private readonly key = new Tuple();
   private readonly onExpire: (flow: number) => void;
+  /** Told of an offloaded flow that is due to expire: it may have moved unseen. */
+  onDue: (flow: number) => void = () => undefined;
   private readonly fire: (flow: number, tick: number) => number;
 
   /** @param onExpire told of each flow that ends, while its entry can still be read: give back what it held. */
@@ -133,7 +139,11 @@ export class FlowTable {
     this.seed = seed;
     this.onExpire = onExpire;
     this.fire = (flow, tick) => {
-      const deadline = this.words[this.at(flow) + DEADLINE];
+      let deadline = this.words[this.at(flow) + DEADLINE];
+      if (deadline <= tick && this.words[this.at(flow) + ALG] <= OFFLOADED) {
+        this.onDue(flow);
+        deadline = this.words[this.at(flow) + DEADLINE];
+      }
       if (deadline > tick) {
         this.words[this.at(flow) + ARMED] = deadline;
         return deadline;
@@ -237,12 +247,16 @@ export class FlowTable {
     }
   }
 
-  /** Count a packet of the flow. */
-  account(flow: number, direction: number, bytes: number): void {
+  /** Count packets of the flow; how many there have been in that direction. */
+  account(flow: number, direction: number, bytes: number, packets = 1): number {
     const pair = (this.at(flow) + COUNTERS) / 2 + direction * 2;
-    this.doubles[pair]++;
+    const count = this.doubles[pair] + packets;
+    this.doubles[pair] = count;
     this.doubles[pair + 1] += bytes;
+    return count;
   }
+
+  packets(flow: number, direction: number): number { return this.doubles[(this.at(flow) + COUNTERS) / 2 + direction * 2]; }
 
   /** End a flow now. */
   remove(flow: number): void {

@@ -63,6 +63,8 @@ export interface NeighbourActions {
   answered(entry: number): void;
   /** The packets waiting for this entry will never go. */
   failed(entry: number): void;
+  /** The entry's MAC address is another one now, or the entry is about to be forgotten. */
+  changed(entry: number): void;
 }
 
 export interface NeighbourRow {
@@ -214,8 +216,11 @@ export class NeighbourTable {
   }
 
   private setMac(entry: number, macHigh: number, macLow: number): void {
-    this.words[entry * WORDS + MAC_HIGH] = macHigh;
-    this.words[entry * WORDS + MAC_LOW] = macLow;
+    const at = entry * WORDS;
+    const isSame = this.words[at + MAC_HIGH] === macHigh && this.words[at + MAC_LOW] === macLow;
+    this.words[at + MAC_HIGH] = macHigh;
+    this.words[at + MAC_LOW] = macLow;
+    if (!isSame) this.actions.changed(entry);
   }
 
   /** Do what is due: repeat questions, give up, age, forget. */
@@ -331,6 +336,7 @@ export class NeighbourTable {
   private forget(entry: number): void {
     const at = entry * WORDS;
     const words = this.words;
+    this.actions.changed(entry);
     this.index.remove(this.hash(words[at + LINK], words[at + A0], words[at + A0 + 1], words[at + A0 + 2], words[at + A3]), entry);
     words[at + STATE] = 0;
     this.count--;

@@ -38,25 +38,25 @@ export const RESET_INSIDE = 3;
 export const RESET_OUTSIDE = 4;
 
 /** Word offsets within a direction's four. */
-const END = 0;
-const LIMIT = 1;
-const ACKED = 2;
+export const END = 0;
+export const LIMIT = 1;
+export const ACKED = 2;
 /** Low half: scale (0 … 14) and the bits below; high half: the largest window offered, in units of the scale. */
-const BITS = 3;
-const SIDE = 4;
+export const BITS = 3;
+export const SIDE = 4;
 
-const SCALE_MASK = 15;
+export const SCALE_MASK = 15;
 /** The direction's SYN has offered a scale. */
 const HAS_SCALE = 16;
 /** The direction has been heard. */
-const KNOWN = 32;
+export const KNOWN = 32;
 /** Its latest segment was strange. */
-const IS_STRANGE = 128;
+export const IS_STRANGE = 128;
 
 /** RFC 7323 §2.3: the largest shift. */
 const SCALE_MAX = 14;
 /** Acknowledgements may be as late as a window, or as the largest one without scaling. */
-const LATE_ACK = 65_535;
+export const LATE_ACK = 65_535;
 
 /** Where acknowledgements differ from the numbers they answer because an ALG edits the text, they do by less than this. */
 export const ALG_SLACK = 65_536;

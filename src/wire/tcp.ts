@@ -9,6 +9,7 @@ export const SYN = 2;
 export const RST = 4;
 export const PSH = 8;
 export const ACK = 16;
+export const URG = 32;
 export const CWR = 128;
 
 export function sequence(view: DataView, at: number): number { return view.getInt32(at + 4); }

@@ -40,7 +40,7 @@ export function fakeFlow(i: number): FlowStatus {
     reply: { source: destination, sourcePort: destinationPort, destination: external, destinationPort: 32768 + (i % 30000) },
     inLink: 'lan', outLink: second ? 'wan2' : 'wan1', uplink: second ? 'isp2' : 'isp1',
     originalPackets: i, originalBytes: i * 100, replyPackets: 2 * i, replyBytes: i * 1500,
-    ageMs: i * 10, expiresInMs: 300_000 - (i % 300_000),
+    ageMs: i * 10, expiresInMs: 300_000 - (i % 300_000), offloaded: i % 2 === 1,
   };
 }
 
@@ -57,6 +57,7 @@ function matches(flow: FlowStatus, filter: FlowFilter): boolean {
 const LINK: Omit<LinkStatus, 'name' | 'device' | 'addresses'> = {
   type: 'tap', netns: null, state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, mac: '02:00:00:00:00:01', mtuBytes: 1500,
   offloads: ['csum', 'tso4'], refused: [], rxPackets: 1000, rxBytes: 64_000, txPackets: 2000, txBytes: 1_500_000, rxDrops: 0, txErrors: 0, kernelDrops: 0,
+  flowOffload: true, flowOffloadReason: null, offloadedRxPackets: 900, offloadedRxBytes: 60_000, offloadedTxPackets: 1800, offloadedTxBytes: 1_400_000,
 };
 
 const HEALTHY: HealthStatus = {
@@ -93,6 +94,10 @@ export class FakeView implements RouterView {
       links: this.links(), uplinks: this.uplinks(),
       flows: { count: this.#total, limit: 1_048_576, opened: 1_234_567, expired: 1_234_564 },
       packets: { received: 9_876_543, sent: 9_870_000, dropped: 6543 },
+      offload: {
+        flows: 2, limit: 32_768, packets: 3600, bytes: 240_000, reason: null,
+        declined: { protocol: 0, alg: 1, local: 0, filter: 0, window: 0, spread: 0, link: 2, slots: 0, map: 0 },
+      },
       dataPlane: { turns: 1_000_000, longestTurnUs: 812 },
       tcp: { windowsUsed: 1200, windowsLimit: 524_288, windowsRefused: 0, strangeSegments: 17, windowsRelearned: 1 },
       heldSyns: { count: 2, limit: 1024, taken: 12_345, refused: 0 },
@@ -108,7 +113,8 @@ export class FakeView implements RouterView {
       { ...LINK, name: 'wan1', type: 'raw', device: 'eth1', mac: '02:00:00:00:00:02', addresses: ['203.0.113.2/24'], rxBytes: 123_456_789_012, rxPackets: 98_765_432 },
       { ...LINK, name: 'wan2', device: 'weir-wan2', netns: 'lab', mac: '02:00:00:00:00:03', addresses: ['198.51.100.2/24'],
         refused: [{ feature: 'uso', code: 'EINVAL', syscall: 'ioctl TUNSETOFFLOAD' }], kernelDrops: 7, ...down },
-      { ...LINK, name: 'host', type: 'tun', device: 'weir0', mac: null, addresses: ['100.64.0.1/30'], offloads: [] },
+      { ...LINK, name: 'host', type: 'tun', device: 'weir0', mac: null, addresses: ['100.64.0.1/30'], offloads: [],
+        flowOffload: false, flowOffloadReason: 'a tun link has no Ethernet frames', offloadedRxPackets: 0, offloadedRxBytes: 0, offloadedTxPackets: 0, offloadedTxBytes: 0 },
     ];
   }
 

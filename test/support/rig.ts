@@ -23,6 +23,7 @@ import { Router } from '../../src/stage/router.js';
 import type { Notice, SharedMemory } from '../../src/stage/router.js';
 import { countersBytes, RX_PACKETS } from '../../src/table/counters.js';
 import { flowTableBytes } from '../../src/table/flow.js';
+import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
 import { neighbourTableBytes } from '../../src/table/neighbour.js';
 import * as make from './frames.js';
 import { onesSum } from './frames.js';
@@ -79,6 +80,8 @@ export interface RigOptions {
   neighbours?: boolean;
   /** False: the links are still down. */
   up?: boolean;
+  /** What forwards offloaded flows of the links that have a way, and how many. */
+  offload?: { device: OffloadDevice; ways: Partial<Record<LinkName, OffloadWay>>; flows: number };
   seed?: number;
 }
 
@@ -115,11 +118,12 @@ export class Rig {
     };
     this.router = new Router(
       plan,
-      this.names.map((name, i) => ({ kind: kinds[i], mac: OUR_MAC[name], mtu: options.mtu?.[name] ?? 1500, offloads: options.offloads?.[name] ?? 0 })),
+      this.names.map((name, i) => ({ kind: kinds[i], mac: OUR_MAC[name], mtu: options.mtu?.[name] ?? 1500, offloads: options.offloads?.[name] ?? 0, way: options.offload?.ways[name] ?? null })),
       this.exchange,
       this.memory,
       this.clock,
       (notice) => this.notices.push(notice),
+      options.offload?.device ?? null,
     );
     for (const uplink of plan.uplinks) {
       const own = plan.links[uplink.link].addresses.map((a) => a.address);
@@ -324,7 +328,7 @@ function planOf(options: RigOptions): Plan {
     limits: {
       flows: 2048, neighbours: 64, neighbourQueue: 4, heldPackets: 64, fragments: 32, fragmentBytes: 1_048_576,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,
-      flowsPerSource: 0, portsPerSource: 0, expectations: 32, affinity: 64, heldSyns: 32, snatPortFirst: 1024, snatPortLast: 65_535, ...options.limits,
+      flowsPerSource: 0, portsPerSource: 0, expectations: 32, affinity: 64, heldSyns: 32, offloadedFlows: options.offload?.flows ?? 0, snatPortFirst: 1024, snatPortLast: 65_535, ...options.limits,
     },
     timeouts: {
       tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240, tcpTimeWait: 120, udp: 300, udpReplied: 300, icmp: 60, other: 600, fragment: 30,

@@ -35,6 +35,7 @@ class Bench {
       },
       answered: (entry) => { this.answered.push(entry); },
       failed: (entry) => { this.failed.push(entry); },
+      changed: () => undefined,
     });
   }
 

@@ -20,6 +20,10 @@ export interface LinkStatus {
   rxPackets: number; rxBytes: number; txPackets: number; txBytes: number;
   /** Frames refused by weir on this link, and frames the kernel would not send or dropped before we read them. */
   rxDrops: number; txErrors: number; kernelDrops: number;
+  /** Can the kernel forward established flows of this link by itself? If not, why: one phrase. */
+  flowOffload: boolean; flowOffloadReason: string | null;
+  /** Of the packets and bytes above: what the kernel forwarded by itself. */
+  offloadedRxPackets: number; offloadedRxBytes: number; offloadedTxPackets: number; offloadedTxBytes: number;
 }
 
 /** One of the targets a health check asks. */
@@ -92,6 +96,8 @@ export interface FlowStatus {
   inLink: string | null; outLink: string | null; uplink: string | null;
   originalPackets: number; originalBytes: number; replyPackets: number; replyBytes: number;
   ageMs: number; expiresInMs: number;
+  /** True while the kernel forwards it by itself; its counters are then up to a second old. */
+  offloaded: boolean;
 }
 
 export interface FlowFilter {
@@ -167,6 +173,8 @@ export interface RouterStatus {
   links: LinkStatus[]; uplinks: UplinkStatus[];
   flows: { count: number; limit: number; opened: number; expired: number };
   packets: { received: number; sent: number; dropped: number };
+  /** Flows the kernel forwards by itself, how many it may, what has gone that way, and how often a flow was declined, by reason. */
+  offload: { flows: number; limit: number; packets: number; bytes: number; reason: string | null; declined: Record<string, number> };
   dataPlane: { turns: number; longestTurnUs: number };
   /** Renewed once a second, as `heldSyns` and `algs` are. */
   tcp: TcpCounts;

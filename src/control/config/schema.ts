@@ -547,6 +547,10 @@ const limits: Section<LimitsKeys> = {
       format: 'integer', min: 1, max: 65_536, unit: 'packets', default: 256,
       doc: 'Unsolicited TCP SYNs from outside that wait at once for one from inside that matches.',
     },
+    offloadedFlows: {
+      format: 'integer', min: 0, max: 1_048_576, unit: 'flows', default: 32_768,
+      doc: 'Established flows the kernel forwards by itself as weir has decided, where it can (weir doctor says); 0 = none, every packet goes through weir.',
+    },
     snatPortFirst: {
       format: 'integer', min: 1024, max: 65_535, default: 1024,
       doc: 'The lowest port, or ICMP identifier, source translation uses.',

@@ -27,7 +27,7 @@ test('a whole configuration', () => {
     limits: {
       flows: 1_048_576, neighbours: 4096, neighbourQueue: 32, heldPackets: 1024, fragments: 4096, fragmentBytes: 16_777_216,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,
-      flowsPerSource: 0, portsPerSource: 0, expectations: 1024, affinity: 65_536, heldSyns: 256, snatPortFirst: 1024, snatPortLast: 65_535,
+      flowsPerSource: 0, portsPerSource: 0, expectations: 1024, affinity: 65_536, heldSyns: 256, offloadedFlows: 32_768, snatPortFirst: 1024, snatPortLast: 65_535,
     },
     timeouts: {
       tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240, tcpTimeWait: 120, udp: 300, udpReplied: 300, icmp: 60, other: 600,

@@ -1,0 +1,171 @@
+/**
+ * The kernel's side of the offload: the maps, a program for each link that can, the hooks they sit at, and what the data plane reaches them by.
+ * What cannot be had leaves a reason and nothing else: every packet goes through the pipeline then.
+ *
+ *     raw link   tc ingress: the program; packet socket, which sees frames before tc: a filter that drops what the program will forward
+ *     tap link   tc egress of the device, which is where the kernel sends into it: the program
+ *
+ * A program hands a frame to another device of its own network namespace only; links of different namespaces are not offloaded
+ * towards each other. Hooks are undone by the host's journal; the maps end with the last of hooks and descriptors.
+ */
+import { isSystemError } from './base/error.js';
+import type { Plan } from './base/plan.js';
+import { OFFLOAD_CSUM, OFFLOAD_TSO4 } from './link/batch.js';
+import { MAP_ARRAY, MAP_HASH, MAP_MMAPABLE, PROGRAM_SCHED_CLS, PROGRAM_SOCKET_FILTER, REDIRECT_INGRESS } from './link/bpf.js';
+import { netnsPath } from './link/host.js';
+import type { Host } from './link/host.js';
+import type { OpenedLink } from './link/link.js';
+import { native } from './link/native.js';
+import { SOCKET_MARK } from './link/nftables.js';
+import { forwarder, socketFilter } from './table/offload-program.js';
+import { BEAT_SHIFT, CONTROL_WORDS, INDEX_BYTES, KEY_BYTES, SLOT_BYTES } from './table/offload-slot.js';
+import type { OffloadDevice, OffloadWay } from './table/offload.js';
+import { parseMac } from './wire/address.js';
+
+/** The programs use no helper that asks for more. */
+const LICENSE = 'Apache-2.0';
+const PAGE_BYTES = 4096;
+const BEAT_NS = 2 ** BEAT_SHIFT;
+
+/** Descriptors of the maps, good in every thread. */
+export interface OffloadMaps { flows: number; slots: number; control: number; capacity: number }
+
+/** What a link has of it. */
+export interface LinkOffload { way: OffloadWay | null; /** Why not; null when it has a way. */ reason: string | null }
+
+/** Makes the maps for so many flows. Throws a system error when the kernel does not give them. */
+export function createMaps(capacity: number): OffloadMaps {
+  const { bpfMap, closeFd } = native();
+  const made: number[] = [];
+  const make = (kind: number, name: string, keyBytes: number, valueBytes: number, entries: number, flags: number): number => {
+    const fd = bpfMap({ kind, name, keyBytes, valueBytes, entries, flags });
+    made.push(fd);
+    return fd;
+  };
+  try {
+    return {
+      capacity,
+      flows: make(MAP_HASH, 'weir_flows', KEY_BYTES, INDEX_BYTES, capacity * 2, 0),
+      slots: make(MAP_ARRAY, 'weir_slots', 4, SLOT_BYTES, capacity, MAP_MMAPABLE),
+      control: make(MAP_ARRAY, 'weir_control', 4, CONTROL_WORDS * 4, 1, MAP_MMAPABLE),
+    };
+  } catch (error) {
+    for (const fd of made) closeFd(fd);
+    throw error;
+  }
+}
+
+export function closeMaps({ flows, slots, control }: OffloadMaps): void {
+  for (const fd of [flows, slots, control]) native().closeFd(fd);
+}
+
+/** The maps as the data plane uses them, in the thread that calls. */
+export class MapDevice implements OffloadDevice {
+  readonly slots: ArrayBuffer;
+  readonly control: ArrayBuffer;
+  private readonly flows: number;
+  private readonly index = new Uint8Array(INDEX_BYTES);
+  private readonly indexView = new DataView(this.index.buffer);
+
+  constructor(maps: OffloadMaps) {
+    this.flows = maps.flows;
+    this.slots = native().bpfMemory(maps.slots, Math.ceil((maps.capacity * SLOT_BYTES) / PAGE_BYTES) * PAGE_BYTES);
+    this.control = native().bpfMemory(maps.control, PAGE_BYTES);
+  }
+
+  beat(): number {
+    const [seconds, nanoseconds] = process.hrtime();
+    return Math.floor((seconds * 1e9 + nanoseconds) / BEAT_NS);
+  }
+
+  put(key: Uint8Array, index: number): boolean {
+    this.indexView.setInt32(0, index, true);
+    return native().bpfUpdate(this.flows, key, this.index) === 0;
+  }
+
+  remove(key: Uint8Array): void { native().bpfDelete(this.flows, key); }
+}
+
+/** The programs of a running daemon. */
+export class KernelOffload {
+  /** Null: nothing is offloaded. */
+  readonly maps: OffloadMaps | null = null;
+  /** Why nothing is; null when something may be. */
+  readonly reason: string | null = null;
+  /** By link index. */
+  readonly links: LinkOffload[];
+  private readonly host: Host;
+
+  constructor(plan: Plan, links: readonly OpenedLink[], host: Host) {
+    this.host = host;
+    const obstacles = links.map((link) => obstacle(link, links));
+    this.links = obstacles.map((reason) => ({ way: null, reason }));
+    const capacity = plan.limits.offloadedFlows;
+    if (capacity === 0) this.reason = 'limits.offloadedFlows is 0';
+    else if (obstacles.every((reason) => reason !== null)) this.reason = 'no two links can be reached from each other';
+    if (this.reason === null) {
+      try {
+        this.maps = createMaps(capacity);
+      } catch (error) {
+        this.reason = wordsOf(error);
+      }
+    }
+    const { maps } = this;
+    links.forEach((link, i) => {
+      if (obstacles[i] === null) this.links[i] = maps === null ? { way: null, reason: this.reason } : this.attach(link, maps, links);
+    });
+  }
+
+  /** When the links are closed, and with them the hooks are gone. */
+  close(): void { if (this.maps !== null) closeMaps(this.maps); }
+
+  /**
+   * Frames for a veth device whose far end is in another namespace can be received there at once, without a queue in between; a far end in our
+   * own namespace they must not be handed to. They arrive as they are, super-frames and unfinished checksums included: only where the device itself
+   * would send such.
+   */
+  hasPeer(link: OpenedLink): boolean {
+    if (link.plan.type !== 'raw' || (link.offloads & (OFFLOAD_CSUM | OFFLOAD_TSO4)) !== (OFFLOAD_CSUM | OFFLOAD_TSO4)) return false;
+    const device = this.host.rtnetlink(netnsPath(link.plan.netns)).findDevice(link.device);
+    return device !== null && device.kind === 'veth' && device.isWiredElsewhere;
+  }
+
+  private attach(link: OpenedLink, maps: OffloadMaps, links: readonly OpenedLink[]): LinkOffload {
+    const isRaw = link.plan.type === 'raw';
+    const mac = parseMac(link.mac as string);
+    const options = { link: link.plan.index, macHigh: mac.high, macLow: mac.low, flows: maps.flows, slots: maps.slots, control: maps.control };
+    try {
+      withProgram(PROGRAM_SCHED_CLS, forwarder(options), (program) => {
+        this.host.addFilter(link.plan.name, netnsPath(link.plan.netns), link.device, isRaw ? 'ingress' : 'egress', program);
+      });
+      if (isRaw) withProgram(PROGRAM_SOCKET_FILTER, socketFilter(options), (program) => native().attachFilter(link.fd, program));
+    } catch (error) {
+      return { way: null, reason: wordsOf(error) };
+    }
+    const namespace = links.findIndex((other) => other.plan.netns === link.plan.netns);
+    return { reason: null, way: { namespace, ifindex: link.ifindex, redirect: isRaw ? 0 : REDIRECT_INGRESS, mark: isRaw ? SOCKET_MARK : 0, isIngress: isRaw, hasPeer: this.hasPeer(link) } };
+  }
+}
+
+/** A loaded program lives as long as it is used; what uses it holds it. */
+export function withProgram(type: number, instructions: Uint8Array, use: (program: number) => void): void {
+  const program = native().bpfProgram({ type, name: 'weir', license: LICENSE, instructions });
+  try {
+    use(program);
+  } finally {
+    native().closeFd(program);
+  }
+}
+
+/** Why a link cannot have a program at all, or null. */
+function obstacle(link: OpenedLink, links: readonly OpenedLink[]): string | null {
+  if (link.mac === null) return 'a tun link has no Ethernet frames';
+  const others = links.filter((other) => other !== link && other.mac !== null);
+  return others.some((other) => other.plan.netns === link.plan.netns) ? null : 'no other link is in its network namespace';
+}
+
+function wordsOf(error: unknown): string {
+  if (!isSystemError(error)) throw error;
+  if (error.code === 'EPERM') return `BPF needs CAP_BPF and CAP_NET_ADMIN (${error.message})`;
+  return error.message;
+}

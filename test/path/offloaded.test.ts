@@ -1,0 +1,305 @@
+/** Which flows are offloaded, and the books of those that are: a router on memory links whose kernel is an object that forwards nothing. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { DECLINED, OFFLOAD_DECLINED, OFFLOADED_FLOWS, OFFLOADED_RX_PACKETS, OFFLOADED_TX_BYTES, RX_BYTES, RX_PACKETS, TX_BYTES, TX_PACKETS, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS } from '../../src/table/counters.js';
+import { CONSIDER_PACKETS } from '../../src/stage/offload.js';
+import { BYTES, CONTROL_EPOCH, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LIMITS, MARK, PACKETS, REDIRECT, SLOT_BYTES, SLOT_WORDS, TO_PEER, WINDOW } from '../../src/table/offload-slot.js';
+import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
+import { ACKED, END } from '../../src/table/tcp-window.js';
+import { expect, ipv4, tcp } from '../support/expect.js';
+import * as make from '../support/frames.js';
+import { GATEWAY, LAN, MAC, PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
+import type { LinkName, Rig, RigOptions, Sent } from '../support/rig.js';
+
+const SLOTS = 4;
+
+/** Memory, and a map of keys. */
+class FakeKernel implements OffloadDevice {
+  readonly slots = new ArrayBuffer(SLOTS * SLOT_BYTES);
+  readonly control = new ArrayBuffer(64);
+  readonly words = new Int32Array(this.slots);
+  readonly keys = new Map<string, number>();
+  isFull = false;
+  beat(): number { return 1000; }
+  put(key: Uint8Array, index: number): boolean {
+    if (this.isFull) return false;
+    this.keys.set(Buffer.from(key).toString('hex'), index);
+    return true;
+  }
+  remove(key: Uint8Array): void { assert.ok(this.keys.delete(Buffer.from(key).toString('hex')), 'a key that is there'); }
+
+  get epoch(): number { return new Int32Array(this.control)[CONTROL_EPOCH]; }
+  entry(slot: number, direction: number, word: number): number { return this.words[slot * SLOT_WORDS + ENTRY + direction * ENTRY_WORDS + word]; }
+  counts(slot: number, direction: number): boolean { return this.entry(slot, direction, EPOCH) === this.epoch; }
+
+  /** As if a program had forwarded so much. */
+  forward(slot: number, direction: number, packets: number, bytes: number): void {
+    this.words[slot * SLOT_WORDS + PACKETS + direction] += packets;
+    const low = new BigUint64Array(this.slots, slot * SLOT_BYTES + BYTES * 4 + direction * 8, 1);
+    low[0] += BigInt(bytes);
+  }
+}
+
+interface Lab extends Rig { kernel: FakeKernel }
+
+const way = (more: Partial<OffloadWay> = {}): OffloadWay => ({ namespace: 0, ifindex: 1, redirect: 0, mark: 0, isIngress: true, hasPeer: false, ...more });
+
+function lab(options: RigOptions = {}, ways: Partial<Record<LinkName, OffloadWay>> = { lan: way({ ifindex: 11 }), wan1: way({ ifindex: 12, mark: 7 }), wan2: way({ ifindex: 13 }) }, flows = SLOTS): Lab {
+  const kernel = new FakeKernel();
+  return Object.assign(rig({ weights: [1, 0], ...options, offload: { device: kernel, ways, flows } }), { kernel });
+}
+
+const udp = (source = PC1, destination = SERVER, sourcePort = 5000, destinationPort = 6000): Buffer =>
+  make.ipv4({ source, destination, dontFragment: true }, make.udp({ sourcePort, destinationPort }));
+const answer = (): Buffer => udp(SERVER, WAN1, 6000, 5000);
+
+function repeat(r: Rig, link: LinkName, packet: Buffer, count = CONSIDER_PACKETS): Sent[] {
+  let sent: Sent[] = [];
+  for (let i = 0; i < count; i++) sent = r.from(link, packet);
+  return sent;
+}
+
+const offloaded = (r: Rig): number => r.router.counters.getRouter(OFFLOADED_FLOWS);
+const declined = (r: Rig): Record<string, number> => Object.fromEntries(DECLINED.map((name, i) => [name, r.router.counters.getRouter(OFFLOAD_DECLINED + i)] as const).filter(([, count]) => count > 0));
+const link = (r: Rig, name: LinkName, counter: number): number => r.router.counters.link(r.index(name), counter);
+
+/** The window of the first slot, as the programs have it. */
+const windowOf = (r: Lab): Int32Array => r.kernel.words.subarray(WINDOW, WINDOW + 8);
+
+/** A TCP connection with so many segments each way. */
+function connection(r: Rig, rounds: number, destinationPort = 80, server = SERVER, out: LinkName = 'wan1'): void {
+  const client = (flags: string, sequence: number, acknowledgement: number): Buffer => make.ipv4({ source: PC1, destination: server, dontFragment: true }, make.tcp({ sourcePort: 4000, destinationPort, flags, sequence, acknowledgement }));
+  const [syn] = r.from('lan', client('S', 999, 0));
+  const back = (flags: string): Buffer => make.ipv4({ source: server, destination: make.formatAddress(syn.packet.subarray(12, 16)), dontFragment: true },
+    make.tcp({ sourcePort: destinationPort, destinationPort: syn.packet.readUInt16BE(20), flags, sequence: flags === 'SA' ? 1999 : 2000, acknowledgement: 1000 }));
+  r.from(out, back('SA'));
+  for (let i = 0; i < rounds; i++) {
+    r.from('lan', client('A', 1000, 2000));
+    r.from(out, back('A'));
+  }
+}
+
+test('a flow of datagrams: each direction once it has been seen often enough', () => {
+  const r = lab();
+  repeat(r, 'lan', udp(), CONSIDER_PACKETS - 1);
+  assert.is(offloaded(r), 0);
+  r.from('lan', udp());
+  assert.is(offloaded(r), 1);
+  assert.is(r.kernel.keys.size, 1);
+  assert.ok(r.kernel.counts(0, 0));
+  assert.equal([r.kernel.entry(0, 0, IFINDEX), r.kernel.entry(0, 0, REDIRECT), r.kernel.entry(0, 0, MARK)], [12, 0, 7], 'out by wan1');
+  assert.is(r.kernel.entry(0, 0, LIMITS) & 0xffff, 1500);
+  repeat(r, 'wan1', answer());
+  assert.is(r.kernel.keys.size, 2);
+  assert.equal([r.kernel.entry(0, 1, IFINDEX), r.kernel.entry(0, 1, MARK)], [11, 0], 'back by the LAN');
+  assert.is(offloaded(r), 1, 'one flow, one slot');
+});
+
+test('TCP: both directions at once, when it is established', () => {
+  const r = lab();
+  connection(r, 3);
+  assert.is(offloaded(r), 0);
+  connection(r, CONSIDER_PACKETS);
+  assert.is(r.kernel.keys.size, 2);
+  assert.ok(r.kernel.counts(0, 0) && r.kernel.counts(0, 1));
+});
+
+test('the far end of a wire is reached directly only from an ingress hook', () => {
+  const direct = lab({}, { lan: way(), wan1: way({ hasPeer: true, mark: 7 }) });
+  repeat(direct, 'lan', udp());
+  assert.equal([direct.kernel.entry(0, 0, REDIRECT), direct.kernel.entry(0, 0, MARK)], [TO_PEER, 0]);
+  const queued = lab({}, { lan: way({ isIngress: false }), wan1: way({ hasPeer: true, mark: 7 }) });
+  repeat(queued, 'lan', udp());
+  assert.equal([queued.kernel.entry(0, 0, REDIRECT), queued.kernel.entry(0, 0, MARK)], [0, 7]);
+  direct.router.offload.setPeer(direct.index('wan1'), false);
+  direct.router.offload.invalidate();
+  direct.run();
+  assert.is(direct.kernel.entry(0, 0, REDIRECT), 0, 'a far end that has moved');
+});
+
+test('what is declined, and why', () => {
+  const cases: [string, () => Lab, (r: Lab) => void][] = [
+    ['link', () => lab({}, { lan: way(), wan1: way({ namespace: 1 }) }), (r) => repeat(r, 'lan', udp())],
+    ['link', () => lab({}, { lan: way() }), (r) => repeat(r, 'lan', udp())],
+    ['alg', () => lab(), (r) => connection(r, CONSIDER_PACKETS, 21)],
+    ['local', () => lab({ host: true }), (r) => repeat(r, 'lan', udp(PC1, LAN, 5000, 22))],
+    ['protocol', () => lab(), (r) => repeat(r, 'lan', make.ipv4({ source: PC1, destination: SERVER }, make.echoRequest({ id: 7 })))],
+    ['filter', () => lab({ plan: { filters: [{ index: 0, name: 'rate', match: {}, states: ['established'], action: 'drop', over: { perSecond: 1000, burst: 1000, by: 'rule' } }] } }), (r) => repeat(r, 'lan', udp())],
+    ['map', () => lab(), (r) => { r.kernel.isFull = true; repeat(r, 'lan', udp()); }],
+  ];
+  for (const [reason, make_, run] of cases) {
+    const r = make_();
+    run(r);
+    assert.equal(Object.keys(declined(r)), [reason], reason);
+    assert.equal([offloaded(r), r.kernel.keys.size], [0, 0], reason);
+  }
+});
+
+test('an established rule that accepts without a rate is no obstacle', () => {
+  const r = lab({ plan: { filters: [{ index: 0, name: 'all', match: {}, states: ['established'], action: 'accept' }] } });
+  repeat(r, 'lan', udp(), CONSIDER_PACKETS * 2);
+  assert.is(offloaded(r), 1);
+});
+
+test('with all slots taken the rest is declined, and a slot that is given back is used again', () => {
+  const r = lab({ timeouts: { udp: 120 } });
+  for (let i = 0; i < SLOTS + 1; i++) repeat(r, 'lan', udp(PC1, SERVER, 5000 + i));
+  assert.is(offloaded(r), SLOTS);
+  assert.equal(declined(r), { slots: 1 });
+  r.advance(125_000, 1000);
+  assert.equal([r.flowCount, offloaded(r), r.kernel.keys.size], [0, 0, 0], 'all expired, their keys gone');
+  repeat(r, 'lan', udp());
+  assert.is(offloaded(r), 1);
+});
+
+test('what the kernel forwards counts, once a second, as if it had come this way', () => {
+  const r = lab();
+  repeat(r, 'lan', udp());
+  repeat(r, 'wan1', answer());
+  const { counters } = r.router;
+  const flow = 0;
+  const before = { rx: link(r, 'lan', RX_PACKETS), tx: link(r, 'wan1', TX_BYTES), up: counters.uplink(0, UPLINK_TX_PACKETS), down: counters.uplink(0, UPLINK_RX_PACKETS), bytes: counters.uplink(0, UPLINK_TX_BYTES), packets: r.router.flows.packets(flow, 0) };
+  r.kernel.forward(0, 0, 1000, 100_000);
+  r.kernel.forward(0, 1, 10, 6_000_000_000);
+  r.advance(1000);
+  assert.is(r.router.flows.packets(flow, 0), before.packets + 1000);
+  assert.is(link(r, 'lan', RX_PACKETS), before.rx + 1000);
+  assert.is(link(r, 'lan', OFFLOADED_RX_PACKETS), 1000);
+  assert.is(link(r, 'wan1', TX_BYTES), before.tx + 100_000 + 14 * 1000, 'frames have Ethernet headers');
+  assert.is(link(r, 'lan', OFFLOADED_TX_BYTES), 6_000_000_000 + 140, 'more than 32 bits');
+  assert.equal([counters.uplink(0, UPLINK_TX_PACKETS), counters.uplink(0, UPLINK_RX_PACKETS)], [before.up + 1000, before.down + 10]);
+  assert.is(counters.uplink(0, UPLINK_TX_BYTES), before.bytes + 100_000);
+  r.advance(1000);
+  assert.is(link(r, 'lan', RX_PACKETS), before.rx + 1000, 'once');
+  assert.ok(link(r, 'lan', RX_BYTES) > 0 && link(r, 'lan', TX_PACKETS) > 0);
+});
+
+test('a flow lives as long as the kernel has packets of it, and no longer', () => {
+  const r = lab({ timeouts: { udp: 120 } });
+  repeat(r, 'lan', udp());
+  for (let i = 0; i < 30; i++) {
+    r.kernel.forward(0, 0, 1, 100);
+    r.advance(10_000, 1000);
+    r.teach();
+  }
+  assert.is(r.flowCount, 1, '300 s of a packet every 10 s');
+  r.advance(125_000, 1000);
+  assert.is(r.flowCount, 0);
+});
+
+test('where only the inside prolongs a flow, what comes from outside does not', () => {
+  const r = lab({ timeouts: { udp: 120, udpReplied: 120 }, uplink: { refreshInbound: false } });
+  repeat(r, 'lan', udp());
+  repeat(r, 'wan1', answer());
+  assert.is(r.kernel.keys.size, 2);
+  for (let i = 0; i < 13; i++) {
+    r.kernel.forward(0, 1, 1, 100);
+    r.advance(10_000, 1000);
+  }
+  assert.is(r.flowCount, 0);
+});
+
+test('one that is due and has moved since the last look is not taken for dead', () => {
+  const r = lab({ timeouts: { udp: 120 } });
+  repeat(r, 'lan', udp());
+  r.advance(119_500, 1000);
+  r.kernel.forward(0, 0, 1, 100);
+  // In one step: the look of this second has not been when the flow's deadline comes.
+  r.advance(5000);
+  assert.is(r.flowCount, 1);
+});
+
+test('a neighbour in use is asked again when it is stale, though no packet goes to it from here', () => {
+  const r = lab();
+  repeat(r, 'lan', udp());
+  let asked: Sent[] = [];
+  for (let i = 0; i < 40 && asked.length === 0; i++) {
+    r.kernel.forward(0, 0, 5, 500);
+    asked = r.advance(1000).filter((sent) => sent.isArp && sent.link === 'wan1' && sent.frame.readUInt16BE(20) === 1 && make.formatMac(sent.frame.subarray(0, 6)) === MAC.gateway1);
+  }
+  assert.is(asked.length, 1, 'a unicast question to the gateway');
+});
+
+test('every entry is void at once when a neighbour moves or a link goes down, and what still holds comes back', () => {
+  const r = lab({ dmz: true }, { lan: way(), wan1: way(), wan2: way(), dmz: way() });
+  repeat(r, 'lan', udp());
+  repeat(r, 'lan', udp(PC1, '10.9.0.9', 5000));
+  assert.is(offloaded(r), 2);
+  const { epoch } = r.kernel;
+  r.put('wan1', r.arpReply('wan1', GATEWAY, '02:00:00:00:01:77'));
+  r.run();
+  assert.is.not(r.kernel.epoch, epoch);
+  assert.ok(r.kernel.counts(0, 0) && r.kernel.counts(1, 0));
+  // Before any turn: the epoch itself is what counts.
+  r.setUp('wan1', false);
+  assert.not(r.kernel.counts(0, 0));
+  assert.not(r.kernel.counts(1, 0));
+  r.run();
+  assert.equal([offloaded(r), r.kernel.keys.size], [1, 1], 'the flow by the dead link is out');
+  assert.ok(r.kernel.counts(1, 0), 'the other is in again');
+});
+
+test('an uplink that may take no flows has none offloaded', () => {
+  const r = lab();
+  repeat(r, 'lan', udp());
+  // Nobody answers: the gateway is given up after three questions.
+  for (let i = 0; i < 60 && r.router.uplinks[0].isUsable; i++) {
+    r.kernel.forward(0, 0, 5, 500);
+    r.advance(1000);
+  }
+  assert.not(r.router.uplinks[0].isUsable);
+  assert.equal([offloaded(r), r.kernel.keys.size], [0, 0]);
+});
+
+const TIERS: RigOptions = { weights: [1, 1], snat: [], group: { tiers: [1, 2], onDown: 'move' } };
+
+test('a flow that is moved to another uplink is written anew, its answers under the link they now come by', () => {
+  const r = lab(TIERS);
+  connection(r, CONSIDER_PACKETS);
+  assert.equal([offloaded(r), r.kernel.entry(0, 0, IFINDEX), r.kernel.entry(0, 1, KEY) >>> 16], [1, 12, r.index('wan1')]);
+  const before = [...r.kernel.keys.keys()];
+  r.setUp('wan1', false);
+  assert.not(r.kernel.counts(0, 0));
+  r.run();
+  // The new gateway is known, but no packet has asked for it yet.
+  repeat(r, 'lan', make.ipv4({ source: PC1, destination: SERVER, dontFragment: true }, make.tcp({ sourcePort: 4000, destinationPort: 80, flags: 'A', sequence: 1000, acknowledgement: 2000 })));
+  repeat(r, 'wan2', make.ipv4({ source: SERVER, destination: PC1, dontFragment: true }, make.tcp({ sourcePort: 80, destinationPort: 4000, flags: 'A', sequence: 2000, acknowledgement: 1000 })));
+  assert.equal([offloaded(r), r.kernel.keys.size], [1, 2]);
+  const slot = [...r.kernel.keys.values()][0] >> 1;
+  assert.equal([r.kernel.entry(slot, 0, IFINDEX), r.kernel.entry(slot, 1, KEY) >>> 16], [13, r.index('wan2')]);
+  assert.is(before.filter((key) => r.kernel.keys.has(key)).length, 1, 'only the way out arrives as before');
+});
+
+test('a flow that is ended with its uplink is told of with the numbers the kernel has seen', () => {
+  const r = lab({ weights: [1, 1], group: { tiers: [1, 2] } });
+  connection(r, CONSIDER_PACKETS);
+  // The kernel has forwarded 5,000 bytes of the server's, and their acknowledgement.
+  const window = windowOf(r);
+  window[4 + END] = 7000;
+  window[ACKED] = 7000;
+  r.setUp('wan1', false);
+  const [reset] = r.run().filter((sent) => sent.link === 'lan' && sent.packet[9] === make.PROTOCOL.tcp);
+  expect(reset.packet, ipv4({ source: SERVER, destination: PC1 }), tcp({ sequence: 7000, flags: 'RA' }));
+  assert.equal([r.flowCount, offloaded(r), r.kernel.keys.size], [0, 0, 0]);
+});
+
+test('a flow whose packets take turns at the uplinks is not offloaded', () => {
+  const r = lab({ weights: [1, 1], snat: [], group: { balance: 'packet' } });
+  repeat(r, 'lan', udp());
+  assert.equal([offloaded(r), declined(r)], [0, { spread: 1 }]);
+});
+
+test('a hairpinned flow goes by the same rule', () => {
+  const r = lab({ plan: { portForwards: [{ index: 0, name: 'web', uplink: 0, addresses: [WAN1], protocols: [17], ports: { first: 80, last: 80 }, to: PC2, toPort: 8080 }] } });
+  const [turned] = repeat(r, 'lan', udp(PC1, WAN1, 5000, 80));
+  assert.is(turned.link, 'lan');
+  assert.is(offloaded(r), 1);
+});
+
+test('offloading off: nothing is written', () => {
+  const r = lab({}, undefined, 0);
+  repeat(r, 'lan', udp(), 64);
+  assert.equal([offloaded(r), r.kernel.keys.size, r.kernel.epoch], [0, 0, 0]);
+});
+
+test.run();
