@@ -88,39 +88,6 @@ static napi_value bpf_memory(napi_env env, napi_callback_info info) {
   return buffer;
 }
 
-/* bpfUpdate(fd, key, value): 0, or -errno. The map's own sizes are what the kernel reads: the caller's arrays must have them. */
-static napi_value bpf_update(napi_env env, napi_callback_info info) {
-  napi_value argv[3];
-  int32_t fd;
-  uint8_t *key, *value;
-  size_t key_length, value_length;
-  if (!read_arguments(env, info, 3, argv, NULL) || !read_int32(env, argv[0], "fd", &fd) || !read_bytes(env, argv[1], "key", &key, &key_length) ||
-      !read_bytes(env, argv[2], "value", &value, &value_length))
-    return NULL;
-  union bpf_attr attr;
-  memset(&attr, 0, sizeof attr);
-  attr.map_fd = (uint32_t)fd;
-  attr.key = (uintptr_t)key;
-  attr.value = (uintptr_t)value;
-  attr.flags = BPF_ANY;
-  if (bpf(BPF_MAP_UPDATE_ELEM, &attr) < 0) return number_of(env, -errno);
-  return number_of(env, 0);
-}
-
-/* bpfDelete(fd, key): 0, or -errno. */
-static napi_value bpf_delete(napi_env env, napi_callback_info info) {
-  napi_value argv[2];
-  int32_t fd;
-  uint8_t *key;
-  size_t length;
-  if (!read_arguments(env, info, 2, argv, NULL) || !read_int32(env, argv[0], "fd", &fd) || !read_bytes(env, argv[1], "key", &key, &length)) return NULL;
-  union bpf_attr attr;
-  memset(&attr, 0, sizeof attr);
-  attr.map_fd = (uint32_t)fd;
-  attr.key = (uintptr_t)key;
-  return number_of(env, bpf(BPF_MAP_DELETE_ELEM, &attr) < 0 ? -errno : 0);
-}
-
 /* bpfProgram({ type, name, license, instructions }): its descriptor. When it is refused the error ends with the verifier's last words. */
 static napi_value bpf_program(napi_env env, napi_callback_info info) {
   napi_value argv[1], value;
@@ -157,14 +124,17 @@ static napi_value bpf_program(napi_env env, napi_callback_info info) {
   return throw_errno(env, error, "bpf BPF_PROG_LOAD", subject);
 }
 
-/* bpfRun(fd, frame, context): runs a program on a copy of the frame. { result, frame, length, context }: so much of the frame is left; context is a struct __sk_buff. */
+/*
+ * bpfRun(fd, frame, context, times): runs a program on a copy of the frame. { result, frame, length, context, nanoseconds }: so much of the frame is left; context is
+ * a struct __sk_buff; a run took so long on average.
+ */
 static napi_value bpf_run(napi_env env, napi_callback_info info) {
-  napi_value argv[3], object, frame_out, context_out, buffer;
-  int32_t fd;
+  napi_value argv[4], object, frame_out, context_out, buffer;
+  int32_t fd, times;
   uint8_t *frame, *context, *out;
   size_t frame_length, context_length;
-  if (!read_arguments(env, info, 3, argv, NULL) || !read_int32(env, argv[0], "fd", &fd) || !read_bytes(env, argv[1], "frame", &frame, &frame_length) ||
-      !read_bytes(env, argv[2], "context", &context, &context_length))
+  if (!read_arguments(env, info, 4, argv, NULL) || !read_int32(env, argv[0], "fd", &fd) || !read_bytes(env, argv[1], "frame", &frame, &frame_length) ||
+      !read_bytes(env, argv[2], "context", &context, &context_length) || !read_int32(env, argv[3], "times", &times))
     return NULL;
   if (napi_create_arraybuffer(env, frame_length, (void **)&out, &buffer) != napi_ok) return NULL;
   struct __sk_buff after;
@@ -180,7 +150,7 @@ static napi_value bpf_run(napi_env env, napi_callback_info info) {
   attr.test.ctx_size_in = (uint32_t)context_length;
   attr.test.ctx_out = (uintptr_t)&after;
   attr.test.ctx_size_out = sizeof after;
-  attr.test.repeat = 1;
+  attr.test.repeat = (uint32_t)times;
   if (bpf(BPF_PROG_TEST_RUN, &attr) < 0) return throw_errno(env, errno, "bpf BPF_PROG_TEST_RUN", NULL);
   void *copy;
   if (napi_create_object(env, &object) != napi_ok || napi_create_typedarray(env, napi_uint8_array, frame_length, buffer, 0, &frame_out) != napi_ok ||
@@ -190,6 +160,7 @@ static napi_value bpf_run(napi_env env, napi_callback_info info) {
   memcpy(copy, &after, sizeof after);
   set_int32(env, object, "result", (int32_t)attr.test.retval);
   set_int32(env, object, "length", (int32_t)attr.test.data_size_out);
+  set_int32(env, object, "nanoseconds", (int32_t)attr.test.duration);
   napi_set_named_property(env, object, "frame", frame_out);
   napi_set_named_property(env, object, "context", context_out);
   return object;
@@ -207,8 +178,6 @@ static napi_value attach_filter(napi_env env, napi_callback_info info) {
 void register_bpf(napi_env env, napi_value exports) {
   set_function(env, exports, "bpfMap", bpf_map);
   set_function(env, exports, "bpfMemory", bpf_memory);
-  set_function(env, exports, "bpfUpdate", bpf_update);
-  set_function(env, exports, "bpfDelete", bpf_delete);
   set_function(env, exports, "bpfProgram", bpf_program);
   set_function(env, exports, "bpfRun", bpf_run);
   set_function(env, exports, "attachFilter", attach_filter);

@@ -8,17 +8,19 @@
  * A program hands a frame to another device of its own network namespace only; links of different namespaces are not offloaded
  * towards each other. Hooks are undone by the host's journal; the maps end with the last of hooks and descriptors.
  */
+import { randomInt } from 'node:crypto';
 import { isSystemError } from './base/error.js';
 import type { Plan } from './base/plan.js';
 import { OFFLOAD_CSUM, OFFLOAD_TSO4 } from './link/batch.js';
-import { MAP_ARRAY, MAP_HASH, MAP_MMAPABLE, PROGRAM_SCHED_CLS, PROGRAM_SOCKET_FILTER, REDIRECT_INGRESS } from './link/bpf.js';
+import { MAP_ARRAY, MAP_MMAPABLE, PROGRAM_SCHED_CLS, PROGRAM_SOCKET_FILTER, REDIRECT_INGRESS } from './link/bpf.js';
 import { netnsPath } from './link/host.js';
 import type { Host } from './link/host.js';
 import type { OpenedLink } from './link/link.js';
 import { native } from './link/native.js';
 import { SOCKET_MARK } from './link/nftables.js';
+import { BUCKET_BYTES, bucketsFor } from './table/offload-index.js';
 import { forwarder, socketFilter } from './table/offload-program.js';
-import { BEAT_SHIFT, CONTROL_WORDS, INDEX_BYTES, KEY_BYTES, SLOT_BYTES } from './table/offload-slot.js';
+import { BEAT_SHIFT, CONTROL_WORDS, SLOT_BYTES } from './table/offload-slot.js';
 import type { OffloadDevice, OffloadWay } from './table/offload.js';
 import { parseMac } from './wire/address.js';
 
@@ -27,27 +29,27 @@ const LICENSE = 'Apache-2.0';
 const PAGE_BYTES = 4096;
 const BEAT_NS = 2 ** BEAT_SHIFT;
 
-/** Descriptors of the maps, good in every thread. */
-export interface OffloadMaps { flows: number; slots: number; control: number; capacity: number }
+/** Descriptors of the maps, good in every thread, for how many flows they are, and the seed of the index. */
+export interface OffloadMaps { index: number; slots: number; control: number; capacity: number; seed: number }
 
 /** What a link has of it. */
 export interface LinkOffload { way: OffloadWay | null; /** Why not; null when it has a way. */ reason: string | null }
 
 /** Makes the maps for so many flows. Throws a system error when the kernel does not give them. */
-export function createMaps(capacity: number): OffloadMaps {
+export function createMaps(capacity: number, seed = randomInt(2 ** 32)): OffloadMaps {
   const { bpfMap, closeFd } = native();
   const made: number[] = [];
-  const make = (kind: number, name: string, keyBytes: number, valueBytes: number, entries: number, flags: number): number => {
-    const fd = bpfMap({ kind, name, keyBytes, valueBytes, entries, flags });
+  const make = (name: string, valueBytes: number, entries: number): number => {
+    const fd = bpfMap({ kind: MAP_ARRAY, name, keyBytes: 4, valueBytes, entries, flags: MAP_MMAPABLE });
     made.push(fd);
     return fd;
   };
   try {
     return {
-      capacity,
-      flows: make(MAP_HASH, 'weir_flows', KEY_BYTES, INDEX_BYTES, capacity * 2, 0),
-      slots: make(MAP_ARRAY, 'weir_slots', 4, SLOT_BYTES, capacity, MAP_MMAPABLE),
-      control: make(MAP_ARRAY, 'weir_control', 4, CONTROL_WORDS * 4, 1, MAP_MMAPABLE),
+      capacity, seed,
+      index: make('weir_index', BUCKET_BYTES, bucketsFor(capacity)),
+      slots: make('weir_slots', SLOT_BYTES, capacity),
+      control: make('weir_control', CONTROL_WORDS * 4, 1),
     };
   } catch (error) {
     for (const fd of made) closeFd(fd);
@@ -55,35 +57,29 @@ export function createMaps(capacity: number): OffloadMaps {
   }
 }
 
-export function closeMaps({ flows, slots, control }: OffloadMaps): void {
-  for (const fd of [flows, slots, control]) native().closeFd(fd);
+export function closeMaps({ index, slots, control }: OffloadMaps): void {
+  for (const fd of [index, slots, control]) native().closeFd(fd);
 }
 
 /** The maps as the data plane uses them, in the thread that calls. */
 export class MapDevice implements OffloadDevice {
   readonly slots: ArrayBuffer;
+  readonly index: ArrayBuffer;
   readonly control: ArrayBuffer;
-  private readonly flows: number;
-  private readonly index = new Uint8Array(INDEX_BYTES);
-  private readonly indexView = new DataView(this.index.buffer);
+  readonly seed: number;
 
-  constructor(maps: OffloadMaps) {
-    this.flows = maps.flows;
-    this.slots = native().bpfMemory(maps.slots, Math.ceil((maps.capacity * SLOT_BYTES) / PAGE_BYTES) * PAGE_BYTES);
-    this.control = native().bpfMemory(maps.control, PAGE_BYTES);
+  constructor({ slots, index, control, capacity, seed }: OffloadMaps) {
+    const memoryOf = (fd: number, bytes: number): ArrayBuffer => native().bpfMemory(fd, Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES);
+    this.slots = memoryOf(slots, capacity * SLOT_BYTES);
+    this.index = memoryOf(index, bucketsFor(capacity) * BUCKET_BYTES);
+    this.control = memoryOf(control, PAGE_BYTES);
+    this.seed = seed;
   }
 
   beat(): number {
     const [seconds, nanoseconds] = process.hrtime();
     return Math.floor((seconds * 1e9 + nanoseconds) / BEAT_NS);
   }
-
-  put(key: Uint8Array, index: number): boolean {
-    this.indexView.setInt32(0, index, true);
-    return native().bpfUpdate(this.flows, key, this.index) === 0;
-  }
-
-  remove(key: Uint8Array): void { native().bpfDelete(this.flows, key); }
 }
 
 /** The programs of a running daemon. */
@@ -133,7 +129,7 @@ export class KernelOffload {
   private attach(link: OpenedLink, maps: OffloadMaps, links: readonly OpenedLink[]): LinkOffload {
     const isRaw = link.plan.type === 'raw';
     const mac = parseMac(link.mac as string);
-    const options = { link: link.plan.index, macHigh: mac.high, macLow: mac.low, flows: maps.flows, slots: maps.slots, control: maps.control };
+    const options = { link: link.plan.index, macHigh: mac.high, macLow: mac.low, ...maps };
     try {
       withProgram(PROGRAM_SCHED_CLS, forwarder(options), (program) => {
         this.host.addFilter(link.plan.name, netnsPath(link.plan.netns), link.device, isRaw ? 'ingress' : 'egress', program);

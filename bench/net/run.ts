@@ -46,7 +46,7 @@ export async function runNet(options: NetOptions): Promise<NetResult | null> {
   const loads = chosen(options.only);
   if (loads.length === 0) return null;
   const samples: NetSamples = {};
-  const of = (row: string): Record<Peer, number[]> => (samples[row] ??= { kernel: [], raw: [], tap: [], 'raw+': [], 'tap+': [] });
+  const of = (row: string): Record<Peer, number[]> => (samples[row] ??= { kernel: [], raw: [], tap: [], 'raw+': [], bridge: [], 'bridge+': [] });
   const lab = Lab.open('bench');
   try {
     const sites: Site[] = [];

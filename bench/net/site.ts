@@ -11,9 +11,9 @@
  * kernel   veth cables; the router namespace forwards with a multipath route hashed over ports and SNAT in nftables.
  * raw      veth cables; weir runs in the router namespace and takes its three ends over.
  * tap      no cables: the devices of client and server are weir's own TAP devices, opened inside their namespaces.
+ * bridge   weir's TAP devices are in the router namespace, each on a bridge with the router's end of a veth cable.
  * raw+     as raw, with established flows offloaded to the kernel.
- * tap+     the same with TAP devices. A frame is handed from device to device within one namespace only, so they are in the router's, each on
- *          a bridge with one end of a veth cable.
+ * bridge+  as bridge, with that. (From device to device the kernel hands frames within one namespace only: there is no tap+.)
  *
  * Every peer has its three hosts to itself and stays up for the whole run, so that rounds can go back and forth between peers.
  */
@@ -25,10 +25,10 @@ import type { Host, Lab } from '../../netns/kit/lab.js';
 import type { Process } from '../../netns/kit/process.js';
 import { waitFor } from '../../netns/kit/wait.js';
 
-export type Peer = 'kernel' | 'raw' | 'tap' | 'raw+' | 'tap+';
-export const PEERS: readonly Peer[] = ['kernel', 'raw', 'tap', 'raw+', 'tap+'];
+export type Peer = 'kernel' | 'raw' | 'tap' | 'raw+' | 'bridge' | 'bridge+';
+export const PEERS: readonly Peer[] = ['kernel', 'raw', 'tap', 'raw+', 'bridge', 'bridge+'];
 /** In names of namespaces and devices. */
-const NAMES: Record<Peer, string> = { kernel: 'kernel', raw: 'raw', tap: 'tap', 'raw+': 'rawo', 'tap+': 'tapo' };
+const NAMES: Record<Peer, string> = { kernel: 'kernel', raw: 'raw', tap: 'tap', 'raw+': 'rawo', bridge: 'br', 'bridge+': 'bro' };
 
 const WEIR = fileURLToPath(new URL('../../bin/weir', import.meta.url));
 const START_MS = 20_000;
@@ -63,7 +63,7 @@ export class Site {
     if (peer === 'tap') return;
     lab.cable(`${name}lan`, { host: this.router, device: 'lan' }, { host: this.client, device: 'eth0' });
     for (const { link } of UPLINKS) lab.cable(`${name}${link}`, { host: this.router, device: link }, { host: this.server, device: link });
-    if (peer === 'tap+') for (const device of ['lan', 'wan1', 'wan2']) this.bridge(device);
+    if (peer.startsWith('bridge')) for (const device of ['lan', 'wan1', 'wan2']) this.bridge(device);
   }
 
   /** The site of a peer, up, with packets getting through. */
@@ -130,7 +130,7 @@ ${UPLINKS.map(({ link, own }) => `      oifname "${link}" snat to ${own}`).join(
     const link = (device: string, address: string, host: Host, far: string): object => ({
       addresses: [`${address}/24`],
       ...(peer === 'tap' ? { type: 'tap', device: far, netns: host.namespace }
-        : peer === 'tap+' ? { type: 'tap', device: `weir-${device}`, bridge: `br-${device}` } : { type: 'raw', device }),
+        : peer.startsWith('bridge') ? { type: 'tap', device: `weir-${device}`, bridge: `br-${device}` } : { type: 'raw', device }),
     });
     const config = join(this.lab.directory, `${name}.yaml`);
     writeFileSync(config, stringify({

@@ -44,6 +44,10 @@ export function number(value: number): string {
   return value.toFixed(size >= 10 ? 1 : 2);
 }
 
+const LINKS = {
+  raw: 'raw–raw', 'raw+': 'raw–raw, offloaded', tap: 'tap–tap', bridge: 'tap–tap on bridges', 'bridge+': 'tap–tap on bridges, offloaded',
+} as const;
+
 export const NET_HEAD = ['work', 'links', 'weir', 'kernel', 'ratio', 'goal', ''];
 
 /** One line per row and kind of link; the ratio is the median of the rounds' own ratios. */
@@ -51,13 +55,12 @@ export function netLines(net: NetResult): Line[] {
   return NET_ROWS.flatMap(({ key, work, unit, less, goal, offloadedGoal }) => {
     const samples = net.samples[key];
     if (samples === undefined) return [];
-    return (['raw', 'tap', 'raw+', 'tap+'] as const).map((peer): Line => {
+    return (['raw', 'raw+', 'tap', 'bridge', 'bridge+'] as const).map((peer): Line => {
       const isOffloaded = peer.endsWith('+');
       const wanted = isOffloaded ? offloadedGoal : goal;
       const ratio = median(samples[peer].map((value, round) => value / samples.kernel[round]));
       const ok = less ? ratio <= wanted : ratio >= wanted;
-      const kind = peer.replace('+', '');
-      const links = `${kind}–${kind}${isOffloaded ? ', offloaded' : ''}`;
+      const links = LINKS[peer];
       return { cells: [`${work}, ${unit}`, links, number(median(samples[peer])), number(median(samples.kernel)), ratio.toFixed(2), `${less ? '≤' : '≥'} ${wanted}`, ok ? 'ok' : 'not yet'], ok };
     });
   });

@@ -38,7 +38,7 @@ export type Operand = Register | number;
 /** Helpers (BPF_FUNC_*). */
 export const MAP_LOOKUP = 1, SKB_STORE_BYTES = 9, L4_CSUM_REPLACE = 11, REDIRECT = 23, REDIRECT_PEER = 155, SKB_LOAD_BYTES = 26, SKB_CHANGE_TAIL = 38, KTIME_GET_COARSE_NS = 160;
 
-export const MAP_HASH = 1, MAP_ARRAY = 2;
+export const MAP_ARRAY = 2;
 export const MAP_MMAPABLE = 1 << 10;
 export const PROGRAM_SOCKET_FILTER = 1, PROGRAM_SCHED_CLS = 3;
 

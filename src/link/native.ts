@@ -88,14 +88,13 @@ export interface Native {
   bpfMap(options: { kind: number; name: string; keyBytes: number; valueBytes: number; entries: number; flags: number }): number;
   /** Memory of an array map made with BPF_F_MMAPABLE; whole pages. */
   bpfMemory(fd: number, bytes: number): ArrayBuffer;
-  /** 0, or -errno. Key and value must have the map's sizes. */
-  bpfUpdate(fd: number, key: Uint8Array, value: Uint8Array): number;
-  /** 0, or -errno. */
-  bpfDelete(fd: number, key: Uint8Array): number;
   /** A loaded program's descriptor. type: BPF_PROG_TYPE_*. The error of a refused one ends with the verifier's last words. */
   bpfProgram(options: { type: number; name: string; license: string; instructions: Uint8Array }): number;
-  /** Run a program on a copy of a frame, for tests. context: a struct __sk_buff as it is to be seen. `length` bytes of the frame are left. */
-  bpfRun(fd: number, frame: Uint8Array, context: Uint8Array): { result: number; frame: Uint8Array; length: number; context: Uint8Array };
+  /**
+   * Run a program so many times on a copy of a frame, for tests and the bench. context: a struct __sk_buff as it is to be seen. `length` bytes of the
+   * frame are left; a run took `nanoseconds` on average.
+   */
+  bpfRun(fd: number, frame: Uint8Array, context: Uint8Array, times: number): { result: number; frame: Uint8Array; length: number; context: Uint8Array; nanoseconds: number };
   /** The socket receives only what the program (of type socket filter) lets through. */
   attachFilter(socket: number, program: number): void;
   /** Capabilities of this process: bit masks of the effective set, low and high 32 bits. */

@@ -6,7 +6,7 @@
  * what was decided. It comes back to the pipeline packet by packet (whatever is not plain: FIN, RST, fragments, what is strange), or as a
  * whole: when its state changes, it ends, or anything its decisions rest on changes.
  *
- *   considered ──settled──► offloaded ──state changes, ends──► released
+ *   considered ──settled──► offloaded ──state changes, ends, idle──► released
  *        ▲                     │ invalidate(): all entries are void in one store
  *        └── not yet, or declined   └──► written anew, or released when it is settled no more
  *
@@ -46,11 +46,15 @@ const CANDIDATES_MAX = 256;
 const SLOTS_PER_TURN = 256;
 /** Each slot is looked at about this often. */
 const PASS_MS = 1000;
+/** A slot that has not moved for so long is given back, and its flow's next packets come up; sooner when more than PLENTY of the slots are taken. */
+const IDLE_S = 10;
+const IDLE_WHEN_SCARCE_S = 2;
+const PLENTY = 7 / 8;
 /** A sign of life this often; table/offload.ts says how long one lasts. */
 const BEAT_MS = 500;
 
 /** Why a flow is not offloaded, as numbers: places in the list below. */
-const PROTOCOL = 0, ALG_WATCHES = 1, LOCALLY = 2, FILTER_ASKS = 3, WINDOWLESS = 4, SPREAD = 5, LINK = 6, SLOTS = 7, MAP = 8;
+const PROTOCOL = 0, ALG_WATCHES = 1, LOCALLY = 2, FILTER_ASKS = 3, WINDOWLESS = 4, SPREAD = 5, LINK = 6, SLOTS = 7, INDEX = 8;
 /** Or: it is; it may be later. */
 const DONE = -1, NOT_YET = -2;
 
@@ -136,9 +140,9 @@ export class Offload {
   private look(slot: number): void {
     const table = this.table as OffloadTable;
     this.sync(slot);
-    if (!table.isVoid(slot, 0) && !table.isVoid(slot, 1)) return;
     const flow = table.flows[slot];
-    if (this.place(flow) !== DONE) this.release(flow);
+    if (table.idleFor(slot, this.r.tick) >= (table.count > table.capacity * PLENTY ? IDLE_WHEN_SCARCE_S : IDLE_S)) this.release(flow);
+    else if ((table.isVoid(slot, 0) || table.isVoid(slot, 1)) && this.place(flow) !== DONE) this.release(flow);
   }
 
   /** Let the kernel forward it from now on, if it is settled. DONE, NOT_YET, or the number of a reason. */
@@ -166,7 +170,7 @@ export class Offload {
     }
     if ((first === DONE && !this.write(flow, at, slot, 0)) || (second === DONE && !this.write(flow, at, slot, 1))) {
       this.release(flow);
-      return MAP;
+      return INDEX;
     }
     return DONE;
   }
@@ -174,7 +178,7 @@ export class Offload {
   private takeSlot(flow: number, at: number): number {
     const { words } = this.r.flows;
     const table = this.table as OffloadTable;
-    const slot = table.take(flow);
+    const slot = table.take(flow, this.r.tick);
     if (slot === NONE) return NONE;
     words[at + ALG] = OFFLOADED - slot;
     if (words[at + WINDOW] !== NONE) table.lend(slot, this.r.windows.words, words[at + WINDOW] * WINDOW_WORDS);
@@ -279,6 +283,7 @@ export class Offload {
     const table = this.table as OffloadTable;
     const packets = table.readPackets(slot, direction);
     if (packets === 0) return;
+    table.touch(slot, this.r.tick);
     const bytes = table.readBytes(slot, direction);
     const frames = bytes + packets * ETHERNET_LENGTH;
     const { r } = this;

@@ -75,7 +75,7 @@ export type AlgCount = (typeof ALG_COUNTS)[number];
 /** Flows the kernel forwards by itself now, and how often one was considered and declined, by reason. */
 export const OFFLOADED_FLOWS = ALGS_AT + ALGS_MAX * ALG_COUNTS.length;
 export const OFFLOAD_DECLINED = OFFLOADED_FLOWS + 1; // … + DECLINED.length - 1
-export const DECLINED = ['protocol', 'alg', 'local', 'filter', 'window', 'spread', 'link', 'slots', 'map'] as const;
+export const DECLINED = ['protocol', 'alg', 'local', 'filter', 'window', 'spread', 'link', 'slots', 'index'] as const;
 const ROUTER_DOUBLES = OFFLOAD_DECLINED + DECLINED.length;
 
 export function countersBytes(links: number, uplinks: number, filters = 0): number {

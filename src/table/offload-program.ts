@@ -10,7 +10,8 @@
  *     DF set where the identification would have to be ours; TCP with ACK and neither SYN, FIN, RST nor URG, whose numbers fit its window just as
  *     table/tcp-window.ts would find them EXPECTED; or UDP.
  *
- * All else goes up to the data plane as if the program were not there. What it forwards, it counts, and moves the window as the data plane would.
+ * All else goes up to the data plane as if the program were not there, at as little cost as can be: with no entries at all after one look, and most often
+ * before anything is checked but the index (table/offload-index.ts). What it forwards, it counts, and moves the window as the data plane would.
  * test/link/offload.test.ts lets both have the same frames and compares.
  */
 import {
@@ -21,8 +22,9 @@ import { ETHERNET_LENGTH, ETHERTYPE_IPV4 } from '../wire/ethernet.js';
 import { IPV4_HEADER, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.js';
 import { ACK, FIN, RST, SYN, TCP_CHECKSUM_OFFSET, TCP_HEADER, URG } from '../wire/tcp.js';
 import { UDP_CHECKSUM_OFFSET, UDP_HEADER } from '../wire/udp.js';
+import { bucketsFor, factorsOf, REFERENCES, TAG_MASK, WAYS } from './offload-index.js';
 import {
-  BEAT_SHIFT, BYTES, CONTROL_EPOCH, CONTROL_UNTIL, DELTA, ENTRY, EPOCH, IFINDEX, KEY, LEAVING, LIMITS, MACS, MARK, PACKETS, REDIRECT, TO_PEER, WINDOW,
+  BEAT_SHIFT, BYTES, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_UNTIL, DELTA, ENTRY, EPOCH, IFINDEX, KEY, LEAVING, LIMITS, MACS, MARK, PACKETS, REDIRECT, TO_PEER, WINDOW,
 } from './offload-slot.js';
 import { ACKED, BITS, END, IS_STRANGE, KNOWN, LATE_ACK, LIMIT, SCALE_MASK } from './tcp-window.js';
 
@@ -33,10 +35,13 @@ export interface ProgramOptions {
   /** Our MAC address on it, as wire/ethernet.ts has it: 16 and 32 bits. */
   macHigh: number;
   macLow: number;
-  /** Descriptors of the maps. */
-  flows: number;
+  /** Descriptors of the maps, and the flows they are for. */
+  index: number;
   slots: number;
   control: number;
+  capacity: number;
+  /** The index's. */
+  seed: number;
 }
 
 /** A socket filter keeps nothing of a frame, or all. */
@@ -59,6 +64,7 @@ const KEY_AT = IP_TTL;
 /** 0, or the bytes of an entry for REPLY. */
 const DIRECTION = -68;
 const SLOT = -72;
+const BUCKET = -92;
 /** Bytes of IP and transport header. */
 const HEADERS = -76;
 const TTL_WORD = -80;
@@ -108,8 +114,9 @@ export function socketFilter(options: ProgramOptions): Uint8Array {
  * Goes on behind its last line when the frame is one to forward, with R6 = context, R7 = slot, R8 = slot + DIRECTION, R9 = length of the IP packet, and jumps to
  * `up` when it is not. `moves`: the TCP window follows.
  */
-function recognise(a: Assembler, { link, macHigh, macLow, flows, slots, control }: ProgramOptions, moves: boolean): void {
-  a.move(R6, R1).load(W, R2, R6, SKB_VLAN_PRESENT).jump('!=', R2, 0, 'up');
+function recognise(a: Assembler, options: ProgramOptions, moves: boolean): void {
+  const { macHigh, macLow, control } = options;
+  a.mapValue(R2, control).load(W, R2, R2, CONTROL_IN_USE * 4).jump('==', R2, 0, 'up').move(R6, R1).load(W, R2, R6, SKB_VLAN_PRESENT).jump('!=', R2, 0, 'up');
   // The head, as far as there is one; what of it is missing reads as 0.
   for (let at = SHORT_BYTES; at < HEAD_BYTES; at += 4) a.store(W, R10, FRAME + at, 0);
   a.load(W, R9, R6, SKB_LENGTH).move(R4, HEAD_BYTES).jump('>=', R9, HEAD_BYTES, 'head').move(R4, SHORT_BYTES).label('head')
@@ -118,36 +125,30 @@ function recognise(a: Assembler, { link, macHigh, macLow, flows, slots, control 
   for (const [at, word] of [[0, macHigh], [2, macLow >>> 16], [4, macLow & 0xffff], [12, ETHERTYPE_IPV4]]) {
     a.load(H, R2, R10, FRAME + at).jump('!=', R2, swapped(word), 'up');
   }
-  a.load(B, R2, R10, IP).jump('!=', R2, 0x45, 'up').load(B, R2, R10, IP_TTL).jump('<=', R2, 1, 'up');
+  a.load(B, R2, R10, IP).jump('!=', R2, 0x45, 'up').load(B, R2, R10, IP_PROTOCOL).jump('==', R2, PROTOCOL_UDP, 'find').jump('!=', R2, PROTOCOL_TCP, 'up')
+    .load(B, R2, R10, TCP_FLAGS).alu('and', R2, URG | ACK | RST | SYN | FIN).jump('!=', R2, ACK, 'up');
+  a.label('find');
+  find(a, options);
+
+  a.load(B, R2, R10, TTL_WORD).jump('<=', R2, 1, 'up');
   a.load(W, R2, R10, IP);
-  for (let at = 4; at < IPV4_HEADER; at += 4) a.load(W, R3, R10, IP + at).alu('add', R2, R3);
+  for (const at of [IP + 4, TTL_WORD, IP_SOURCE, IP_DESTINATION]) a.load(W, R3, R10, at).alu('add', R2, R3);
   for (let i = 0; i < 3; i++) fold(a);
   a.jump('!=', R2, 0xffff, 'up');
   a.load(H, R3, R10, IP_LENGTH).fromNetwork(R3, 16).move(R4, R3).alu('add', R4, ETHERNET_LENGTH).jump('>', R4, R9, 'up').move(R9, R3);
 
-  a.load(B, R2, R10, IP_PROTOCOL).jump('==', R2, PROTOCOL_UDP, 'udp').jump('!=', R2, PROTOCOL_TCP, 'up');
-  a.load(B, R3, R10, TCP_OFFSET).alu('and', R3, 0xf0).alu('right', R3, 2).jump('<', R3, TCP_HEADER, 'up').alu('add', R3, IPV4_HEADER).jump('>', R3, R9, 'up')
-    .load(B, R4, R10, TCP_FLAGS).alu('and', R4, URG | ACK | RST | SYN | FIN).jump('!=', R4, ACK, 'up').go('headers');
+  a.load(B, R2, R10, IP_PROTOCOL).jump('==', R2, PROTOCOL_UDP, 'udp')
+    .load(B, R3, R10, TCP_OFFSET).alu('and', R3, 0xf0).alu('right', R3, 2).jump('<', R3, TCP_HEADER, 'up').alu('add', R3, IPV4_HEADER).jump('>', R3, R9, 'up').go('headers');
   a.label('udp').load(H, R4, R10, UDP_LENGTH).fromNetwork(R4, 16).jump('<', R4, UDP_HEADER, 'up').alu('add', R4, IPV4_HEADER).jump('>', R4, R9, 'up')
     .move(R3, IPV4_HEADER + UDP_HEADER);
   a.label('headers').store(W, R10, HEADERS, R3);
 
   // A super-frame is judged by its segments. One with bytes behind its packet is strange.
-  a.store(W, R10, WIRE, R9).load(W, R5, R6, SKB_GSO_SIZE).jump('==', R5, 0, 'find')
+  a.store(W, R10, WIRE, R9).load(W, R5, R6, SKB_GSO_SIZE).jump('==', R5, 0, 'lives')
     .load(W, R4, R6, SKB_LENGTH).alu('subtract', R4, ETHERNET_LENGTH).jump('!=', R4, R9, 'up')
-    .alu('add', R5, R3).jump('>=', R5, R9, 'find').store(W, R10, WIRE, R5);
+    .alu('add', R5, R3).jump('>=', R5, R9, 'lives').store(W, R10, WIRE, R5);
 
-  // The TTL's word keeps the protocol and takes the link's number: with the addresses and ports behind it, the key.
-  a.label('find').load(W, R2, R10, IP_TTL).store(W, R10, TTL_WORD, R2).alu('and', R2, 0xff00).alu('or', R2, link << 16).store(W, R10, KEY_AT, R2)
-    .map(R1, flows).move(R2, R10).alu('add', R2, KEY_AT).call(MAP_LOOKUP).jump('==', R0, 0, 'up')
-    .load(W, R2, R0, 0).move(R3, R2).alu('and', R3, 1).alu('multiply', R3, ENTRY_BYTES).store(W, R10, DIRECTION, R3)
-    .alu('right', R2, 1).store(W, R10, SLOT, R2)
-    .map(R1, slots).move(R2, R10).alu('add', R2, SLOT).call(MAP_LOOKUP).jump('==', R0, 0, 'up')
-    .move(R7, R0).move(R8, R0).load(W, R1, R10, DIRECTION).alu('and', R1, ENTRY_BYTES).alu('add', R8, R1)
-    .load(DW, R2, R10, KEY_AT).load(DW, R3, R8, entry(KEY)).jump('!=', R2, R3, 'up')
-    .load(DW, R2, R10, KEY_AT + 8).load(DW, R3, R8, entry(KEY + 2)).jump('!=', R2, R3, 'up');
-
-  a.mapValue(R1, control).load(W, R2, R1, CONTROL_EPOCH * 4).load(W, R3, R8, entry(EPOCH)).jump('!=', R2, R3, 'up')
+  a.label('lives').mapValue(R1, control).load(W, R2, R1, CONTROL_EPOCH * 4).load(W, R3, R8, entry(EPOCH)).jump('!=', R2, R3, 'up')
     .call(KTIME_GET_COARSE_NS).alu('right', R0, BEAT_SHIFT).mapValue(R1, control).load(W, R2, R1, CONTROL_UNTIL * 4).jump32('>=', R0, R2, 'up')
     .load(W, R2, R10, WIRE).load(H, R3, R8, entry(LIMITS)).jump('>', R2, R3, 'up')
     .load(H, R2, R10, IP_FRAGMENT).alu('xor', R2, swapped(0x4000)).load(H, R3, R8, entry(LIMITS) + 2).alu('and', R2, R3).jump('!=', R2, 0, 'up')
@@ -155,6 +156,28 @@ function recognise(a: Assembler, { link, macHigh, macLow, flows, slots, control 
   judge(a);
   if (moves) move(a);
   a.label('known');
+}
+
+/** The entry the frame's key leads to. */
+function find(a: Assembler, { link, index, slots, capacity, seed }: ProgramOptions): void {
+  // The TTL's word keeps the protocol and takes the link's number: with the addresses and ports behind it, the key.
+  a.load(W, R2, R10, IP_TTL).store(W, R10, TTL_WORD, R2).alu('and', R2, 0xff00).alu('or', R2, link << 16).store(W, R10, KEY_AT, R2);
+  const [first, ...others] = factorsOf(seed);
+  a.alu32('multiply', R2, first);
+  others.forEach((factor, i) => { a.load(W, R3, R10, KEY_AT + 4 * (i + 1)).alu32('multiply', R3, factor).alu32('add', R2, R3); });
+  // finish() of base/hash.ts.
+  a.alu32('move', R3, R2).alu32('right', R3, 16).alu32('xor', R2, R3).alu32('multiply', R2, 0x85ebca6b)
+    .alu32('move', R3, R2).alu32('right', R3, 13).alu32('xor', R2, R3).alu32('multiply', R2, 0xc2b2ae35)
+    .alu32('move', R3, R2).alu32('right', R3, 16).alu32('xor', R2, R3);
+  a.alu32('move', R7, R2).alu32('and', R7, TAG_MASK).alu32('and', R2, bucketsFor(capacity) - 1).store(W, R10, BUCKET, R2)
+    .map(R1, index).move(R2, R10).alu('add', R2, BUCKET).call(MAP_LOOKUP).jump('==', R0, 0, 'up');
+  for (let way = 0; way < WAYS; way++) a.load(W, R2, R0, way * 4).jump('==', R2, 0, 'up').alu32('xor', R2, R7).jump32('<', R2, REFERENCES, 'found');
+  a.go('up').label('found').alu32('subtract', R2, 1).move(R3, R2).alu('and', R3, 1).alu('multiply', R3, ENTRY_BYTES).store(W, R10, DIRECTION, R3)
+    .alu('right', R2, 1).store(W, R10, SLOT, R2)
+    .map(R1, slots).move(R2, R10).alu('add', R2, SLOT).call(MAP_LOOKUP).jump('==', R0, 0, 'up')
+    .move(R7, R0).move(R8, R0).load(W, R1, R10, DIRECTION).alu('and', R1, ENTRY_BYTES).alu('add', R8, R1)
+    .load(DW, R2, R10, KEY_AT).load(DW, R3, R8, entry(KEY)).jump('!=', R2, R3, 'up')
+    .load(DW, R2, R10, KEY_AT + 8).load(DW, R3, R8, entry(KEY + 2)).jump('!=', R2, R3, 'up');
 }
 
 /** R2 becomes its lower 16 bits plus the rest. */

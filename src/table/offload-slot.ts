@@ -5,9 +5,9 @@
  *     words 16 … 31   the entry of direction ORIGINAL: how its packets arrive, and what they become
  *     words 32 … 47   the entry of direction REPLY
  *
- * A hash map leads from how a packet arrives to slot << 1 | direction. That is only a hint: the program compares the entry's own key, so
- * a map element that is given to another flow while a program looks at it does no harm. An entry counts only while its EPOCH is the
- * current one; 0 never is. So one store makes one entry void, and one store all of them.
+ * An index (table/offload-index.ts) leads from how a packet arrives to the slot and the direction. That is only a hint: the program compares
+ * the entry's own key, so a place in the index that is given to another flow while a program looks at it does no harm. An entry
+ * counts only while its EPOCH is the current one; 0 never is. So one store makes one entry void, and one store all of them.
  *
  * Addresses, ports, MAC addresses, DELTA and MASK are kept in network order, as they stand in a frame; all else in the machine's own.
  */
@@ -25,6 +25,7 @@ export const ENTRY_WORDS = 16;
 
 /** Word offsets in an entry. Protocol << 8 | link << 16, source, destination, ports: how a packet arrives. */
 export const KEY = 0;
+export const KEY_WORDS = 4;
 /** Source, destination, ports: as it leaves. */
 export const LEAVING = 4;
 /** 16 bits: what the IP header's checksum changes by (wire/checksum.ts). */
@@ -43,14 +44,11 @@ export const EPOCH = 15;
 /** In REDIRECT: straight to the far end of the out device's wire (bpf_redirect_peer()), which only a program at the ingress hook may do. */
 export const TO_PEER = 2;
 
-/** Words of the control memory: the current epoch; until when entries count, in beats (BEAT_SHIFT). */
+/** Words of the control memory: the current epoch; until when entries count, in beats (BEAT_SHIFT); 1 = there are entries, 0 = there is nothing to look for. */
 export const CONTROL_EPOCH = 0;
 export const CONTROL_UNTIL = 1;
-export const CONTROL_WORDS = 2;
+export const CONTROL_IN_USE = 2;
+export const CONTROL_WORDS = 4;
 /** Nanoseconds >> BEAT_SHIFT are beats, 134 ms each: 32 bits of them last for 18 years. */
 export const BEAT_SHIFT = 27;
-
-/** Bytes of a key in the hash map, and of its value. */
-export const KEY_BYTES = 16;
-export const INDEX_BYTES = 4;
 

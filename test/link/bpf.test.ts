@@ -45,8 +45,8 @@ bpf('the kernel runs it: the sum of 1 … length of the frame', () => {
     .label('long').move(R0, -1).exit();
   const program = native().bpfProgram({ type: PROGRAM_SCHED_CLS, name: 'test', license: 'Apache-2.0', instructions: a.finish() });
   try {
-    assert.is(native().bpfRun(program, new Uint8Array(60), new Uint8Array(SKB_BYTES)).result, 1830);
-    assert.is(native().bpfRun(program, new Uint8Array(200), new Uint8Array(SKB_BYTES)).result, -1);
+    assert.is(native().bpfRun(program, new Uint8Array(60), new Uint8Array(SKB_BYTES), 1).result, 1830);
+    assert.is(native().bpfRun(program, new Uint8Array(200), new Uint8Array(SKB_BYTES), 1).result, -1);
   } finally {
     native().closeFd(program);
   }

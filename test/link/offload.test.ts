@@ -43,7 +43,7 @@ class Twins {
     this.maps = createMaps(FLOWS);
     const real = new MapDevice(this.maps);
     const device: OffloadDevice = {
-      slots: real.slots, control: real.control, beat: () => real.beat() + this.beats, put: (key, index) => real.put(key, index), remove: (key) => real.remove(key),
+      slots: real.slots, index: real.index, control: real.control, seed: real.seed, beat: () => real.beat() + this.beats,
     };
     const common: RigOptions = { weights: [1, 0], offloads: { lan: ALL, wan1: ALL, wan2: ALL }, ...options };
     const way = (ifindex: number, mark: number): OffloadWay => ({ namespace: 0, ifindex, redirect: 0, mark, isIngress: true, hasPeer: false });
@@ -77,10 +77,10 @@ class Twins {
     const context = new Uint8Array(SKB_BYTES);
     new DataView(context.buffer).setInt32(SKB_GSO_SIZE, segment, true);
     const { forwards, filters } = this.programs.get(link)!;
-    const ran = native().bpfRun(forwards, frame, context);
+    const ran = native().bpfRun(forwards, frame, context, 1);
     const wanted = give(this.without);
     // A socket filter's frame begins behind what a test run takes for the Ethernet header.
-    const kept = native().bpfRun(filters, Buffer.concat([Buffer.alloc(14), frame]), context).result;
+    const kept = native().bpfRun(filters, Buffer.concat([Buffer.alloc(14), frame]), context, 1).result;
     if (ran.result !== TC_REDIRECT) {
       assert.is(ran.result, -1, 'it goes on');
       assert.equal(Buffer.from(ran.frame), frame, 'untouched');
@@ -98,7 +98,7 @@ class Twins {
   /** The filter's and the forwarder's opinions are the same. Asked before the forwarder has moved anything. */
   isKept(link: LinkName, packet: Buffer): boolean {
     const frame = this.with.frame(link, packet);
-    return native().bpfRun(this.programs.get(link)!.filters, Buffer.concat([Buffer.alloc(14), frame]), new Uint8Array(SKB_BYTES)).result === -1;
+    return native().bpfRun(this.programs.get(link)!.filters, Buffer.concat([Buffer.alloc(14), frame]), new Uint8Array(SKB_BYTES), 1).result === -1;
   }
 
   /** Packets that only both routers' pipelines see. */

@@ -548,7 +548,7 @@ const limits: Section<LimitsKeys> = {
       doc: 'Unsolicited TCP SYNs from outside that wait at once for one from inside that matches.',
     },
     offloadedFlows: {
-      format: 'integer', min: 0, max: 1_048_576, unit: 'flows', default: 32_768,
+      format: 'integer', min: 0, max: 1_000_000, unit: 'flows', default: 32_768,
       doc: 'Established flows the kernel forwards by itself as weir has decided, where it can (weir doctor says); 0 = none, every packet goes through weir.',
     },
     snatPortFirst: {
