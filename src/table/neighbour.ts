@@ -210,17 +210,15 @@ export class NeighbourTable {
     const waits = state === INCOMPLETE || state === FAILED;
     if (!isAnswer && !waits && isSame) return;
     this.setMac(entry, macHigh, macLow);
+    if (!isSame) this.actions.changed(entry);
     if (isAnswer || waits) this.enter(entry, REACHABLE, nowMs, nowMs + this.reachableMs);
     else this.enter(entry, STALE, nowMs, nowMs + this.staleMs);
     if (waits) this.actions.answered(entry);
   }
 
   private setMac(entry: number, macHigh: number, macLow: number): void {
-    const at = entry * WORDS;
-    const isSame = this.words[at + MAC_HIGH] === macHigh && this.words[at + MAC_LOW] === macLow;
-    this.words[at + MAC_HIGH] = macHigh;
-    this.words[at + MAC_LOW] = macLow;
-    if (!isSame) this.actions.changed(entry);
+    this.words[entry * WORDS + MAC_HIGH] = macHigh;
+    this.words[entry * WORDS + MAC_LOW] = macLow;
   }
 
   /** Do what is due: repeat questions, give up, age, forget. */
