@@ -110,6 +110,10 @@ export class KernelOffload {
     links.forEach((link, i) => {
       if (obstacles[i] === null) this.links[i] = maps === null ? { way: null, reason: this.reason } : this.attach(link, maps, links);
     });
+    if (maps === null || this.links.some(({ way }) => way !== null)) return;
+    this.reason = this.links.find((_, i) => obstacles[i] === null)!.reason;
+    this.maps = null;
+    closeMaps(maps);
   }
 
   /** When the links are closed, and with them the hooks are gone. */

