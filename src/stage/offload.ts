@@ -34,7 +34,6 @@ import { WINDOW_WORDS } from '../table/tcp-window.js';
 import { isSettled } from './filter.js';
 import { LOCAL, SPRAYED } from './route.js';
 import type { Router } from './router.js';
-import { checkAddress } from './source-check.js';
 import { timeoutOf } from './timeout.js';
 
 const NONE = -1;
@@ -213,7 +212,7 @@ export class Offload {
     if (forward === LOCAL || chosen === LOCAL) return LOCALLY;
     if (forward >= SPRAYED || chosen >= SPRAYED) return SPREAD;
     if (forward === NONE || chosen === NONE) return NOT_YET;
-    // Answers come in where the first packets left.
+    // Questions come in by the link the first one did, answers by the link their questions leave by: no other source needs a look (stage/track.ts).
     const inLink = direction === 0 ? words[at + IN_LINK] : r.nexthops.get(forward).link;
     const nexthop = r.nexthops.get(chosen);
     const wayIn = this.ways[inLink];
@@ -224,7 +223,6 @@ export class Offload {
     arriving.load(words, at + (direction === 0 ? ORIGINAL_TUPLE : REPLY_TUPLE));
     other.load(words, at + (direction === 0 ? REPLY_TUPLE : ORIGINAL_TUPLE));
     leaving.invert(other);
-    if (checkAddress(r, from, arriving.s3) !== 0) return NOT_YET;
     const neighbour = words[at + NEIGHBOUR + direction];
     const next = nexthop.gateway === null ? leaving.d3 : nexthop.gateway;
     if (neighbour === NONE || !r.neighbours.is(neighbour, nexthop.link, 0, 0, V4_MAPPED, next)) return NOT_YET;

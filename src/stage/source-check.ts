@@ -12,22 +12,20 @@ import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import type { Packet } from '../wire/packet.js';
 import { NONE } from '../wire/packet.js';
-import type { Link, Router } from './router.js';
+import type { Router } from './router.js';
 
 /** 0, or MARTIAN_SOURCE, or SPOOFED_SOURCE. */
-export function checkSource(p: Packet, r: Router): Verdict { return checkAddress(r, r.links[p.link], p.tuple.s3); }
-
-/** The same for an address on a link. */
-export function checkAddress(r: Router, link: Link, source: number): Verdict {
+export function checkSource(p: Packet, r: Router): Verdict {
+  const link = r.links[p.link];
   if (link === r.hostLink) return 0;
-  const number = r.fib.lookup(source);
+  const number = r.fib.lookup(p.tuple.s3);
   const isFeasible = link.sourceCheck === 'feasible';
-  if (number === NONE) return link.sourceCheck === 'off' || (isFeasible && link.uplinks.length > 0) || r.policies.leadOutBy(link.index) ? 0 : V.SPOOFED_SOURCE;
+  if (number === NONE) return link.sourceCheck === 'off' || (isFeasible && link.uplinks.length > 0) || r.policies.leadOutBy(p.link) ? 0 : V.SPOOFED_SOURCE;
   const route = r.routes[number];
   if (route.kind === 'local' || route.kind === 'broadcast') return V.MARTIAN_SOURCE;
   if (link.sourceCheck === 'off') return 0;
-  if (route.group === NONE) return route.link === link.index || (isFeasible && route.link !== NONE && link.siblings[route.link] === 1) ? 0 : V.SPOOFED_SOURCE;
+  if (route.group === NONE) return route.link === p.link || (isFeasible && route.link !== NONE && link.siblings[route.link] === 1) ? 0 : V.SPOOFED_SOURCE;
   const { members } = r.groups[route.group];
-  for (let i = 0; i < members.length; i++) if (members[i].uplink.link === link.index) return 0;
-  return r.policies.leadOutBy(link.index) ? 0 : V.SPOOFED_SOURCE;
+  for (let i = 0; i < members.length; i++) if (members[i].uplink.link === p.link) return 0;
+  return r.policies.leadOutBy(p.link) ? 0 : V.SPOOFED_SOURCE;
 }

@@ -3,7 +3,7 @@
  * of what stands behind (the kernel's maps; an object in tests). The layout is table/offload-slot.ts. All of it is memory both sides
  * share: no step here is a system call.
  *
- * A slot that is given back goes to the end of the queue of free ones, so that a program that still looks at it has long
+ * A slot that is given back goes to the end of the queue of free ones, which is kept long, so that a program that still looks at it has long
  * ended before the slot has another owner. Cost: 52 bytes a slot here, 224 in the kernel's memory.
  */
 import { delta16, delta32, fold } from '../wire/checksum.js';
@@ -19,6 +19,9 @@ const NONE = -1;
 
 /** Beats (table/offload-slot.ts) entries count for without a sign of life: 2.4 s. */
 const LIFE_BEATS = 18;
+
+/** Free slots that are left to rest as long as there are new ones. */
+const RESTING = 1024;
 
 /** How frames leave by a link: transmitted on its device, or handed to the receiving side of it. */
 export interface OffloadWay {
@@ -121,7 +124,7 @@ export class OffloadTable {
   /** A slot for a flow, or NONE. */
   take(flow: number, tick: number): number {
     let slot = NONE;
-    if (this.high < this.capacity) {
+    if (this.high < this.capacity && this.freeCount <= RESTING) {
       slot = this.high++;
     } else if (this.freeCount > 0) {
       slot = this.free[this.freeAt];
