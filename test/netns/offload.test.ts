@@ -78,6 +78,12 @@ async function worksWithout(lab: Multiwan, reason: RegExp): Promise<void> {
   for (const { flowOffload, flowOffloadReason } of links) assert.ok(!flowOffload && reason.test(flowOffloadReason ?? ''), flowOffloadReason ?? 'no reason');
 }
 
+/** Frames the router's devices had no room for so far. */
+function dropped(lab: Multiwan): number {
+  const devices = JSON.parse(lab.router.ip('-s', '-j', 'link', 'show')) as { stats64: { rx: { dropped: number }; tx: { dropped: number } } }[];
+  return devices.reduce((total, { stats64: { rx, tx } }) => total + rx.dropped + tx.dropped, 0);
+}
+
 /** A flow of datagrams that the kernel has taken over. */
 async function flood(lab: Multiwan): Promise<{ started: Process; port: number }> {
   const port = lastPort++;
@@ -110,6 +116,7 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
   offload('a bulk flow is forwarded by the kernel, clean on both wires, and counted to the packet', async ({ lab }) => {
     const recordings = await Promise.all([lab.cables.wan1.capture(), lab.cables.lan.capture()]);
     const before = await status(lab);
+    const droppedBefore = dropped(lab);
     const { sentBytes, receivedBytes } = await bulkTcp(lab.pc1, lab.server, SERVER, { bytes: BULK_BYTES });
     // iperf's receiver stops counting when its sender says so, with the last bytes still under way: full buffers of both, when the CPUs are busy.
     assert.ok(sentBytes >= BULK_BYTES && receivedBytes > BULK_BYTES / 2, `${sentBytes} bytes sent, ${receivedBytes} received`);
@@ -129,8 +136,9 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
     const frames = await readFrames(files[0], `tcp.port == ${IPERF_PORT}`);
     const sent = (from: string): number => frames.filter(({ sources }) => sources[0] === from).length;
     const sum = (of: (flow: FlowStatus) => number): number => flows.reduce((total, flow) => total + of(flow), 0);
-    assert.is(sum((flow) => flow.originalPackets), sent(WAN1));
-    assert.is(sum((flow) => flow.replyPackets), sent(SERVER));
+    // What a TAP device or a bridge had no room for, when the CPUs are busy, was forwarded all the same.
+    const [out, back] = [sum((flow) => flow.originalPackets) - sent(WAN1), sum((flow) => flow.replyPackets) - sent(SERVER)];
+    assert.ok(Math.min(out, back) >= 0 && out + back <= dropped(lab) - droppedBefore, `${out} and ${back} more were counted than were on the wire`);
     for (const host of [lab.pc1, lab.server, lab.gateway]) assert.equal([...checksumErrors(host)], []);
   });
 
