@@ -96,7 +96,7 @@ export class FakeView implements RouterView {
       packets: { received: 9_876_543, sent: 9_870_000, dropped: 6543 },
       offload: {
         flows: 2, limit: 32_768, packets: 3600, bytes: 240_000, reason: null,
-        declined: { protocol: 0, alg: 1, local: 0, filter: 0, window: 0, spread: 0, link: 2, slots: 0, map: 0 },
+        declined: { protocol: 0, alg: 1, local: 0, filter: 0, window: 0, spread: 0, link: 2, slots: 0, index: 0 },
       },
       dataPlane: { turns: 1_000_000, longestTurnUs: 812 },
       tcp: { windowsUsed: 1200, windowsLimit: 524_288, windowsRefused: 0, strangeSegments: 17, windowsRelearned: 1 },
