@@ -320,7 +320,7 @@ function planOf(options: RigOptions): Plan {
       index: 0, name: 'internet', uplinks: [0, 1], tiers: [1, 1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable',
       ...options.group,
     }],
-    policies: [], filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
+    policies: [], virtualServers: [], realServers: [], filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
     limits: {
       flows: 2048, neighbours: 64, neighbourQueue: 4, heldPackets: 64, fragments: 32, fragmentBytes: 1_048_576,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,
