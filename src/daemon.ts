@@ -29,7 +29,7 @@ import type { OpenedLink } from './link/link.js';
 import { native } from './link/native.js';
 import { openLink } from './link/registry.js';
 import type { SharedMemory } from './stage/router.js';
-import { countersBytes } from './table/counters.js';
+import { countersBytes, countersShape } from './table/counters.js';
 import { flowTableBytes } from './table/flow.js';
 import { neighbourTableBytes } from './table/neighbour.js';
 
@@ -83,7 +83,7 @@ class Daemon {
     this.kernelDrops = plan.links.map(() => 0);
     this.memory = {
       flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
-      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
+      counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
     };

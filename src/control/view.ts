@@ -8,7 +8,7 @@ import { affinityBytes, readAffinity } from '../balance/affinity.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, CONTROL_FLOWS_UNWATCHED, Counters, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE,
 } from '../table/counters.js';
 import { COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
@@ -84,7 +84,7 @@ export class View implements RouterView {
     this.kernelDrops = options.kernelDrops;
     this.nowMs = options.nowMs;
     this.startedAtMs = options.nowMs();
-    this.counters = new Counters(options.memory.counters, this.plan.links.length, this.plan.uplinks.length, this.plan.filters.length);
+    this.counters = new Counters(options.memory.counters, countersShape(this.plan));
     this.reader = new FlowReader(options.memory.flows, this.plan.limits.flows);
     this.uplinkStates = this.plan.uplinks.map(({ weight }) => ({ trouble: null, sinceMs: Date.now(), health: null, isDrained: false, isReturning: false, weight }));
     this.rates = new Rates(this.plan.uplinks.length, (uplink) => [this.counters.uplink(uplink, UPLINK_TX_BYTES), this.counters.uplink(uplink, UPLINK_RX_BYTES)], this.nowMs);

@@ -11,7 +11,7 @@ import { makeGroups, Uplink } from '../balance/uplink.js';
 import type { Group } from '../balance/uplink.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
-import { AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE } from '../table/counters.js';
+import { AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE } from '../table/counters.js';
 import { ExpectationTable } from '../table/expectation.js';
 import { Fib } from '../table/fib.js';
 import { FlowTable } from '../table/flow.js';
@@ -243,7 +243,7 @@ export class Router {
     this.nextId = this.random.below(65536);
     this.startMs = clock.nowMs();
     this.nowMs = this.startMs;
-    this.counters = new Counters(memory.counters, plan.links.length, plan.uplinks.length, plan.filters.length);
+    this.counters = new Counters(memory.counters, countersShape(plan));
     this.links = plan.links.map((link, i) => new Link(link, devices[i], plan));
     this.hostLink = this.links.find((link, i) => !link.hasEthernet && plan.links[i].type === 'tun' && plan.links[i].peer !== undefined) ?? null;
     this.hostNexthop = this.hostLink === null ? NONE : this.nexthops.intern(this.hostLink.index, null, NONE);

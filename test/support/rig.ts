@@ -21,7 +21,7 @@ import { MemoryIo } from '../../src/link/memory.js';
 import { turn } from '../../src/pipeline.js';
 import { Router } from '../../src/stage/router.js';
 import type { Notice, SharedMemory } from '../../src/stage/router.js';
-import { countersBytes, RX_PACKETS } from '../../src/table/counters.js';
+import { countersBytes, countersShape, RX_PACKETS } from '../../src/table/counters.js';
 import { flowTableBytes } from '../../src/table/flow.js';
 import { neighbourTableBytes } from '../../src/table/neighbour.js';
 import * as make from './frames.js';
@@ -109,7 +109,7 @@ export class Rig {
     this.exchange.connect(this.io);
     this.memory = {
       flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
-      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
+      counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
     };
