@@ -67,6 +67,65 @@ export interface UplinkStatus {
   portsUsed: number; portsTotal: number;
 }
 
+/**
+ * 'full': has had `upper` flows and is not yet down to `lower`. 'slow-start': takes new flows, but not its whole share yet. 'drained': works but takes
+ * no new flows, by hand or by its weight of 0.
+ */
+export type ServerState = 'up' | 'down' | 'drained' | 'full' | 'slow-start';
+
+/** A real server of a virtual server. */
+export interface RealServerStatus {
+  name: string; address: string;
+  /** Port its flows are sent to; null = the one they were sent to. */
+  port: number | null;
+  state: ServerState;
+  /** Why it is not up, one phrase; null while up. */
+  reason: string | null;
+  sinceMs: number;
+  /** As it is now, which `weir weight` and scripts of checks change; and what the scheduler goes by: 0 while drained, less in a slow start. */
+  weight: number; effectiveWeight: number;
+  /** Drained by hand; true also while it is down for another reason. */
+  isDrained: boolean;
+  /** Why, if that was said (`weir maint`); null otherwise. */
+  maintenance: string | null;
+  /** Flows at which it gets no more, and to which they must fall until it does again; 0 = no limit. */
+  upper: number; lower: number;
+  /** Null without a check. */
+  health: HealthStatus | null;
+  /** Flows it has now: active (TCP established, any other that lives) and inactive; and all it was given since start. */
+  active: number; inactive: number; newFlows: number;
+  /** tx is to the server, rx from it. */
+  txPackets: number; rxPackets: number; txBytes: number; rxBytes: number;
+  /** Bits and flows per second over the last seconds. */
+  txBps: number; rxBps: number; newFlowsPerSecond: number;
+}
+
+export interface VirtualServerStatus {
+  name: string; addresses: string[];
+  /** 'tcp', 'udp' or both. */
+  protocols: string[];
+  /** 0 to 65535 = all. */
+  ports: { first: number; last: number };
+  scheduler: { name: string; hashPort: boolean; fallBack: boolean };
+  /** Null without. */
+  persistence: { timeoutSeconds: number; maskLength: number; tie: string | null } | null;
+  onePacket: boolean; snat: 'auto' | 'always' | 'never'; onServerDown: 'reset' | 'keep' | 'move'; slowStartSeconds: number;
+  /** 'down': without a quorum. */
+  state: 'up' | 'down';
+  /** Why it is down, one phrase; null while up. */
+  reason: string | null;
+  sinceMs: number;
+  /** Weight of the servers that are up and not drained, the weight it needs, and how much more than that until it is up again. */
+  usableWeight: number; quorum: { weight: number; hysteresis: number };
+  /** Those of its real servers and of its sorry server, together. */
+  active: number; inactive: number; newFlows: number;
+  /** New flows nobody took, refused at once; and those that came back to their client's server by persistence. */
+  refusedFlows: number; returnedFlows: number;
+  realServers: RealServerStatus[];
+  /** Gets new flows while no real server takes them; null = there is none. Its name in commands is 'sorry'. */
+  sorry: RealServerStatus | null;
+}
+
 export interface RouteStatus {
   /** 'static' from the configuration, 'connected' from a link's addresses, 'local' the router's own addresses. */
   kind: 'static' | 'connected' | 'local' | 'broadcast'; name: string | null; to: string;
@@ -216,6 +275,7 @@ export interface RouterView {
 /** The answers of the table resources, as they stand on the wire. */
 export interface LinkList { schemaVersion: number; links: LinkStatus[] }
 export interface UplinkList { schemaVersion: number; uplinks: UplinkStatus[] }
+export interface VirtualServerList { schemaVersion: number; virtualServers: VirtualServerStatus[] }
 export interface RouteList { schemaVersion: number; routes: RouteStatus[] }
 export interface NeighbourList { schemaVersion: number; neighbours: NeighbourStatus[] }
 export interface FilterList { schemaVersion: number; filters: FilterStatus[] }
