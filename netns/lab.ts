@@ -40,13 +40,13 @@ function read(args: string[]): Wish | string {
   if (unknown !== undefined) return `${name} has no --${unknown}; it has: ${chosen.options.map((option) => OPTIONS[option]).join(', ')}`;
   const form = choice(given.form ?? 'raw', ['tap', 'raw']);
   const peer = choice(given.peer ?? 'weir', ['weir', 'kernel']);
-  const snat = choice(given.snat ?? 'auto', ['auto', 'always', 'never']);
+  const snat = given.snat === undefined ? null : choice(given.snat, ['auto', 'always', 'never']);
   if (form === undefined) return `--form is tap or raw, found ${given.form}`;
   if (peer === undefined) return `--peer is weir or kernel, found ${given.peer}`;
   if (snat === undefined) return `--snat is auto, always or never, found ${given.snat}`;
   const weights = given.weights?.split(':').map((word) => /^\d{1,3}$/.test(word) ? Number(word) : Number.NaN);
   if (weights !== undefined && (weights.length !== 2 || weights.some((weight) => !(weight >= 1 && weight <= 256)))) return `--weights is two numbers from 1 to 256 as in 3:1, found ${given.weights}`;
-  return { name: chosen.name, options: { form, peer, snat, ...(weights === undefined ? {} : { weights }) }, exitAfterUp };
+  return { name: chosen.name, options: { form, peer, ...(snat === null ? {} : { snat }), ...(weights === undefined ? {} : { weights }) }, exitAfterUp };
 }
 
 /** A shell on the scenario's client host, with `weir` asking the lab's daemon. Ends when the person leaves it. */

@@ -6,12 +6,16 @@
  * The server would answer the client directly, as 192.168.1.200, to whom the client never spoke. Besides there is a visitor outside, 10.0.0.2, whose
  * answers come by the router in any case. The router is weir or, to show that the trouble is none of its making, the kernel with DNAT in nftables.
  * The device of the server is eth2, as in the article's commands.
+ *
+ * Shown are the trouble (snat: never), the article's cure (routes on the server), and weir's own (snat: auto), one after the other.
  */
+import { readFrames } from './kit/capture.js';
 import { Lab, type Cable, type Host } from './kit/lab.js';
 import type { RunningScenario, Scenario } from './kit/scenario.js';
 import { waitFor } from './kit/wait.js';
 import { fetchMany, readAnswer, split, splitTable, WebServer, type Answer } from './kit/web.js';
-import { Daemon } from './kit/weir.js';
+import { run } from './kit/command.js';
+import { Daemon, WEIR } from './kit/weir.js';
 
 const DRAWING = `
   ┌ visitor ─┐   ┌ router ──────────────────┐   ┌ switch ┐   ┌ server ───────────┐
@@ -33,6 +37,7 @@ export const CLIENT = '192.168.1.55';
 export const CURE = [['route', 'add', '-host', ROUTER, 'dev', 'eth2'], ['route', 'add', '-net', '192.168.1.0/24', 'gw', ROUTER]] as const;
 const UNCURE = [['route', 'del', '-net', '192.168.1.0/24', 'gw', ROUTER], ['route', 'del', '-host', ROUTER, 'dev', 'eth2']] as const;
 const SHOWN_REQUESTS = 100;
+const SHOWN_LIMIT_SECONDS = 2;
 const READY_MS = 15_000;
 
 export type Snat = 'auto' | 'always' | 'never';
@@ -40,13 +45,13 @@ export type CableName = 'outside' | 'router' | 'server' | 'client';
 
 export interface ReplyPathOptions {
   peer?: 'weir' | 'kernel';
+  /** What it stays with; without it the lab begins with `never`, and show() goes through all. */
   snat?: Snat;
   judged?: readonly CableName[];
 }
 
 export class ReplyPath implements RunningScenario {
   readonly lab: Lab;
-  readonly snat: Snat;
   readonly visitor: Host;
   readonly router: Host;
   readonly switch: Host;
@@ -55,11 +60,14 @@ export class ReplyPath implements RunningScenario {
   readonly cables: Readonly<Record<CableName, Cable>>;
   readonly daemon: Daemon | null;
   readonly url = `http://${VIRTUAL}/`;
+  readonly #isFixed: boolean;
+  #snat: Snat;
   #web: WebServer | null = null;
 
   private constructor(options: ReplyPathOptions) {
-    const { peer = 'weir', snat = 'auto', judged = [] } = options;
-    this.snat = snat;
+    const { peer = 'weir', snat, judged = [] } = options;
+    this.#isFixed = snat !== undefined;
+    this.#snat = snat ?? 'never';
     this.lab = Lab.open('reply-path');
     this.visitor = this.lab.host('visitor');
     this.router = this.lab.host('router');
@@ -78,8 +86,7 @@ export class ReplyPath implements RunningScenario {
     for (const host of [this.server, this.client]) host.ip('route', 'add', 'default', 'via', ROUTER);
 
     this.daemon = peer === 'weir' ? new Daemon(this.router, 'conf/reply-path.yaml', {}) : null;
-    this.daemon?.dropIn('60-snat', { virtualServers: { web: { snat } } });
-    if (peer === 'kernel') this.#balanceWithKernel();
+    if (peer === 'kernel') this.#routeWithKernel();
   }
 
   /** The scenario, up: the server serves, and the visitor outside has been answered. */
@@ -95,7 +102,28 @@ export class ReplyPath implements RunningScenario {
   }
 
   async #start(): Promise<void> {
-    [this.#web] = await Promise.all([WebServer.start(this.server, 80), this.daemon?.start()]);
+    [this.#web] = await Promise.all([WebServer.start(this.server, 80), this.#balance()]);
+    await this.#answers();
+  }
+
+  get snat(): Snat { return this.#snat; }
+
+  /** Another setting, in force when this returns. weir is started anew for it. */
+  async change(snat: Snat): Promise<void> {
+    if (this.daemon === null) this.router.runNow(['nft', 'delete', 'table', 'ip', 'weir-peer']);
+    else await this.daemon.stop();
+    this.#snat = snat;
+    await this.#balance();
+    await this.#answers();
+  }
+
+  async #balance(): Promise<void> {
+    if (this.daemon === null) return this.#balanceWithKernel();
+    this.daemon.dropIn('60-snat', { virtualServers: { web: { snat: this.#snat } } });
+    await this.daemon.start();
+  }
+
+  async #answers(): Promise<void> {
     try {
       await waitFor(async () => (await this.visitor.run(['curl', '-sS', '-m', '2', this.url], { check: false })).code === 0, READY_MS, `an answer from ${this.url}`);
     } catch (error) {
@@ -124,19 +152,51 @@ export class ReplyPath implements RunningScenario {
   uncure(): void { for (const command of UNCURE) this.server.runNow(command); }
 
   async show(): Promise<string> {
-    const lines = [`snat: ${this.snat}`];
+    if (this.#isFixed) return `${await this.#who()}\n${await this.#split()}`;
+    const trouble = await this.#trouble();
+    this.cure();
+    const cured = await this.#who();
+    this.uncure();
+    await this.change('auto');
+    return [
+      '1. The trouble: the destination is rewritten and nothing else (snat: never).', trouble,
+      `\n2. The article's cure, on the server: ${CURE.map((command) => command.join(' ')).join('; ')}`, cured,
+      '\n3. The same without a word to the server (snat: auto, as it is left now).', await this.#who(), await this.#split(),
+    ].join('\n');
+  }
+
+  /** Each of the three who ask, whether it is answered, and as whom the server saw it. */
+  async #who(): Promise<string> {
+    const lines: string[] = [];
     for (const [host, address] of [[this.visitor, VISITOR], [this.client, CLIENT], [this.server, SERVER]] as const) {
-      const answer = await this.ask(host, 2);
-      lines.push(`${host.name.padEnd(8)} ${address.padEnd(14)} ${answer === null ? 'no connection within 2 s' : `is answered; the server sees ${answer.client}`}`);
+      const answer = await this.ask(host, SHOWN_LIMIT_SECONDS);
+      lines.push(`   ${host.name.padEnd(8)} ${address.padEnd(14)} ${answer === null ? `no connection within ${SHOWN_LIMIT_SECONDS} s` : `is answered; the server sees ${answer.client}`}`);
     }
-    lines.push(`${SHOWN_REQUESTS} requests of the visitor to ${VIRTUAL}:80:`, splitTable(split(await fetchMany(this.visitor, this.url, SHOWN_REQUESTS), [{ server: 'server', address: `${SERVER}:80`, weight: 1 }])));
     return lines.join('\n');
   }
 
-  #balanceWithKernel(): void {
+  /** The same, with what the client's wire and `weir check` say of it. */
+  async #trouble(): Promise<string> {
+    const wire = await this.cables.client.capture();
+    const who = await this.#who();
+    const frames = (await readFrames(await wire.stop(), 'tcp')).slice(0, 3);
+    const seen = frames.map(({ sources, destinations, info }) => `   ${sources[0].padEnd(14)} > ${destinations[0].padEnd(14)} ${/\[[A-Z, ]+\]/.exec(info)?.[0] ?? info}`);
+    const lines = [who, "   The client's wire, from its first packet: it asked 10.0.0.1, and who answers is a stranger to it.", ...seen];
+    if (this.daemon !== null) lines.push('   weir check:', (await run([WEIR, 'check', '-c', this.daemon.configFile])).stderr.trimEnd().replaceAll(/^.*?: (?=virtualServers)/gm, '   '));
+    return lines.join('\n');
+  }
+
+  async #split(): Promise<string> {
+    return `${SHOWN_REQUESTS} requests of the visitor to ${VIRTUAL}:80:\n${splitTable(split(await fetchMany(this.visitor, this.url, SHOWN_REQUESTS), [{ server: 'server', address: `${SERVER}:80`, weight: 1 }]))}`;
+  }
+
+  #routeWithKernel(): void {
     this.router.sysctl({ 'net.ipv4.ip_forward': 1, 'net.ipv4.conf.all.send_redirects': 0, 'net.ipv4.conf.default.send_redirects': 0, 'net.ipv4.conf.eth1.send_redirects': 0 });
     this.router.ip('address', 'add', `${VIRTUAL}/8`, 'dev', 'eth0');
     this.router.ip('address', 'add', `${ROUTER}/24`, 'dev', 'eth1');
+  }
+
+  #balanceWithKernel(): void {
     const whom = { auto: 'ip saddr 192.168.1.0/24', always: '', never: null }[this.snat];
     this.router.runNow(['nft', '-f', '-'], { input: `table ip weir-peer {
       chain prerouting { type nat hook prerouting priority dstnat; ip daddr ${VIRTUAL} tcp dport 80 dnat to ${SERVER}:80; }

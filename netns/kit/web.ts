@@ -10,6 +10,7 @@ import { signal, type Process } from './process.js';
 import { percent, table } from './text.js';
 import { tally } from './traffic.js';
 import { waitFor } from './wait.js';
+import { chiSquare, type ChiSquare } from '../../src/cli/chi-square.js';
 import type { RequestResult } from '../traffic/requests.js';
 
 export type { RequestResult };
@@ -119,6 +120,8 @@ export interface Part { server: string; address: string; weight: number; wanted:
 /** Who answered how often, against the weights. */
 export function split(answers: readonly Pick<Answer, 'server'>[], servers: readonly { server: string; address: string; weight: number }[]): Part[] {
   const counts = tally(answers.map(({ server }) => server));
+  const stranger = [...counts.keys()].find((name) => !servers.some(({ server }) => server === name));
+  if (stranger !== undefined) throw new Error(`${counts.get(stranger)} of ${answers.length} requests were answered by ${stranger}, who is no real server of these`);
   const total = servers.reduce((sum, { weight }) => sum + weight, 0);
   return servers.map((server) => {
     const count = counts.get(server.server) ?? 0;
@@ -126,8 +129,16 @@ export function split(answers: readonly Pick<Answer, 'server'>[], servers: reado
   });
 }
 
+/** How far the counts are from what the weights ask for, and how likely chance alone strays as far. */
+export function splitTest(parts: readonly Part[]): ChiSquare { return chiSquare(parts.map(({ count }) => count), parts.map(({ weight }) => weight)); }
+
 export function splitTable(parts: readonly Part[]): string {
-  return table([['real server', 'address', 'weight', 'wanted', 'share', 'requests'], ...parts.map(({ server, address, weight, wanted, share, count }) => [server, address, weight, percent(wanted), percent(share), count])]);
+  const rows = parts.map(({ server, address, weight, wanted, share, count }) => [server, address, weight, percent(wanted), percent(share), count]);
+  const lines = table([['real server', 'address', 'weight', 'wanted', 'share', 'requests'], ...rows]);
+  if (parts.length < 2) return lines;
+  const { statistic, degreesOfFreedom, pValue } = splitTest(parts);
+  const p = pValue < 0.0001 ? '< 0.0001' : `= ${pValue.toFixed(4)}`;
+  return `${lines}\nchi-square ${statistic.toFixed(3)}, ${degreesOfFreedom} degree${degreesOfFreedom === 1 ? '' : 's'} of freedom, p ${p}`;
 }
 
 /** Requests started at a steady rate, whatever becomes of those before, until stopped. */
