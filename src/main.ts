@@ -9,7 +9,7 @@ import { constants as osConstants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigErrors, EXIT_UNAVAILABLE } from './base/error.js';
-import type { Actions, CheckResult } from './cli/command.js';
+import type { Actions, CheckResult, ImportRequest, ImportResult } from './cli/command.js';
 import { CliFailure } from './cli/failure.js';
 import { processIo } from './cli/io.js';
 import { runCommandLine } from './cli/main.js';
@@ -58,10 +58,18 @@ function checkoutProgram(name: string, args: string[]): Promise<number> {
   });
 }
 
+async function importForeign({ format, name, text, into, ...options }: ImportRequest): Promise<ImportResult> {
+  const { formatRemark, importText } = await import('./control/import/index.js');
+  const { readConfig } = await import('./control/config/index.js');
+  const { yaml, remarks } = importText(format, name, text, { ...options, ...(into === undefined ? {} : { into: readConfig(into) }) });
+  return { yaml, remarks: remarks.map(formatRemark) };
+}
+
 const actions: Actions = {
   version,
   run: async (file, options) => (await import('./daemon.js')).runDaemon(file, { version, ...options }),
   check,
+  import: importForeign,
   probe: async () => (await import('./link/probe.js')).probe(),
   lab: async (args) => checkoutProgram('lab', args),
   selftest: async (args) => checkoutProgram('selftest', args),

@@ -21,12 +21,33 @@ export interface CheckResult {
 /** One thing `weir doctor` looked at. */
 export interface DoctorCheck { name: string; ok: boolean; detail: string; advice: string | null }
 
+/** What `weir import` can read. */
+export const IMPORT_FORMATS = ['ipvsadm', 'bng'] as const;
+
+/** A foreign configuration to turn into one of weir's, with what the command line adds to it. */
+export interface ImportRequest {
+  format: (typeof IMPORT_FORMATS)[number];
+  /** What places are told under. */
+  name: string;
+  text: string;
+  links: readonly { name: string; device: string; addresses: readonly string[] }[];
+  marks: readonly { mark: number; listens: readonly string[] }[];
+  gateway?: string;
+  /** The configuration the result is to be a drop-in of. */
+  into?: string;
+}
+
+/** What came of it: a configuration, and a line for everything that is not in it as it was. */
+export interface ImportResult { yaml: string; remarks: readonly string[] }
+
 /** What needs more than the API, handed in from above: the command line itself knows neither the daemon nor the configuration. */
 export interface Actions {
   version: string;
   /** Runs until it is told to stop; gives the exit code. */
   run(file: string, options: RunOptions): Promise<number>;
   check(file: string): Promise<CheckResult>;
+  /** Throws ConfigErrors for a text that is not what it should be. */
+  import(request: ImportRequest): Promise<ImportResult>;
   probe(): Promise<DoctorCheck[]>;
   /** Runs the lab with the person's terminal; gives the exit code. */
   lab(args: string[]): Promise<number>;

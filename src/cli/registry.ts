@@ -17,6 +17,7 @@ const LEARN = 'Find out and try:';
 export const commands: readonly CommandEntry[] = [
   { heading: RUN, name: 'run', summary: 'run the router in the foreground', load: async () => (await import('./run.js')).command },
   { heading: RUN, name: 'check', summary: 'read a configuration and tell every mistake in it', load: async () => (await import('./check.js')).command },
+  { heading: RUN, name: 'import', summary: 'turn a configuration of ipvsadm or BalanceNG into one of weir', load: async () => (await import('./import.js')).command },
   { heading: WATCH, name: 'status', summary: 'one screen: problems first, then uplinks, links and totals', load: async () => (await import('./status.js')).command },
   { heading: WATCH, name: 'links', summary: 'the devices at the edges and their counters', load: async () => (await import('./links.js')).command },
   { heading: WATCH, name: 'uplinks', summary: 'the ways out, their health and their share of the flows', load: async () => (await import('./uplinks.js')).command },

@@ -1,12 +1,13 @@
 /**
  * From the lines of `ipvsadm -Sn` (or any script of ipvsadm) to virtual servers. The lines are run in their order as `ipvsadm -R` would run
- * them, on a table of our own. A service weir cannot have takes its servers with it; every such line is told with its reason.
+ * them, on a table of our own. A service weir cannot have takes its servers with it; every such line is told with its reason. What ipvsadm does not
+ * know (devices, networks, the gateway) comes from the command line, or is guessed and told.
  */
 import { formatIpv4 } from '../../wire/address.js';
-import { readAddress, readPrefix, reserved } from '../config/ip.js';
-import { PORT_MAX } from '../config/rule-text.js';
-import { Notes, type At, type ImportOptions, type Imported, type Word } from './imported.js';
-import { writeYaml, type Entry } from './yaml.js';
+import { contains, networkOf, notAHost, readAddress, readPrefix, reserved, type Prefix } from '../config/ip.js';
+import { formatPorts, PORT_MAX, readVirtualListen, TCP, UDP } from '../config/rule-text.js';
+import { NOWHERE, type At, type Draft, type ImportOptions, type MarkOption, type Notes, type Word } from './imported.js';
+import { nameOf, type Entry, type Flow } from './yaml.js';
 
 /** What an option takes: nothing, a word, a word or nothing, three words. */
 type Takes = 'nothing' | 'word' | 'maybe' | 'three';
@@ -53,9 +54,12 @@ const CAN_BE = 'a script of ipvsadm, such as ipvsadm -Sn prints';
 interface Given extends At { value: string; more: readonly string[] }
 type Line = ReadonlyMap<string, Given>;
 
-interface Server { at: At; address: string; port: number; weight: number; upper: number; lower: number }
+/** Port 0 = the one the flow came for. */
+interface Server { at: At; text: string; address: string; port: number; weight: number; upper: number; lower: number }
+/** Where a service listens, as a configuration says it; `port` is that of its only one, or 0. */
+interface Listen { text: string; port: number; isAll: boolean; protocols: readonly number[] }
 interface Service {
-  at: At; text: string; protocol: 'tcp' | 'udp'; address: string; port: number; scheduler: string; hashPort: boolean; fallBack: boolean;
+  at: At; text: string; listens: readonly Listen[]; mark: number | undefined; scheduler: string; hashPort: boolean; fallBack: boolean;
   persistence?: { seconds: number; mask: number }; onePacket: boolean; servers: Map<string, Server>;
 }
 /** A service that is not taken: where it stands, for the lines of its servers. */
@@ -71,11 +75,13 @@ function wordsOf(text: string, line: number): Word[] {
 class Reader {
   readonly #notes: Notes;
   readonly #own: ReadonlySet<string>;
+  readonly #marks: ReadonlyMap<number, readonly Listen[]>;
   readonly #services = new Map<string, Service | Refused>();
 
-  constructor(notes: Notes, own: ReadonlySet<string>) {
+  constructor(notes: Notes, own: ReadonlySet<string>, marks: ReadonlyMap<number, readonly Listen[]>) {
     this.#notes = notes;
     this.#own = own;
+    this.#marks = marks;
   }
 
   get services(): Service[] {
@@ -162,7 +168,7 @@ class Reader {
     switch (command) {
       case 'clear': return this.#services.clear();
       case 'set': return this.#notes.leftOut(at, whole, 'timeouts are those of all flows of the router: timeouts.tcpEstablished, timeouts.tcpClosing, timeouts.udp and timeouts.udpReplied');
-      case 'start-daemon': return this.#notes.leftOut(at, whole, 'flows are not shared between routers in this version');
+      case 'start-daemon': return this.#notes.leftOut(at, whole, 'flows are not shared between routers in this version; one router alone needs no such line');
       case 'stop-daemon': return;
       case 'add-service': return line.has('restore') ? this.#old(line, at, whole) : this.#service(line, at, whole, undefined);
       default:
@@ -239,25 +245,36 @@ class Reader {
       this.#notes.leftOut(at, whole, why);
       this.#services.set(key, { refusedAt: at });
     };
-    if (line.has('fwmark-service')) return refuse('firewall marks are not supported: list the addresses and ports, with persistence.tie where they belong together');
-    if (line.has('sctp-service')) return refuse('SCTP is not balanced');
+    if (line.has('sctp-service')) return refuse('SCTP is not balanced; a route or a port forward to one server carries it');
     if (line.has('ipv6')) return refuse('IPv6 is not supported in this version');
-    const protocol = line.has('tcp-service') ? 'tcp' : 'udp';
-    const given = line.get(`${protocol}-service`)!;
-    const host = this.#host(given, given.value)!;
-    if ('why' in host) return refuse(host.why);
-    const is = reserved(host.address);
-    if (is !== undefined) return refuse(`nothing is routed to ${is}`);
+    let listens: readonly Listen[];
+    let mark: number | undefined;
+    if (line.has('fwmark-service')) {
+      mark = Number(line.get('fwmark-service')!.value);
+      const meant = this.#marks.get(mark);
+      if (meant === undefined) return refuse(`packets have no marks here: say with --mark ${mark}=ADDRESS:PORT/PROTOCOL,… what the firewall marks so`);
+      listens = meant;
+    } else {
+      const protocol = line.has('tcp-service') ? 'tcp' : 'udp';
+      const given = line.get(`${protocol}-service`)!;
+      const host = this.#host(given, given.value)!;
+      if ('why' in host) return refuse(host.why);
+      const is = reserved(host.address);
+      if (is !== undefined) return refuse(`nothing is routed to ${is}`);
+      const port = host.port ?? 0;
+      listens = [{ text: `${formatIpv4(host.address)}:${port === 0 ? '*' : port}/${protocol}`, port, isAll: port === 0, protocols: [protocol === 'tcp' ? TCP : UDP] }];
+    }
     const scheduler = this.#scheduler(line);
     const persistence = this.#persistence(line);
     if (persistence === undefined) return;
     const pe = line.get('pe');
-    if (pe !== undefined) this.#notes.leftOut(pe, `--pe ${pe.value}`, 'persistence is by the client\'s address only');
+    if (pe !== undefined) this.#notes.leftOut(pe, `--pe ${pe.value}`, 'persistence is by the client\'s address only, not by what is in the packets');
     const ops = line.get('ops');
-    if (ops !== undefined && protocol === 'tcp') this.#notes.leftOut(ops, '-o', 'single packets are scheduled for UDP only');
+    const isUdp = listens.every(({ protocols }) => protocols.join() === String(UDP));
+    if (ops !== undefined && !isUdp) this.#notes.leftOut(ops, '-o', 'single packets are scheduled for UDP only');
     this.#services.set(key, {
-      at, text: whole, protocol, address: formatIpv4(host.address), port: host.port ?? 0, ...scheduler,
-      ...(persistence === 'none' ? {} : { persistence }), onePacket: ops !== undefined && protocol === 'udp', servers: servers ?? new Map(),
+      at, text: whole, listens, mark, ...scheduler,
+      ...(persistence === 'none' ? {} : { persistence }), onePacket: ops !== undefined && isUdp, servers: servers ?? new Map(),
     });
   }
 
@@ -265,7 +282,7 @@ class Reader {
     const given = line.get('scheduler');
     let scheduler = given?.value ?? DEFAULT_SCHEDULER;
     if (given !== undefined && !SCHEDULERS.includes(scheduler)) {
-      this.#notes.leftOut(given, `-s ${scheduler}`, `there is no such scheduler here, so it is ${DEFAULT_SCHEDULER}`);
+      this.#notes.changed(given, `-s ${scheduler}`, `there is no such scheduler here, so it is ${DEFAULT_SCHEDULER}; weir has ${SCHEDULERS.join(', ')}`);
       scheduler = DEFAULT_SCHEDULER;
     }
     const flags = line.get('sched-flags');
@@ -276,7 +293,7 @@ class Reader {
       // The kernel's flags of both: the first is to fall back, the second to hash the port.
       if (hashes && (flag === `${scheduler}-fallback` || flag === 'flag-1')) fallBack = true;
       else if (hashes && (flag === `${scheduler}-port` || flag === 'flag-2')) hashPort = true;
-      else this.#notes.leftOut(flags!, `-b ${flag}`, `${scheduler} has no such flag`);
+      else this.#notes.leftOut(flags!, `-b ${flag}`, `${scheduler} has no such flag${hashes ? `, only ${scheduler}-fallback and ${scheduler}-port` : ''}`);
     }
     return { scheduler, hashPort, fallBack };
   }
@@ -294,7 +311,7 @@ class Reader {
     }
     let seconds = Number(given.value) || PERSISTENCE_SECONDS;
     if (seconds > PERSISTENCE_SECONDS_MAX) {
-      this.#notes.leftOut(given, `-p ${seconds}`, `persistence lasts ${PERSISTENCE_SECONDS_MAX} seconds at most, so it is that`);
+      this.#notes.changed(given, `-p ${seconds}`, `persistence lasts ${PERSISTENCE_SECONDS_MAX} seconds at most, so it is that`);
       seconds = PERSISTENCE_SECONDS_MAX;
     }
     if (mask === undefined) return { seconds, mask: 32 };
@@ -305,7 +322,7 @@ class Reader {
       return undefined;
     }
     if (length > 0) return { seconds, mask: length };
-    this.#notes.leftOut(mask, `-M ${mask.value}`, 'a mask has one bit at least, so it is 128.0.0.0');
+    this.#notes.changed(mask, `-M ${mask.value}`, 'a mask has one bit at least, so it is 128.0.0.0');
     return { seconds, mask: 1 };
   }
 
@@ -317,7 +334,9 @@ class Reader {
     const refuse = (why: string): void => this.#notes.leftOut(at, whole, why);
     if ('why' in host) return command === 'delete-server' ? undefined : refuse(host.why);
     const address = formatIpv4(host.address);
-    const port = host.port ?? service.port;
+    const isOne = service.listens.every((listen) => listen.port !== 0);
+    const isAll = service.listens.some((listen) => listen.isAll);
+    const port = host.port ?? (service.mark === undefined ? service.listens[0].port : 0);
     const key = `${address}:${port}`;
     if (command === 'delete-server') {
       service.servers.delete(key);
@@ -329,16 +348,23 @@ class Reader {
     const upper = this.#number(line.get('u-threshold'), 'the threshold', THRESHOLD_MAX, 0);
     const lower = this.#number(line.get('l-threshold'), 'the threshold', THRESHOLD_MAX, 0);
     if (weight === undefined || upper === undefined || lower === undefined) return;
-    if (!line.has('masquerading')) {
-      service.servers.delete(key);
-      return refuse(line.has('ipip') ? 'tunnels to servers are not supported: only -m is' : 'direct routing is not supported: only -m is');
-    }
     const is = reserved(host.address);
-    if (is !== undefined || this.#own.has(address)) return refuse(`${address} is ${is ?? 'the router itself'}: flows go to other hosts only`);
-    if (service.port === 0 && port !== 0) return refuse('a virtual server of all ports keeps them: the server has no port of its own');
-    if (service.port !== 0 && port === 0) return refuse('port 0 with a virtual server of one port');
-    if (lower > upper) this.#notes.leftOut(line.get('l-threshold')!, `-y ${lower}`, upper === 0 ? 'a lower threshold without an upper one' : `above the upper one, ${upper}`);
-    service.servers.set(key, { at, address, port, weight, upper, lower: lower > upper ? 0 : lower });
+    if (is !== undefined || this.#own.has(address)) {
+      service.servers.delete(key);
+      return refuse(`${address} is ${is ?? 'the router itself'}: flows go to other hosts only; what the box itself serves is reached at its own address`);
+    }
+    // -g is what ipvsadm does without a word about it, and a line that only edits says it again.
+    const tunnel = line.get('ipip') ?? ['tun-type', 'tun-port', 'tun-nocsum', 'tun-csum', 'tun-remcsum'].flatMap((name) => line.get(name) ?? []).at(0);
+    const direct = line.has('masquerading') ? undefined : tunnel ?? line.get('gatewaying') ?? at;
+    if (direct !== undefined) {
+      this.#notes.changed(direct, tunnel === undefined ? `-g to ${given.value}` : `-i to ${given.value}`,
+        `${tunnel === undefined ? 'direct routing' : 'a tunnel'} becomes NAT (-m): the server must listen on ${address} itself, not on the virtual address, and answer through weir, its default route`);
+    }
+    if (port !== 0 && isAll) return refuse('a virtual server of all ports keeps them: give the server without a port, or the virtual server one');
+    if (port !== 0 && !isOne) return refuse('a virtual server of a row of ports keeps them: give the server without a port');
+    if (service.mark === undefined && !isAll && port === 0) return refuse('port 0 with a virtual server of one port');
+    if (lower > upper) this.#notes.leftOut(line.get('l-threshold')!, `-y ${lower}`, upper === 0 ? 'a lower threshold without an upper one (-x)' : `above the upper one, ${upper}`);
+    service.servers.set(key, { at, text: whole, address, port, weight, upper, lower: lower > upper ? 0 : lower });
   }
 
   /** The first versions': -A with -R adds a real server, and the service with it. */
@@ -363,50 +389,131 @@ export function maskLength(bits: number): number {
 
 const dashed = (address: string): string => address.replaceAll('.', '-');
 
-function entryOf(service: Service): Entry {
-  const { protocol, address, port, scheduler, hashPort, fallBack, persistence, onePacket } = service;
-  const servers = [...service.servers.values()].map(({ address: to, port: toPort, weight, upper, lower }): Entry => ({
-    key: `rs-${dashed(to)}${toPort === 0 ? '' : `-${toPort}`}`,
-    value: { address: toPort === 0 ? to : `${to}:${toPort}`, weight, upper: upper === 0 ? undefined : upper, lower: lower === 0 ? undefined : lower },
-  }));
-  const value: Entry[] = [
-    { key: 'listen', value: `${address}:${port === 0 ? '*' : port}/${protocol}` },
-    { key: 'scheduler', value: hashPort || fallBack ? { name: scheduler, hashPort, fallBack } : scheduler },
-  ];
-  if (persistence !== undefined) value.push({ key: 'persistence', value: { timeout: `${persistence.seconds}s`, mask: persistence.mask } });
-  if (onePacket) value.push({ key: 'onePacket', value: true });
-  value.push({ key: 'realServers', value: servers });
-  return { key: `${protocol}-${dashed(address)}-${port === 0 ? 'all' : port}`, comments: [service.text], value };
+/** '203.0.113.5:80/tcp' to 'tcp-203-0-113-5-80'. */
+function listenName(text: string): string {
+  const [, host, ports, protocol] = /^([^:]+):([^/]+)\/(.+)$/.exec(text)!;
+  return `${protocol}-${dashed(host)}-${ports === '*' ? 'all' : ports}`;
 }
 
-/** Read the script `text` of the file called `file`. Throws ConfigErrors for what is none. */
-export function importIpvsadm(file: string, text: string, { links }: ImportOptions): Imported {
-  const notes = new Notes(file);
-  const own = new Set(links.flatMap(({ addresses }) => addresses.flatMap((one) => {
+/** A virtual server for each place the service listens on; what of it the persistence ties together has one memory. */
+function entriesOf(service: Service, notes: Notes, taken: Set<string>): Entry[] {
+  const { at, text, listens, mark, scheduler, hashPort, fallBack, persistence, onePacket } = service;
+  return listens.map((listen): Entry => {
+    const servers = [...service.servers.values()].map((server): Entry => {
+      const { address, port, weight, upper, lower } = server;
+      const isOwn = port !== 0;
+      const value: Flow = { address: isOwn ? `${address}:${port}` : address, weight, upper: upper === 0 ? undefined : upper, lower: lower === 0 ? undefined : lower };
+      return { key: `rs-${dashed(address)}${isOwn ? `-${port}` : ''}`, at: server.at, comments: [notes.source(server.at, server.text)], value };
+    });
+    const value: Entry[] = [
+      { key: 'listen', value: listen.text },
+      { key: 'scheduler', value: hashPort || fallBack ? { name: scheduler, hashPort, fallBack } : scheduler },
+    ];
+    if (persistence !== undefined) {
+      value.push({ key: 'persistence', value: { timeout: `${persistence.seconds}s`, mask: persistence.mask, tie: listens.length > 1 ? `mark-${mark}` : undefined } });
+    }
+    if (onePacket) value.push({ key: 'onePacket', value: true });
+    value.push({ key: 'realServers', value: servers });
+    return { key: nameOf(listenName(listen.text), 'virtual-server', taken), at, comments: [notes.source(at, text)], value };
+  });
+}
+
+/** What each firewall mark stands for, with what makes no sense told. */
+function readMarks(marks: readonly MarkOption[], notes: Notes): Map<number, Listen[]> {
+  return new Map(marks.map(({ mark, listens }) => [mark, listens.flatMap((text): Listen[] => {
+    const read = readVirtualListen(text);
+    if (typeof read === 'string') {
+      notes.error(NOWHERE, `${text} in --mark ${mark}=… (${read})`, 'ADDRESS:PORT/PROTOCOL, with a port, a range or *, and tcp, udp or both');
+      return [];
+    }
+    const { ports, protocols } = read;
+    return [{ text, port: ports.first === ports.last ? ports.first : 0, isAll: formatPorts(ports) === `0-${PORT_MAX}`, protocols }];
+  })]));
+}
+
+/** The networks people have most; where another one was meant, the file must be edited anyway. */
+const GUESSED_LENGTH = 24;
+
+interface Net { prefix: Prefix; addresses: string[] }
+
+/** Two links for a file that says nothing of links: one with the virtual addresses, one on the networks of the servers that are not beside them. */
+function guessLinks(services: readonly Service[], notes: Notes): Entry[] {
+  const hostOf = (text: string): number | undefined => readAddress(text.split(':')[0]);
+  const virtual = new Set(services.flatMap(({ listens }) => listens.flatMap(({ text }) => hostOf(text) ?? [])));
+  const real = new Set(services.flatMap(({ servers }) => [...servers.values()].flatMap(({ address }) => hostOf(address) ?? [])));
+  const prefixOf = (address: number): Prefix => {
+    const prefix = { address, prefixLength: GUESSED_LENGTH };
+    return notAHost(prefix, address) === undefined ? prefix : { address, prefixLength: 32 };
+  };
+  const outside = [...virtual].map(prefixOf);
+  const inside: Net[] = [];
+  for (const address of real) {
+    if ([...outside, ...inside.map(({ prefix }) => prefix)].some((prefix) => contains(prefix, address))) continue;
+    const prefix = { address: networkOf({ address, prefixLength: GUESSED_LENGTH }), prefixLength: GUESSED_LENGTH };
+    for (let own = prefix.address + 1; own < prefix.address + 255; own++) {
+      if (real.has(own) || virtual.has(own)) continue;
+      inside.push({ prefix, addresses: [`${formatIpv4(own)}/${GUESSED_LENGTH}`] });
+      break;
+    }
+  }
+  const links: [string, string, string[]][] = [
+    ['outside', 'eth0', outside.map(({ address, prefixLength }) => `${formatIpv4(address)}/${prefixLength}`)],
+    ['inside', 'eth1', inside.flatMap(({ addresses }) => addresses)],
+  ];
+  const guesses = links.filter(([, , addresses]) => addresses.length > 0);
+  if (guesses.length > 0) {
+    notes.guessed(NOWHERE, guesses.map(([name, device, addresses]) => `link ${name} (${device}, ${addresses.join(', ')})`).join(' and '),
+      'ipvsadm knows neither devices nor networks; say them with --link NAME=DEVICE,ADDRESS/LENGTH, or with --into FILE what configuration has them');
+  }
+  return guesses.map(([key, device, addresses]): Entry => ({ key, value: { type: 'raw', device, addresses } }));
+}
+
+/** An uplink by the gateway, on the link whose network it is on. */
+function uplinkSections(gateway: string, links: readonly Entry[], notes: Notes): Entry[] {
+  const address = readAddress(gateway);
+  const link = links.find(({ value }) => ((value as { addresses?: string[] }).addresses ?? []).some((text) => {
+    const prefix = readPrefix(text);
+    return prefix !== undefined && address !== undefined && contains(prefix, address);
+  }));
+  if (link === undefined) {
+    notes.error(NOWHERE, `--gateway ${gateway}`, address === undefined ? 'an IPv4 address' : 'an address on the network of one of the links');
+    return [];
+  }
+  return [
+    { key: 'uplinks', value: [{ key: 'router', value: { link: link.key, gateway } }] },
+    { key: 'groups', value: [{ key: 'outside', value: { uplinks: ['router'] } }] },
+    { key: 'routes', value: [{ key: 'default', value: { to: '0.0.0.0/0', group: 'outside' } }] },
+  ];
+}
+
+/** Read a script of ipvsadm. */
+export function importIpvsadm(text: string, notes: Notes, { links: given, marks = [], gateway, into }: ImportOptions): Draft {
+  const own = new Set(given.flatMap(({ addresses }) => addresses.flatMap((one) => {
     const prefix = readPrefix(one);
     return prefix === undefined ? [] : [formatIpv4(prefix.address)];
   })));
-  const reader = new Reader(notes, own);
+  const reader = new Reader(notes, own, readMarks(marks, notes));
   text.split(/\r?\n/).forEach((line, index) => reader.line(line, index + 1));
   const services = reader.services;
   for (const { at, text: whole, servers } of services) if (servers.size === 0) notes.leftOut(at, whole, 'it has no real server left');
-  const leftOut = notes.finish();
-  const taken = services.filter(({ servers }) => servers.size > 0);
-  const head = ['Virtual servers taken over from ipvsadm.'];
-  if (links.length === 0) {
-    head.push('ipvsadm knows no devices: this file is a drop-in for a configuration that has links (FILE.d/virtual-servers.yaml), or import again with --link NAME=DEVICE,ADDRESS/LENGTH for each.');
-  }
-  head.push('The real servers\' answers must come back through weir: it is their default route, as with -m it was the box of ipvsadm.');
-  const ftp = taken.some(({ protocol, port }) => protocol === 'tcp' && (port === FTP_PORT || port === 0));
+  const full = services.filter(({ servers }) => servers.size > 0);
+  const names = new Set<string>();
+  const virtualServers = full.flatMap((service) => entriesOf(service, notes, names));
+  const head = ['Virtual servers taken over from ipvsadm. The real servers\' answers must come back through weir: it is their default route, as with -m it was the box of ipvsadm.'];
+  const links = given.length > 0
+    ? given.map(({ name, device, addresses }): Entry => ({ key: name, value: { type: 'raw', device, addresses } }))
+    : into === undefined ? guessLinks(full, notes) : [];
+  const isGuess = given.length === 0 && links.length > 0;
+  const uplink = gateway === undefined ? [] : uplinkSections(gateway, links, notes);
+  if (uplink.length === 0 && links.length > 0) head.push('Without an uplink only clients on the links\' networks are answered: add uplinks, groups and routes, or import again with --gateway ADDRESS.');
+  const ftp = full.some(({ listens }) => listens.some(({ port, isAll, protocols }) => protocols.includes(TCP) && (port === FTP_PORT || isAll)));
   return {
-    leftOut,
-    yaml: writeYaml(head, [
-      {
-        key: 'links',
-        value: links.map(({ name, device, addresses }): Entry => ({ key: name, value: { type: 'raw', device, addresses } })),
-      },
-      { key: 'virtualServers', value: taken.map(entryOf) },
+    head,
+    sections: [
+      { key: 'links', comments: isGuess ? ['Guessed, for ipvsadm knows neither devices nor networks: put in your own.'] : [], value: links },
+      ...uplink,
+      { key: 'virtualServers', value: virtualServers },
       ...(ftp ? [{ key: 'algs', comments: ['As the module ip_vs_ftp did: data connections follow the control connection to its server.'], value: { ftp: 'on' } }] : []),
-    ]),
+    ],
   };
 }

@@ -1,10 +1,14 @@
 /** Writes a configuration as a person would: named things in blocks, each one's keys on one line where they fit, comments before what they speak of. */
 
+import type { At } from './imported.js';
+
 export type Flow = string | number | boolean | readonly Flow[] | { readonly [key: string]: Flow | undefined };
 
 /** A key with its value on the same line, or with keys of its own below it. */
 export interface Entry {
   key: string;
+  /** Where in the foreign file it comes from: only what has a place can be told to be wrong there. */
+  at?: At;
   comments?: readonly string[];
   value: Flow | readonly Entry[];
 }
@@ -28,14 +32,16 @@ function flow(value: Flow): string {
   return pairs.length === 0 ? '{}' : `{ ${pairs.join(', ')} }`;
 }
 
-function isEntries(value: Flow | readonly Entry[]): value is readonly Entry[] {
+/** Whether a value is keys of its own. */
+export function isEntries(value: Flow | readonly Entry[]): value is readonly Entry[] {
   return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'object' && 'key' in item && 'value' in item);
 }
 
 function comment(text: string, indent: string): string[] {
   const lines: string[] = [];
   let line = `${indent}#`;
-  for (const word of text.split(/\s+/)) {
+  // What a foreign file holds may be anything; YAML takes only what can be printed.
+  for (const word of text.replaceAll(/[^\t\n\r\u0020-\u007e\u00a0-\ud7ff\ue000-\ufefe\uff00-\ufffd]/g, '?').split(/\s+/)) {
     if (line.length + 1 + word.length > WIDTH && !line.endsWith('#')) {
       lines.push(line);
       line = `${indent}#`;
