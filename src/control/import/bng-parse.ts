@@ -3,7 +3,7 @@
  * one line as a whole, as web pages print it; a comment then ends where the next statement begins, which is where a known word stands. A word
  * that is not known is left out with everything up to the end of its line or the next known word.
  */
-import { Notes, type At, type Word } from './imported.js';
+import type { At, Notes, Word } from './imported.js';
 
 /** A statement: its word, and what stands behind it. */
 export interface Statement extends At { word: string; values: readonly Word[] }
@@ -56,6 +56,7 @@ function lex(text: string, notes: Notes): { words: Word[]; flat: boolean } {
   const flat = !text.trim().includes('\n');
   const words: Word[] = [];
   text.split('\n').forEach((full, index) => {
+    let glued = false;
     for (let place = 0; place < full.length;) {
       const rest = full.slice(place);
       const at = { line: index + 1, column: place + 1 };
@@ -66,7 +67,11 @@ function lex(text: string, notes: Notes): { words: Word[]; flat: boolean } {
       }
       const [whole, space, slashes, quoted, brace, bare] = match;
       if (slashes !== undefined && !flat) return;
-      if (space === undefined) words.push({ ...at, text: quoted ?? slashes ?? brace ?? bare, quoted: quoted !== undefined });
+      const last = words.at(-1);
+      // What hangs together with a text in quotes is one word: "/bin/check 1",3,10.
+      if (last !== undefined && glued && (quoted ?? bare) !== undefined && (last.quoted || quoted !== undefined)) last.text += quoted ?? bare;
+      else if (space === undefined) words.push({ ...at, text: quoted ?? slashes ?? brace ?? bare, quoted: quoted !== undefined });
+      glued = space === undefined && slashes === undefined && brace === undefined;
       place += whole.length;
     }
   });

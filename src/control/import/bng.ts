@@ -66,6 +66,11 @@ function title({ kind, id }: Thing): string {
   return id === 0 ? kind : `${kind} ${id}`;
 }
 
+/** Where a thing stands, with those that belong to it. */
+function sourceOf(thing: Thing, ...more: readonly Thing[]): NonNullable<Entry['source']> {
+  return { line: thing.line, column: thing.column, what: [thing, ...more].map(title).join(', ') };
+}
+
 /** Whether two would listen on the same; all ports beside one of them is no clash. */
 function clash(a: string, b: string): boolean {
   const [hostA, protocolA] = a.split('/');
@@ -287,7 +292,7 @@ class Importer {
       ...(check === undefined ? [] : [check]),
     ];
     return [
-      { key: 'uplinks', value: [{ key: 'router', at: thing, comments: [this.#notes.source(thing, title(thing))], value: uplink }] },
+      { key: 'uplinks', value: [{ key: 'router', source: sourceOf(thing), value: uplink }] },
       { key: 'groups', value: [{ key: 'outside', value: { uplinks: ['router'] } }] },
       { key: 'routes', value: [{ key: 'default', value: { to: '0.0.0.0/0', group: 'outside' } }] },
       { key: 'noNat', value: untouched.map(({ thing: { id }, prefix }): Entry => ({ key: `network${id}`, value: { from: formatNetwork(prefix) } })) },
@@ -354,7 +359,7 @@ class Importer {
         }
         claims.set(listen, thing);
         this.#taken.add(thing);
-        return [{ key: index === 0 ? name : nameOf(`${name}-${port}`, name, taken), at: thing, comments: [this.#notes.source(thing, title(thing))], value }];
+        return [{ key: index === 0 ? name : nameOf(`${name}-${port}`, name, taken), source: sourceOf(thing), value }];
       });
     });
   }
@@ -395,7 +400,7 @@ class Importer {
       }
       seen.set(address, target);
       weights.push(weight);
-      return [{ key: this.#name(target, taken), at: target, comments: [this.#notes.source(target, title(target)), ...comments], value: { address, weight: weight === 1 ? undefined : weight, check } }];
+      return [{ key: this.#name(target, taken), source: sourceOf(target), comments, value: { address, weight: weight === 1 ? undefined : weight, check } }];
     });
     if (realServers.length === 0) return undefined;
     const [sorry, ...others] = backups.flatMap(({ thing: target, at }) => {
@@ -429,7 +434,7 @@ class Importer {
     }
     const weighted = new Set(weights.filter((weight) => weight > 0)).size > 1 ? 1 : 0;
     if (!Object.hasOwn(METHODS, method)) {
-      this.#notes.changed(value!, `method ${method}`, `no scheduler does that; it is ${METHODS['rr'][weighted]}`);
+      this.#notes.changed(value!, `method ${method}`, `no scheduler does that, so it is ${METHODS['rr'][weighted]}; docs/schedulers.md has those there are`);
       return METHODS['rr'][weighted];
     }
     const name = METHODS[method][weighted];
@@ -501,11 +506,8 @@ class Importer {
   #linkEntry({ thing, name, device, networks }: Link): Entry {
     const virtual = networks.flatMap((network) => (network.virtual === undefined ? [] : [formatIpv4(network.virtual)]));
     return {
-      key: name, at: thing,
-      comments: [
-        this.#notes.source(thing, [thing, ...networks.map((network) => network.thing)].map(title).join(', ')),
-        ...(virtual.length === 0 ? [] : [`virt ${virtual.join(' and ')}: two boxes would share them by an election, which this version does not have; here they are plain addresses, always this box's.`]),
-      ],
+      key: name, source: sourceOf(thing, ...networks.map((network) => network.thing)),
+      comments: virtual.length === 0 ? [] : [`virt ${virtual.join(' and ')}: of whichever box an election makes master; this version has none, so this box has ${virtual.length === 1 ? 'it' : 'them'} always.`],
       value: { type: 'raw', device, addresses: networks.flatMap(({ addresses }) => addresses) },
     };
   }

@@ -86,11 +86,6 @@ export class Notes {
     if (this.#isNew({ line, column }, found, allowed)) this.#findings.error({ file: this.#file, fileIndex: 0, line, column }, [], found, allowed);
   }
 
-  /** A comment's words on where something stands: 'rules:3: the line'. */
-  source({ line, column }: At, what: string): string {
-    return `${this.#file}:${line}:${column}: ${what}`;
-  }
-
   #isNew({ line, column }: At, what: string, why: string): boolean {
     const key = `${line}:${column} ${what} ${why}`;
     if (this.#said.has(key)) return false;

@@ -396,14 +396,14 @@ function listenName(text: string): string {
 }
 
 /** A virtual server for each place the service listens on; what of it the persistence ties together has one memory. */
-function entriesOf(service: Service, notes: Notes, taken: Set<string>): Entry[] {
+function entriesOf(service: Service, taken: Set<string>): Entry[] {
   const { at, text, listens, mark, scheduler, hashPort, fallBack, persistence, onePacket } = service;
   return listens.map((listen): Entry => {
     const servers = [...service.servers.values()].map((server): Entry => {
       const { address, port, weight, upper, lower } = server;
       const isOwn = port !== 0;
       const value: Flow = { address: isOwn ? `${address}:${port}` : address, weight, upper: upper === 0 ? undefined : upper, lower: lower === 0 ? undefined : lower };
-      return { key: `rs-${dashed(address)}${isOwn ? `-${port}` : ''}`, at: server.at, comments: [notes.source(server.at, server.text)], value };
+      return { key: `rs-${dashed(address)}${isOwn ? `-${port}` : ''}`, source: { line: server.at.line, column: server.at.column, what: server.text }, value };
     });
     const value: Entry[] = [
       { key: 'listen', value: listen.text },
@@ -414,7 +414,7 @@ function entriesOf(service: Service, notes: Notes, taken: Set<string>): Entry[] 
     }
     if (onePacket) value.push({ key: 'onePacket', value: true });
     value.push({ key: 'realServers', value: servers });
-    return { key: nameOf(listenName(listen.text), 'virtual-server', taken), at, comments: [notes.source(at, text)], value };
+    return { key: nameOf(listenName(listen.text), 'virtual-server', taken), source: { line: at.line, column: at.column, what: text }, value };
   });
 }
 
@@ -441,11 +441,7 @@ function guessLinks(services: readonly Service[], notes: Notes): Entry[] {
   const hostOf = (text: string): number | undefined => readAddress(text.split(':')[0]);
   const virtual = new Set(services.flatMap(({ listens }) => listens.flatMap(({ text }) => hostOf(text) ?? [])));
   const real = new Set(services.flatMap(({ servers }) => [...servers.values()].flatMap(({ address }) => hostOf(address) ?? [])));
-  const prefixOf = (address: number): Prefix => {
-    const prefix = { address, prefixLength: GUESSED_LENGTH };
-    return notAHost(prefix, address) === undefined ? prefix : { address, prefixLength: 32 };
-  };
-  const outside = [...virtual].map(prefixOf);
+  const outside = [...virtual].map((address): Prefix => ({ address, prefixLength: GUESSED_LENGTH })).filter((prefix) => notAHost(prefix, prefix.address) === undefined);
   const inside: Net[] = [];
   for (const address of real) {
     if ([...outside, ...inside.map(({ prefix }) => prefix)].some((prefix) => contains(prefix, address))) continue;
@@ -498,7 +494,7 @@ export function importIpvsadm(text: string, notes: Notes, { links: given, marks 
   for (const { at, text: whole, servers } of services) if (servers.size === 0) notes.leftOut(at, whole, 'it has no real server left');
   const full = services.filter(({ servers }) => servers.size > 0);
   const names = new Set<string>();
-  const virtualServers = full.flatMap((service) => entriesOf(service, notes, names));
+  const virtualServers = full.flatMap((service) => entriesOf(service, names));
   const head = ['Virtual servers taken over from ipvsadm. The real servers\' answers must come back through weir: it is their default route, as with -m it was the box of ipvsadm.'];
   const links = given.length > 0
     ? given.map(({ name, device, addresses }): Entry => ({ key: name, value: { type: 'raw', device, addresses } }))

@@ -7,8 +7,8 @@ export type Flow = string | number | boolean | readonly Flow[] | { readonly [key
 /** A key with its value on the same line, or with keys of its own below it. */
 export interface Entry {
   key: string;
-  /** Where in the foreign file it comes from: only what has a place can be told to be wrong there. */
-  at?: At;
+  /** Where in the foreign file it comes from, and what stands there: a comment says so, and what is wrong with it is told there. */
+  source?: At & { what: string };
   comments?: readonly string[];
   value: Flow | readonly Entry[];
 }
@@ -51,21 +51,22 @@ function comment(text: string, indent: string): string[] {
   return [...lines, line];
 }
 
-function block(entries: readonly Entry[], indent: string): string[] {
-  return entries.flatMap(({ key, comments = [], value }) => {
-    const before = comments.flatMap((text) => comment(text, indent));
-    if (isEntries(value)) return [...before, `${indent}${key}:`, ...block(value, `${indent}  `)];
+function block(file: string, entries: readonly Entry[], indent: string): string[] {
+  return entries.flatMap(({ key, source, comments = [], value }) => {
+    const from = source === undefined ? [] : [`${file}:${source.line}:${source.column}: ${source.what}`];
+    const before = [...from, ...comments].flatMap((text) => comment(text, indent));
+    if (isEntries(value)) return [...before, `${indent}${key}:`, ...block(file, value, `${indent}  `)];
     const line = `${indent}${key}: ${flow(value)}`;
     if (line.length <= WIDTH || typeof value !== 'object' || Array.isArray(value)) return [...before, line];
     const inner = Object.entries(value).flatMap(([name, item]) => (item === undefined ? [] : [{ key: name, value: item as Flow }]));
-    return [...before, `${indent}${key}:`, ...block(inner, `${indent}  `)];
+    return [...before, `${indent}${key}:`, ...block(file, inner, `${indent}  `)];
   });
 }
 
-/** The whole file: what it says about itself, then its sections. Those without anything in them are not written. */
-export function writeYaml(head: readonly string[], sections: readonly Entry[]): string {
+/** The whole of what is made of `file`: what it says about itself, then its sections. Those without anything in them are not written. */
+export function writeYaml(file: string, head: readonly string[], sections: readonly Entry[]): string {
   const filled = sections.filter(({ value }) => !Array.isArray(value) || value.length > 0);
-  const parts = [head.flatMap((text) => comment(text, '')), ...filled.map((section) => block([section], ''))];
+  const parts = [head.flatMap((text) => comment(text, '')), ...filled.map((section) => block(file, [section], ''))];
   return `${parts.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
 
