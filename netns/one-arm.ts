@@ -50,6 +50,9 @@ export type CableName = 'client' | 'gateway' | 'balancer' | 'pc' | 'target1' | '
 export interface OneArmOptions {
   peer?: 'weir' | 'kernel';
   judged?: readonly CableName[];
+  /** Instead of conf/one-arm.yaml. */
+  configuration?(lab: Lab): Promise<string>;
+  /** What the configuration has besides, as a drop-in. */
   more?: object;
 }
 
@@ -62,12 +65,12 @@ export class OneArm implements RunningScenario {
   readonly pc: Host;
   readonly hosts: Readonly<Record<'target1' | 'target2', Host>>;
   readonly cables: Readonly<Record<CableName, Cable>>;
-  readonly daemon: Daemon | null;
+  daemon: Daemon | null = null;
   readonly web = {} as Record<'target1' | 'target2', WebServer>;
   readonly url = `http://${SERVER}/`;
 
   private constructor(options: OneArmOptions) {
-    const { peer = 'weir', judged = [], more } = options;
+    const { peer = 'weir', judged = [] } = options;
     this.lab = Lab.open('one-arm');
     this.client = this.lab.host('client');
     this.gateway = this.lab.host('gateway');
@@ -92,8 +95,6 @@ export class OneArm implements RunningScenario {
     this.gateway.sysctl({ 'net.ipv4.ip_forward': 1 });
     for (const host of Object.values(this.hosts)) host.ip('route', 'add', 'default', 'via', INSIDE_VIRTUAL);
 
-    this.daemon = peer === 'weir' ? new Daemon(this.balancer, 'conf/one-arm.yaml', {}) : null;
-    if (more !== undefined) this.daemon?.dropIn('70-more', more);
     if (peer === 'kernel') this.#balanceWithKernel();
   }
 
@@ -101,7 +102,7 @@ export class OneArm implements RunningScenario {
   static async up(options: OneArmOptions = {}): Promise<OneArm> {
     const scenario = new OneArm(options);
     try {
-      await scenario.#start();
+      await scenario.#start(options);
       return scenario;
     } catch (error) {
       scenario.close();
@@ -109,7 +110,11 @@ export class OneArm implements RunningScenario {
     }
   }
 
-  async #start(): Promise<void> {
+  async #start({ peer = 'weir', configuration, more }: OneArmOptions): Promise<void> {
+    if (peer === 'weir') {
+      this.daemon = new Daemon(this.balancer, await configuration?.(this.lab) ?? 'conf/one-arm.yaml', {});
+      if (more !== undefined) this.daemon.dropIn('70-more', more);
+    }
     const [target1, target2] = await Promise.all([WebServer.start(this.hosts.target1, 80), WebServer.start(this.hosts.target2, 80), this.daemon?.start()]);
     Object.assign(this.web, { target1, target2 });
     try {

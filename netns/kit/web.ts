@@ -27,17 +27,20 @@ export interface Visit { client: string; clientPort: number; status: number; pat
 export class WebServer {
   readonly host: Host;
   readonly port: number;
+  /** What it calls itself in its answers. */
+  readonly name: string;
   readonly #config: string;
   readonly #log: string;
   #nginx: Process | null = null;
 
-  private constructor(host: Host, port: number) {
+  private constructor(host: Host, port: number, name: string) {
     this.host = host;
     this.port = port;
-    const directory = join(host.lab.directory, `${host.name}-nginx-${port}`);
+    this.name = name;
+    const directory = join(host.lab.directory, `${name}-nginx-${port}`);
     const root = join(directory, 'root');
     mkdirSync(root, { recursive: true, mode: 0o755 });
-    const content = Buffer.alloc(FILE_BYTES, `${host.name} `);
+    const content = Buffer.alloc(FILE_BYTES, `${name} `);
     for (const file of ['file', 'slow']) writeFileSync(join(root, file), content, { mode: 0o644 });
     this.#log = join(directory, 'access.log');
     this.#config = join(directory, 'nginx.conf');
@@ -55,7 +58,7 @@ http {
   server {
     listen ${port} backlog=4096;
     root ${root};
-    location / { default_type text/plain; return 200 '${host.name} $server_addr:$server_port $remote_addr:$remote_port\\n'; }
+    location / { default_type text/plain; return 200 '${name} $server_addr:$server_port $remote_addr:$remote_port\\n'; }
     location = /file { }
     location = /slow { limit_rate ${SLOW_BYTES_PER_SECOND}; }
   }
@@ -64,8 +67,8 @@ http {
   }
 
   /** Returns once it listens. */
-  static async start(host: Host, port: number): Promise<WebServer> {
-    const server = new WebServer(host, port);
+  static async start(host: Host, port: number, name = host.name): Promise<WebServer> {
+    const server = new WebServer(host, port, name);
     await server.start();
     return server;
   }
@@ -99,7 +102,7 @@ http {
   forget(): void { truncateSync(this.#log); }
 }
 
-/** What nginx answers: its host's name, its address and port, and ours as it sees them. */
+/** What nginx answers: its name, its address and port, and ours as it sees them. */
 export interface Answer { server: string; at: string; client: string; clientPort: number }
 
 export function readAnswer(line: string): Answer {

@@ -1,6 +1,6 @@
 /** Runs the daemon on a host of a lab and asks it through its command line, as a user would. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
 import { run, type RunResult } from './command.js';
@@ -29,14 +29,14 @@ export class Daemon {
   process: Process | null = null;
 
   /**
-   * Copies a scenario's configuration into the lab's directory and adds a drop-in with what differs there: the socket, and the
-   * weights, given by link.
+   * Copies a scenario's configuration (a path in the checkout, or a whole one) into the lab's directory and adds a drop-in with what
+   * differs there: the socket, and the weights, given by link.
    */
   constructor(host: Host, scenarioFile: string, weights: Record<string, number>) {
     this.host = host;
     this.configFile = join(host.lab.directory, basename(scenarioFile));
     this.socket = join(host.lab.directory, 'weir.sock');
-    const text = readFileSync(join(ROOT, scenarioFile), 'utf8');
+    const text = readFileSync(resolve(ROOT, scenarioFile), 'utf8');
     writeFileSync(this.configFile, text);
     const { uplinks = {} } = parse(text) as Configuration;
     this.uplinkOn = new Map(Object.entries(uplinks).map(([name, uplink]) => [uplink.link, name]));

@@ -5,6 +5,8 @@ import type { RequestResult } from '../../netns/kit/web.js';
 import { waitFor } from '../../netns/kit/wait.js';
 
 export const WAIT_MS = 30_000;
+/** A split that chance makes less often than this is none. */
+export const CHANCE = 0.001;
 
 export interface Event { atMs: number; event: string; subject: string; message: string; reason: string | null }
 
