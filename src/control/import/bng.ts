@@ -277,6 +277,8 @@ class Importer {
     }
     const link = links.find((one) => one.networks.includes(outside))!;
     const translates = outside.nat === 'outside' && networks.some(({ nat }) => nat === 'inside');
+    // What comes in by the link of an uplink that translates is refused unless it is asked for, also what comes from inside on the same wire.
+    const besides = translates ? link.networks.filter((one) => one !== outside) : [];
     const untouched = translates ? networks.filter((one) => one !== outside && one.nat !== 'inside') : [];
     const snat = translates ? formatIpv4((outside.virtual ?? outside.real)!) : 'off';
     const check = this.#gatewayCheck(thing);
@@ -286,7 +288,7 @@ class Importer {
       {
         key: 'snat', value: snat,
         comments: [translates
-          ? 'nat inside and outside: what inside sends of its own accord bears the outside address; towards hosts of the outside network itself it is not translated.'
+          ? 'nat inside and outside: what inside sends of its own accord bears the outside address.'
           : 'Without nat inside and outside nothing is translated.'],
       },
       ...(check === undefined ? [] : [check]),
@@ -295,6 +297,12 @@ class Importer {
       { key: 'uplinks', value: [{ key: 'router', source: sourceOf(thing), value: uplink }] },
       { key: 'groups', value: [{ key: 'outside', value: { uplinks: ['router'] } }] },
       { key: 'routes', value: [{ key: 'default', value: { to: '0.0.0.0/0', group: 'outside' } }] },
+      {
+        key: 'filters', value: besides.map(({ thing: { id }, prefix }): Entry => ({
+          key: `network${id}`, value: { in: link.name, from: formatNetwork(prefix), action: 'accept' },
+          comments: [`Network ${id} is on the wire of the gateway, by which nothing comes in uninvited; what comes from it is let out.`],
+        })),
+      },
       { key: 'noNat', value: untouched.map(({ thing: { id }, prefix }): Entry => ({ key: `network${id}`, value: { from: formatNetwork(prefix) } })) },
     ];
   }
