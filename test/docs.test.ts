@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { head, packetPathDocs, PACKET_PATH, receivePath, referredTo, verdictNames } from '../scripts/generate-docs.js';
+import { scenarios } from '../netns/registry.js';
 import { VERDICTS } from '../src/base/verdict.js';
 import { commands } from '../src/cli/registry.js';
 import { loadConfig } from '../src/control/config/index.js';
@@ -176,6 +177,18 @@ test('every npm script and every command of weir that a document names exists', 
   assert.equal(unknown, []);
   const readme = read('README.md');
   for (const { name } of commands) assert.ok(new RegExp(`\\b(?:weir )?${name}\\b`).test(readme), `README.md does not name ${name}`);
+});
+
+test('every scenario of the lab is told of in README.md and in operating.md, with a configuration that is there', () => {
+  const readme = read('README.md');
+  const [, section] = /^## Scenarios\n([\s\S]*)/m.exec(read('docs/operating.md')) ?? [];
+  assert.ok(section !== undefined);
+  const rows = [...section.matchAll(/^\| `([a-z-]+)` \|.*\(\.\.\/(conf\/[a-z-]+\.yaml)\)/gm)].map(([, name, file]) => ({ name, file }));
+  assert.equal(rows.map(({ name }) => name), scenarios.map(({ name }) => name));
+  for (const { name, file } of rows) {
+    assert.ok(readme.includes(`| \`${name}\` |`), `README.md does not list the lab ${name}`);
+    assert.equal(loadConfig(join(ROOT, file), { seed: 1 }).warnings, [], file);
+  }
 });
 
 test('the first configuration in README.md is one, without errors and without warnings', () => {
