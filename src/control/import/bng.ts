@@ -298,9 +298,9 @@ class Importer {
       { key: 'groups', value: [{ key: 'outside', value: { uplinks: ['router'] } }] },
       { key: 'routes', value: [{ key: 'default', value: { to: '0.0.0.0/0', group: 'outside' } }] },
       {
-        key: 'filters', value: besides.map(({ thing: { id }, prefix }): Entry => ({
-          key: `network${id}`, value: { in: link.name, from: formatNetwork(prefix), action: 'accept' },
-          comments: [`Network ${id} is on the wire of the gateway, by which nothing comes in uninvited; what comes from it is let out.`],
+        key: 'filters', value: besides.map(({ thing: network, prefix }): Entry => ({
+          key: `network${network.id}`, source: sourceOf(network), value: { in: link.name, from: formatNetwork(prefix), action: 'accept' },
+          comments: [`Network ${network.id} is on the wire of the gateway, by which nothing comes in uninvited; what comes from it is let out.`],
         })),
       },
       { key: 'noNat', value: untouched.map(({ thing: { id }, prefix }): Entry => ({ key: `network${id}`, value: { from: formatNetwork(prefix) } })) },
@@ -442,7 +442,7 @@ class Importer {
     }
     const weighted = new Set(weights.filter((weight) => weight > 0)).size > 1 ? 1 : 0;
     if (!Object.hasOwn(METHODS, method)) {
-      this.#notes.changed(value!, `method ${method}`, `no scheduler does that, so it is ${METHODS['rr'][weighted]}; docs/schedulers.md has those there are`);
+      this.#notes.changed(value!, `method ${method}`, `no scheduler does that, so it is ${METHODS['rr'][weighted]}; docs/coming-from.md has those there are`);
       return METHODS['rr'][weighted];
     }
     const name = METHODS[method][weighted];

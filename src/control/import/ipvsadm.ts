@@ -266,7 +266,11 @@ class Reader {
     }
     const scheduler = this.#scheduler(line);
     const persistence = this.#persistence(line);
-    if (persistence === undefined) return;
+    if (persistence === undefined) {
+      // Told; its servers need not be told as well.
+      this.#services.set(key, { refusedAt: at });
+      return;
+    }
     const pe = line.get('pe');
     if (pe !== undefined) this.#notes.leftOut(pe, `--pe ${pe.value}`, 'persistence is by the client\'s address only, not by what is in the packets');
     const ops = line.get('ops');
