@@ -7,7 +7,8 @@
  * The clients stand behind a gateway that knows nothing of 172.16.0.0/24: what is not translated gets no answer, and is seen on the wire. The real
  * servers' default route is the router. The router is weir or, to compare with, the kernel: DNAT in nftables over a counter, without FTP.
  */
-import { FTP_PORT, ftpContent, serveFtp } from './kit/ftp.js';
+import { run } from './kit/command.js';
+import { fetchFtp, FTP_MODES, FTP_PORT, ftpContent, serveFtp } from './kit/ftp.js';
 import { Lab, type Cable, type Host } from './kit/lab.js';
 import type { RunningScenario, Scenario } from './kit/scenario.js';
 import { waitFor } from './kit/wait.js';
@@ -41,6 +42,8 @@ export const FTP_FILE_BYTES = 3_000_000;
 const SPLIT_REQUESTS = 300;
 export const SPLIT_TOLERANCE = 0.03;
 const READY_MS = 15_000;
+/** The client's port in the page's example. */
+const EXAMPLE_PORT = 3456;
 
 export type CableName = 'wan' | 'lan' | 'web1' | 'web2';
 
@@ -141,8 +144,36 @@ export class LvsNat implements RunningScenario {
   /** What the page's tables say, shown by real requests. */
   async show(): Promise<string> {
     const parts = await this.split();
-    const { at, client } = readAnswer((await this.client.run(['curl', '-sS', '-m', '5', this.url])).stdout);
-    return `${SPLIT_REQUESTS} requests of the client to ${VIRTUAL}:80:\n${splitTable(parts)}\nOne more was answered by ${at}, which saw the client as ${client}.`;
+    const lines = [`1. ${SPLIT_REQUESTS} requests of the client to ${VIRTUAL}:80, against the weights:`, splitTable(parts), '', "2. The page's example of rewriting, as the wires have it:", ...await this.#rewriting()];
+    if (this.daemon !== null) {
+      lines.push('', `3. ${FTP_FILE_BYTES.toLocaleString('en')} bytes by FTP from ${VIRTUAL}:21, which is ${WEB2}:21:`);
+      for (const mode of FTP_MODES) lines.push(`   ${mode.name.padEnd(14)} ${await fetchFtp(this.client, VIRTUAL, mode) === this.ftpHash ? 'whole' : 'changed on the way'}`);
+    }
+    return lines.join('\n');
+  }
+
+  /** Requests of the host's other address until the last one was web1's: by the page's weights the next flow is web2's. */
+  async untilWeb1(): Promise<void> {
+    await waitFor(async () => readAnswer((await this.client.run(['curl', '-sS', '-m', '5', '--interface', OTHER_CLIENT, this.url])).stdout).server === 'web1', READY_MS, 'a request to be answered by web1');
+  }
+
+  /** The first packet each way of a request from port 3456, outside and inside, told in the page's words. */
+  async #rewriting(): Promise<string[]> {
+    await this.untilWeb1();
+    const wires = await Promise.all([this.cables.wan.capture(), this.cables.web1.capture(), this.cables.web2.capture()]);
+    await this.client.run(['curl', '-sS', '-m', '5', '--interface', CLIENT, '--local-port', String(EXAMPLE_PORT), this.url]);
+    const [outside, ...inside] = await Promise.all(wires.map(async (wire) => {
+      const fields = ['ip.src', 'tcp.srcport', 'ip.dst', 'tcp.dstport'].flatMap((field) => ['-e', field]);
+      const { stdout } = await run(['tshark', '-n', '-r', await wire.stop(), '-Y', `tcp.port == ${EXAMPLE_PORT}`, '-T', 'fields', ...fields]);
+      const packets = stdout.split('\n').filter((line) => line !== '').map((line) => line.split('\t'));
+      return [packets.find(([from]) => from === CLIENT), packets.find(([from]) => from !== CLIENT)];
+    }));
+    const [there, back] = inside.find(([first]) => first !== undefined) ?? [];
+    const said = (what: string, packet: string[] | undefined): string => {
+      const [from, fromPort, to, toPort] = packet ?? [];
+      return `   ${what.padEnd(23)} ${packet === undefined ? 'nothing' : `SOURCE ${`${from}:${fromPort}`.padEnd(16)}  DEST ${to}:${toPort}`}`;
+    };
+    return [said('the client asks', outside[0]), said('forwarded to the server', there), said('the server answers', back), said('returned to the client', outside[1])];
   }
 
   /** The same in the kernel: forwarding, DNAT by a counter over the weights, SNAT of what the servers send themselves. */

@@ -8,6 +8,7 @@
  * Clients stand on the network outside, behind its gateway and on the wire itself. The targets' default route is 10.1.1.254. The gateway has no route
  * to 10.1.1.0/24. The router is weir or, to compare with, the kernel: DNAT in nftables over a counter, without checks.
  */
+import { readFrames } from './kit/capture.js';
 import { Lab, type Cable, type Host } from './kit/lab.js';
 import type { RunningScenario, Scenario } from './kit/scenario.js';
 import { waitFor } from './kit/wait.js';
@@ -136,7 +137,23 @@ export class OneArm implements RunningScenario {
 
   async show(): Promise<string> {
     const [far, near] = [await this.split(this.client), await this.split(this.pc)];
-    return `${SPLIT_REQUESTS} requests to ${SERVER}:80 from the client behind the gateway:\n${splitTable(far)}\nand ${SPLIT_REQUESTS} from the PC on the wire:\n${splitTable(near)}`;
+    return [
+      `1. ${SPLIT_REQUESTS} requests to ${SERVER}:80 of the client behind the gateway, against the weights:`, splitTable(far),
+      `   and ${SPLIT_REQUESTS} of the PC on the wire itself:`, splitTable(near),
+      '', '2. From inside to outside, as the wires have it:', ...await this.#fromInside(),
+    ].join('\n');
+  }
+
+  /** A ping of target1 to the client and to the PC: with which address it leaves, and whether it is answered. */
+  async #fromInside(): Promise<string[]> {
+    const lines: string[] = [];
+    for (const [host, address, cable] of [[this.client, CLIENT, this.cables.client], [this.pc, PC, this.cables.pc]] as const) {
+      const wire = await cable.capture();
+      const { sent, received } = await this.hosts.target1.ping(address, 1);
+      const [asked] = await readFrames(await wire.stop(), `icmp.type == 8 && ip.dst == ${address}`);
+      lines.push(`   ${TARGET1} pings ${address.padEnd(12)}  ${host.name.padEnd(6)} sees ${asked?.sources[0] ?? 'nothing'}, ${received} of ${sent} answered`);
+    }
+    return lines;
   }
 
   #balanceWithKernel(): void {

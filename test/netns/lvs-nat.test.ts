@@ -11,7 +11,7 @@ import { fetchFtp, FTP_MODES, FTP_PORT } from '../../netns/kit/ftp.js';
 import { checksumErrors, tally } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { FILE_BYTES, readAnswer, splitTest } from '../../netns/kit/web.js';
-import { CLIENT, INSIDE, LvsNat, OTHER_CLIENT, ROUTER, SPLIT_TOLERANCE, VIRTUAL, WEB1, WEB2, type CableName } from '../../netns/lvs-nat.js';
+import { CLIENT, INSIDE, LvsNat, ROUTER, SPLIT_TOLERANCE, VIRTUAL, WEB1, WEB2, type CableName } from '../../netns/lvs-nat.js';
 import type { VirtualServerList } from '../../src/control/api/types.js';
 import { hex, rewritten, tcpPackets } from './rewriting.js';
 import { telling } from './telling.js';
@@ -25,11 +25,6 @@ const EXAMPLE_REAL = `${WEB2}:8000`;
 interface Context { lab: LvsNat; wires: Record<'wan' | 'web1' | 'web2', Capture> }
 
 const curl = (...args: string[]): string[] => ['curl', '-sS', '--fail', '-m', '20', ...args];
-
-/** Requests of the host's other address until the last one was web1's: the next flow is web2's, by the weights. */
-async function untilWeb1(lab: LvsNat): Promise<void> {
-  await waitFor(async () => readAnswer((await lab.client.run(curl('--interface', OTHER_CLIENT, lab.url))).stdout).server === 'web1', WAIT_MS, 'a request to be answered by web1');
-}
 
 function page(peer: 'weir' | 'kernel'): void {
   const rows = suite<Context>(`lvs-nat, ${peer}: wires judged`);
@@ -55,7 +50,7 @@ function page(peer: 'weir' | 'kernel'): void {
   });
 
   rows("the page's example of rewriting, byte for byte", async ({ lab, wires }) => {
-    await untilWeb1(lab);
+    await lab.untilWeb1();
     const answer = readAnswer((await lab.client.run(curl('--interface', CLIENT, '--local-port', '3456', lab.url))).stdout);
     assert.equal({ at: answer.at, client: `${answer.client}:${answer.clientPort}` }, { at: EXAMPLE_REAL, client: EXAMPLE_CLIENT });
     // Handshake, request and answer, the end of both sides: whoever closes first, each way has four packets at least.
