@@ -22,9 +22,8 @@ import { V4_MAPPED } from '../wire/address.js';
 import type { Tuple } from '../wire/tuple.js';
 import type { AffinityTable } from './affinity.js';
 import { Pool } from './pool.js';
-import { Resilient } from './scheduler/resilient.js';
+import { Resilient, SLACK } from './scheduler/resilient.js';
 import type { Scheduler } from './scheduler/scheduler.js';
-import { bucketHash } from './scheduler/sh.js';
 import { WeightedRoundRobin } from './scheduler/wrr.js';
 import type { Target } from './target.js';
 
@@ -144,7 +143,7 @@ export class Group {
     const numbers = [...new Set(plan.tiers)].sort((a, b) => a - b);
     this.tiers = numbers.map((number) => {
       const pool = new Pool(this.members.filter((member) => member.tier === number));
-      return { number, pool, scheduler: isByFlow ? new Resilient(pool) : bucketHash(pool, true), spray: new WeightedRoundRobin(pool) };
+      return { number, pool, scheduler: new Resilient(pool, isByFlow ? SLACK : Infinity), spray: new WeightedRoundRobin(pool) };
     });
     this.settle();
   }

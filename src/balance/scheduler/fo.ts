@@ -7,9 +7,11 @@ const NONE = -1;
 export const fo: SchedulerType = {
   name: 'fo',
   sentence: 'weighted failover: all to the server of the highest weight that is up',
+  use: 'A server and its stand-ins.',
   by: 'flow',
   shares: 'first',
   disruption: 'All new flows go to the next server when the first one goes, and back when it returns.',
+  moves: { again: 0, down: 100, back: 100, added: 0, removed: 100, halved: 100 },
   create: ({ targets }) => ({
     pick(): number {
       let best = NONE;

@@ -33,6 +33,7 @@ export function placesFor(targets: number): number {
 }
 
 export class MaglevTable implements Slots {
+  readonly followHistory = false;
   /** Place of the table → target, NONE while nobody has a weight. */
   readonly places: Int16Array;
   /** Targets in the order of their turns. */
@@ -82,8 +83,10 @@ export class MaglevTable implements Slots {
 export const mh: SchedulerType = {
   name: 'mh',
   sentence: 'Maglev hashing: a client (its address, or its address and port) always comes to the same server, by whichever of several balancers',
+  use: 'As sh with several routers at work at once, or where clients must find their server again after a restart: the table depends on the servers and weights alone.',
   by: 'source',
   shares: 'weight',
   disruption: 'As sh while servers go down and come back. One that is added, removed or given another weight moves its own part of the clients and a few of the others, the same ones at every balancer.',
+  moves: { again: 0, down: 9, back: 9, added: 10, removed: 10, halved: 5 },
   create: (pool, { fallBack }) => new AddressHash(pool, new MaglevTable(pool.targets), fallBack),
 };

@@ -11,9 +11,11 @@ const NONE = -1;
 export const nq: SchedulerType = {
   name: 'nq',
   sentence: 'never queue: an idle server if there is one, the heaviest of several, else as sed',
+  use: 'As sed where an idle server must never be left idle.',
   by: 'flow',
   shares: 'load',
   disruption: 'Every client may come to another server with each new flow; a server that comes up is idle and gets the next one.',
+  moves: { again: 90, down: 90, back: 90, added: 91, removed: 90, halved: 90 },
   create: ({ targets }) => ({
     pick(): number {
       let idle = NONE;

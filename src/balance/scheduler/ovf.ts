@@ -11,9 +11,11 @@ const NONE = -1;
 export const ovf: SchedulerType = {
   name: 'ovf',
   sentence: 'weighted overflow: to the server of the highest weight while it has fewer active flows than its weight, then to the next',
+  use: 'Servers that should be filled one after the other, as where each costs money while it runs.',
   by: 'flow',
   shares: 'first',
   disruption: 'When the first server goes new flows fill the next one, and when it returns they go back; with all of them full new flows are refused.',
+  moves: { again: 74, down: 82, back: 81, added: 74, removed: 82, halved: 82 },
   create: ({ targets }) => ({
     pick(): number {
       let best = NONE;

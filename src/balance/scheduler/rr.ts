@@ -28,8 +28,10 @@ class RoundRobin implements Scheduler {
 export const rr: SchedulerType = {
   name: 'rr',
   sentence: 'round robin: one after the other, whatever their weights',
+  use: 'Servers of equal strength and flows of much the same length.',
   by: 'flow',
   shares: 'equal',
   disruption: 'Every client may come to another server with each new flow; a server that comes or goes only changes whose turn it is.',
+  moves: { again: 90, down: 90, back: 90, added: 91, removed: 90, halved: 90 },
   create: (pool) => new RoundRobin(pool),
 };

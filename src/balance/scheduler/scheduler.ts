@@ -21,10 +21,29 @@ export interface SchedulerOptions {
   nowMs: () => number;
 }
 
+/**
+ * Clients in a hundred that come to another server with their next flow than with their last one, where ten servers have the same weight and room
+ * for all. test/balance/disruption.ts measures it; the shared suite compares what is stated with what is measured.
+ */
+export interface Moves {
+  /** Nothing has changed but the order in which they come. */
+  again: number;
+  /** One server, the first in the list, went down (with fallBack), or came back. */
+  down: number;
+  back: number;
+  /** One was added to the configuration, or the first removed from it. */
+  added: number;
+  removed: number;
+  /** The first one's weight was halved at run time. */
+  halved: number;
+}
+
 export interface SchedulerType {
   readonly name: string;
   /** One sentence for the docs. */
   readonly sentence: string;
+  /** When to take it: one sentence for the docs. */
+  readonly use: string;
   /** What `pick` wants a hash of: the whole flow, its source address (and port, if so configured), or its destination address. */
   readonly by: 'flow' | 'source' | 'destination';
   /**
@@ -34,5 +53,6 @@ export interface SchedulerType {
   readonly shares: 'weight' | 'equal' | 'load' | 'equal-load' | 'first';
   /** One sentence for the docs: which flows come to another target when one comes, goes or changes its weight. */
   readonly disruption: string;
+  readonly moves: Moves;
   create(pool: Pool, options: SchedulerOptions): Scheduler;
 }

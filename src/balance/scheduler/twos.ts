@@ -61,8 +61,10 @@ class TwoChoices implements Scheduler {
 export const twos: SchedulerType = {
   name: 'twos',
   sentence: 'power of two choices: of two servers drawn by weight, the one with the fewer flows for its weight',
+  use: 'Very many servers, or several routers at work at once that do not know each other’s flows.',
   by: 'flow',
   shares: 'load',
   disruption: 'Every client may come to another server with each new flow; a server that comes up fills gently, for only the draws that fall on it lead there.',
+  moves: { again: 89, down: 90, back: 90, added: 91, removed: 90, halved: 90 },
   create: (pool, { random }) => new TwoChoices(pool, random),
 };

@@ -59,8 +59,10 @@ export class WeightedRoundRobin implements Scheduler {
 export const wrr: SchedulerType = {
   name: 'wrr',
   sentence: 'weighted round robin: each server takes its turns, as many as its weight, spread out evenly',
+  use: 'Servers of unequal strength and flows of much the same length; the split is exact however few flows there are.',
   by: 'flow',
   shares: 'weight',
   disruption: 'Every client may come to another server with each new flow; a change only changes whose turn it is.',
+  moves: { again: 90, down: 90, back: 90, added: 91, removed: 90, halved: 90 },
   create: (pool) => new WeightedRoundRobin(pool),
 };
