@@ -23,7 +23,13 @@ async function check(file: string): Promise<CheckResult> {
   const { loadConfig } = await import('./control/config/index.js');
   try {
     const { plan, warnings } = await loadConfig(file);
-    return { errors: [], warnings, counts: { links: plan.links.length, uplinks: plan.uplinks.length, groups: plan.groups.length, routes: plan.routes.length } };
+    const { links, uplinks, groups, routes, virtualServers } = plan;
+    // A sorry server is no real one of its virtual server, though it has a plan of the same kind.
+    const realServers = virtualServers.reduce((sum, server) => sum + server.realServers.length, 0);
+    return {
+      errors: [], warnings,
+      counts: { links: links.length, uplinks: uplinks.length, groups: groups.length, routes: routes.length, virtualServers: virtualServers.length, realServers },
+    };
   } catch (error) {
     if (error instanceof ConfigErrors) return { errors: error.errors, warnings: error.warnings };
     throw error;

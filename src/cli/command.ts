@@ -15,7 +15,7 @@ export interface CheckResult {
   errors: readonly ConfigError[];
   warnings: readonly ConfigWarning[];
   /** Absent when there are mistakes. */
-  counts?: { links: number; uplinks: number; groups: number; routes: number };
+  counts?: { links: number; uplinks: number; groups: number; routes: number; virtualServers: number; realServers: number };
 }
 
 /** One thing `weir doctor` looked at. */

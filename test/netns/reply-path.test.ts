@@ -74,7 +74,7 @@ function article(peer: 'weir' | 'kernel'): void {
       const warning = stderr.split('\n').find((line) => line.includes('virtualServers.web.snat')) ?? '';
       assert.match(warning, /clients on 192\.168\.1\.0\/24 /);
       const commands = /give those: (.*)$/.exec(warning)?.[1].split('; ') ?? [];
-      assert.equal(commands, ['ip route add 192.168.1.1/32 dev DEVICE', 'ip route replace 192.168.1.0/24 via 192.168.1.1']);
+      assert.equal(commands, ['ip route replace 192.168.1.1/32 dev DEVICE', 'ip route replace 192.168.1.0/24 via 192.168.1.1']);
       for (const command of commands) lab.server.runNow(command.replace('DEVICE', 'eth2').split(' '));
       try {
         assert.equal(await seen(lab, [lab.visitor, lab.client]), { visitor: VISITOR, client: CLIENT, server: null });

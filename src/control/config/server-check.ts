@@ -19,6 +19,8 @@ type RealServer = Item<RealServerKeys>;
 
 const ALL_PORTS: Range = { first: 0, last: PORT_MAX };
 const isAll = ({ first, last }: Range): boolean => first === ALL_PORTS.first && last === ALL_PORTS.last;
+/** Real servers told by name; more are told by their number. */
+const NAMES_MAX = 8;
 /** Kinds the box asks through sockets of its own. */
 const BY_THE_BOX: readonly string[] = ['tcp', 'http', 'dns'];
 
@@ -191,22 +193,30 @@ class ServerCheck {
     }
   }
 
-  /** Who shares a network with the client answers it directly, and the client knows nothing of that address. */
+  /**
+   * Who shares a network with the client answers it directly, and the client knows nothing of that address. The commands may be given twice, and
+   * beside a default route and whatever the network's own route is: one to the router itself first, since the other one sends everything there.
+   */
   #replyPath(server: VirtualServer, servers: readonly RealServer[]): void {
-    const told = new Set<string>();
+    const there = new Map<string, { address: string; names: string[] }>();
     for (const real of servers) {
       const target = readTarget(real.values.address ?? '');
       if (typeof target === 'string') continue;
       for (const link of this.#values.links.items) {
         const own = (link.values.addresses ?? []).flatMap((text) => readPrefix(text) ?? []).find((prefix) => contains(prefix, target.address));
-        if (own === undefined || told.has(formatNetwork(own))) continue;
+        if (own === undefined) continue;
         const network = formatNetwork(own);
-        const address = formatIpv4(own.address);
-        told.add(network);
-        this.#findings.warning(server.at('snat'), [...server.steps, 'snat'],
-          `clients on ${network} are answered past weir by the servers there; give those: ip route add ${address}/32 dev DEVICE; ip route replace ${network} via ${address}`);
+        const known = there.get(network);
+        if (known === undefined) there.set(network, { address: formatIpv4(own.address), names: [real.name] });
+        else known.names.push(real.name);
       }
     }
+    const warn = (message: string): void => this.#findings.warning(server.at('snat'), [...server.steps, 'snat'], message);
+    for (const [network, { address, names }] of there) {
+      const who = names.length <= NAMES_MAX ? and(names) : `${names.length} servers there`;
+      warn(`clients on ${network} are answered past weir by ${who}, so their flows fail; give those: ip route replace ${address}/32 dev DEVICE; ip route replace ${network} via ${address}`);
+    }
+    if (servers.length > 0) warn('a real server that asks this virtual server and is given itself gets no answer, whatever its routes; snat: auto answers it');
   }
 
   /** At least one kind, by sockets there are, at ports there are. */

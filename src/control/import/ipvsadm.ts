@@ -13,7 +13,7 @@ import { nameOf, type Entry, type Flow } from './yaml.js';
 type Takes = 'nothing' | 'word' | 'maybe' | 'three';
 
 /** Every option of ipvsadm(8): its short form (or none), its long one, what it takes. */
-const OPTIONS: readonly (readonly [string, string, Takes])[] = [
+export const OPTIONS: readonly (readonly [string, string, Takes])[] = [
   ['A', 'add-service', 'nothing'], ['E', 'edit-service', 'nothing'], ['D', 'delete-service', 'nothing'], ['C', 'clear', 'nothing'],
   ['R', 'restore', 'maybe'], ['S', 'save', 'nothing'], ['a', 'add-server', 'nothing'], ['e', 'edit-server', 'nothing'],
   ['d', 'delete-server', 'nothing'], ['L', 'list', 'nothing'], ['l', 'list', 'nothing'], ['Z', 'zero', 'nothing'], ['', 'set', 'three'],

@@ -101,9 +101,16 @@ test('all ports stand behind a port of its own', () => {
 });
 
 test('snat: never says what breaks, and what servers need then', () => {
-  assert.equal(compile(one('snat: never')).warnings.map((line) => line.split('warning: ')[1]), [
-    'clients on 10.0.1.0/24 are answered past weir by the servers there; give those: ip route add 10.0.1.1/32 dev DEVICE; ip route replace 10.0.1.0/24 via 10.0.1.1',
+  const warnings = (real: string): string[] => compile(one('snat: never', real)).warnings.map((line) => line.split('warning: ')[1]);
+  const self = 'a real server that asks this virtual server and is given itself gets no answer, whatever its routes; snat: auto answers it';
+  assert.equal(warnings('a: { address: 10.0.1.11 }, b: { address: 203.0.113.9 }, c: { address: 10.0.1.12 }'), [
+    'clients on 10.0.1.0/24 are answered past weir by a and c, so their flows fail; give those: ip route replace 10.0.1.1/32 dev DEVICE; ip route replace 10.0.1.0/24 via 10.0.1.1',
+    'clients on 203.0.113.0/24 are answered past weir by b, so their flows fail; give those: ip route replace 203.0.113.2/32 dev DEVICE; ip route replace 203.0.113.0/24 via 203.0.113.2',
+    self,
   ]);
+  const many = Array.from({ length: 9 }, (_, index) => `s${index}: { address: 10.0.1.${index + 20} }`).join(', ');
+  assert.match(warnings(many)[0], /^clients on 10\.0\.1\.0\/24 are answered past weir by 9 servers there, so/);
+  assert.equal(compile(one('snat: auto')).warnings, []);
 });
 
 test.run();
