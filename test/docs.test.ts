@@ -12,6 +12,8 @@ import * as assert from 'uvu/assert';
 import { rows } from '../scripts/generate-config-docs.js';
 import { head, packetPathDocs, PACKET_PATH, receivePath, referredTo, verdictNames } from '../scripts/generate-docs.js';
 import { scenarios } from '../netns/registry.js';
+import { SCHEDULER_DOCS, schedulerDocs } from '../scripts/generate-scheduler-docs.js';
+import { SCHEDULERS } from '../src/balance/scheduler/registry.js';
 import { VERDICTS } from '../src/base/verdict.js';
 import { commands } from '../src/cli/registry.js';
 import { loadConfig } from '../src/control/config/index.js';
@@ -55,6 +57,17 @@ test(`${PACKET_PATH} is what the code says: npx tsx scripts/generate-docs.ts wri
   // The first lines that differ say enough; the whole of it is long.
   assert.equal(here.split('\n').filter((line, i) => line !== wanted[i]).slice(0, 3), []);
   assert.is(here, made);
+});
+
+test(`${SCHEDULER_DOCS} is what the schedulers say and measure: npx tsx scripts/generate-scheduler-docs.ts writes it`, () => {
+  const here = read(SCHEDULER_DOCS);
+  assert.is(here, schedulerDocs(here));
+});
+
+test(`${SCHEDULER_DOCS} has a law of shares for every scheduler`, () => {
+  const [, laws] = /^## Laws of shares\n([\s\S]*?)^## /m.exec(read(SCHEDULER_DOCS)) ?? [];
+  assert.ok(laws !== undefined);
+  for (const { name } of SCHEDULERS) assert.ok(new RegExp(`^\\|[^|]*\`${name}\``, 'm').test(laws), name);
 });
 
 test('every stage of the path has its section, in the order of the path, and its file', () => {

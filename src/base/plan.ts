@@ -232,8 +232,8 @@ export interface RealServerPlan {
   pin?: string;
 }
 
-export type SchedulerName =
-  'rr' | 'wrr' | 'lc' | 'wlc' | 'sed' | 'nq' | 'sh' | 'dh' | 'mh' | 'lblc' | 'lblcr' | 'fo' | 'ovf' | 'twos' | 'resilient';
+/** A name in src/balance/scheduler/registry.ts. */
+export type SchedulerName = string;
 
 export interface VirtualServerPlan {
   index: number;

@@ -1,4 +1,5 @@
 /** The keys of virtual servers, of the real servers behind them, and of the checks these are given. */
+import { SCHEDULERS } from '../../balance/scheduler/registry.js';
 import type { SchedulerName, VirtualServerPlan } from '../../base/plan.js';
 import { checkKeys, type CheckKeys, type ScriptKeys } from './check-schema.js';
 import type { OneOrMore } from './rule-text.js';
@@ -98,9 +99,9 @@ export const serverCheckKeys: Keys<ServerCheckKeys> = {
 
 const serverCheck: NonNullable<Key['part']> = { one: 'a check', keys: serverCheckKeys };
 
-const SCHEDULERS: readonly SchedulerName[] = ['rr', 'wrr', 'lc', 'wlc', 'sed', 'nq', 'sh', 'dh', 'mh', 'lblc', 'lblcr', 'fo', 'ovf', 'twos', 'resilient'];
+const SCHEDULER_NAMES: readonly SchedulerName[] = SCHEDULERS.map(({ name }) => name);
 /** Schedulers that hash the client, and have their options. */
-export const HASHING: readonly SchedulerName[] = ['sh', 'mh'];
+export const HASHING: readonly SchedulerName[] = SCHEDULERS.filter(({ by }) => by === 'source').map(({ name }) => name);
 
 const realServers: Keys<RealServerKeys> = {
   address: {
@@ -137,12 +138,12 @@ export const virtualServers: Section<VirtualServerKeys> = {
       doc: 'Where it listens: an address, or a link for all its addresses, with the port, a range, or * for all, and the protocol; a list must agree in ports and protocol.',
     },
     scheduler: {
-      format: 'choiceOrMap', choices: SCHEDULERS, default: 'wlc',
+      format: 'choiceOrMap', choices: SCHEDULER_NAMES, default: 'wlc',
       doc: 'How a server is chosen for a new flow, by the names ipvsadm has for it; twos is the better of two drawn at random, resilient keeps to the client\'s address and port with the fewest changes.',
       part: {
         one: 'a scheduler',
         keys: {
-          name: { format: 'choice', choices: SCHEDULERS, default: undefined, required: true, doc: 'Its name.' },
+          name: { format: 'choice', choices: SCHEDULER_NAMES, default: undefined, required: true, doc: 'Its name.' },
           hashPort: { format: 'boolean', default: false, doc: 'For sh and mh: hashes the client\'s port as well as its address.' },
           fallBack: { format: 'boolean', default: false, doc: 'For sh and mh: takes another server where the one that was meant is not usable.' },
         },

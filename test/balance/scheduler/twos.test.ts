@@ -15,6 +15,14 @@ test('while nobody has a flow the draws decide, by weight, and the first of the 
   }), 60);
 });
 
+test('the least and the greatest draw name the first and the last that may be chosen', () => {
+  for (const [drawn, place] of [[0, 1], [-1, 2]]) {
+    const random = new Random(1);
+    random.next = () => drawn;
+    assert.is(made(twos, poolOf(0, 1, 1, 0), { random }).pick(0), place);
+  }
+});
+
 test('with the same draws it picks the same, whatever the hashes', () => {
   const run = (hash: number): number[] => {
     const scheduler = made(twos, poolOf(3, 1, 2), { random: new Random(5) });

@@ -53,6 +53,17 @@ test('the hash means nothing, and who comes back is not flooded to catch up', ()
   assert.equal(others, [1, 0, 1, 0, 1, 0, 1].map((place) => (first === 0 ? place : 1 - place)), 'turn and turn about at once');
 });
 
+test('who comes back begins with nothing: a turn that was nearly its own is not kept for it', () => {
+  const pool = poolOf(1, 99);
+  const scheduler = made(wrr, pool);
+  for (let i = 0; i < 49; i++) assert.is(scheduler.pick(0), 1);
+  for (const isUsable of [false, true]) {
+    pool.set(pool.targets[0], { isUsable });
+    assert.is(scheduler.pick(0), 1);
+  }
+  for (let i = 0; i < 20; i++) assert.is(scheduler.pick(0), 1);
+});
+
 const happening = fc.record({ place: fc.nat(), weight: fc.option(weight, { nil: undefined }), isUsable: fc.option(fc.boolean(), { nil: undefined }), picks: fc.nat(30) });
 
 test('whatever has happened before, over the next rounds nobody is off by more than a turn or two', () => {
