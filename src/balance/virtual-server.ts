@@ -22,7 +22,8 @@ import { finish, mix } from '../base/hash.js';
 import type { Plan, RealServerPlan, VirtualServerPlan } from '../base/plan.js';
 import type { Random } from '../base/random.js';
 import {
-  SERVER_ACTIVE, SERVER_FULL, SERVER_INACTIVE, SERVER_NEW, SERVER_UP, SERVER_USABLE, SERVER_WEIGHT, VIRTUAL_UP,
+  PERSISTENCE_ENTRIES, PERSISTENCE_EVICTED, PERSISTENCE_REFUSED, SERVER_ACTIVE, SERVER_DRAINED, SERVER_FULL, SERVER_INACTIVE, SERVER_NEW, SERVER_UP, SERVER_USABLE, SERVER_WANTED,
+  SERVER_WEIGHT, VIRTUAL_RETURNED, VIRTUAL_UP, VIRTUAL_WEIGHT,
 } from '../table/counters.js';
 import type { Counters } from '../table/counters.js';
 import { VirtualAddresses } from '../table/virtual-server.js';
@@ -56,6 +57,8 @@ export class RealServer implements Target {
   readonly address: number;
   /** Port flows are sent to, or NONE: the one they were sent to. */
   readonly port: number;
+  /** The first port of its virtual server, which its own stands for. */
+  private readonly firstPort: number;
   readonly upper: number;
   readonly lower: number;
   /** What it is, as a number that stays the same: of its address and port. */
@@ -79,12 +82,13 @@ export class RealServer implements Target {
   /** When its slow start began, milliseconds; -Infinity = it is over. */
   startedAtMs = -Infinity;
 
-  constructor(plan: RealServerPlan) {
+  constructor(plan: RealServerPlan, firstPort: number) {
     this.index = plan.index;
     this.name = plan.name;
     this.virtualServer = plan.virtualServer;
     this.address = parseIpv4(plan.address);
     this.port = plan.port ?? NONE;
+    this.firstPort = firstPort;
     this.upper = plan.upper;
     this.lower = plan.lower;
     this.key = finish(mix(mix(0, this.address), this.port));
@@ -93,6 +97,9 @@ export class RealServer implements Target {
   }
 
   get flows(): number { return this.active + this.inactive; }
+
+  /** The port that what was sent to `port` of its virtual server goes to. A range keeps its order. */
+  portFor(port: number): number { return this.port === NONE ? port : (this.port + port - this.firstPort) & 0xffff; }
 
   /** Would take new flows, had it room and its virtual server a quorum. */
   get isServing(): boolean { return this.isUp && !this.isDrained && this.wanted > 0; }
@@ -185,7 +192,7 @@ export class VirtualServers {
     this.counters = counters;
     this.notify = notify;
     this.addresses = new VirtualAddresses(plan);
-    this.servers = plan.realServers.map((server) => new RealServer(server));
+    this.servers = plan.realServers.map((server) => new RealServer(server, plan.virtualServers[server.virtualServer].ports.first));
     const owners = new Map<string, number>();
     const ownerOf = ({ index, persistence }: VirtualServerPlan): number => {
       if (persistence === undefined) return NONE;
@@ -195,7 +202,8 @@ export class VirtualServers {
       return owners.get(name) as number;
     };
     this.list = plan.virtualServers.map((one) => new VirtualServer(one, this.servers, ownerOf(one), random, nowMs));
-    this.persistence = new Persistence(owners.size === 0 ? 0 : plan.limits.affinity, random.next());
+    // A second limit of the same size: what virtual servers remember leaves uplinks' affinity alone.
+    this.persistence = new Persistence(owners.size === 0 ? 0 : plan.limits.affinity, owners.size === 0 ? 0 : random.next());
     for (const one of this.list) this.settleQuorum(one);
     for (const server of this.servers) this.apply(server);
   }
@@ -207,7 +215,10 @@ export class VirtualServers {
     if (one.owner !== NONE) {
       const known = this.persistence.find(one.owner, tuple.s0, tuple.s1, tuple.s2, tuple.s3, one.maskLength);
       const place = known === NONE ? NONE : one.counterparts[known];
-      if (place !== NONE && Pool.effectiveWeight(one.pool.targets[place]) > 0) return one.pool.targets[place];
+      if (place !== NONE && Pool.effectiveWeight(one.pool.targets[place]) > 0) {
+        this.counters.addVirtualServer(one.index, VIRTUAL_RETURNED, 1);
+        return one.pool.targets[place];
+      }
     }
     return one.schedule(tuple, hash) ?? (one.sorry !== null && one.sorry.isUp && !one.sorry.isDrained ? one.sorry : null);
   }
@@ -228,12 +239,16 @@ export class VirtualServers {
     });
   }
 
+  /** A flow, or a packet that is scheduled by itself, goes to it. */
+  give(server: RealServer): void {
+    server.chosen++;
+    this.counters.addServer(server.index, SERVER_NEW, 1);
+  }
+
   /** One flow more. */
   open(server: RealServer, isActive: boolean): void {
-    server.chosen++;
     if (isActive) server.active++;
     else server.inactive++;
-    this.counters.addServer(server.index, SERVER_NEW, 1);
     this.counters.addServer(server.index, isActive ? SERVER_ACTIVE : SERVER_INACTIVE, 1);
     if (server.upper !== 0 && !server.isFull && server.flows >= server.upper) this.setFull(server, true);
   }
@@ -258,7 +273,11 @@ export class VirtualServers {
   /** What is due: steps of slow starts, clients that are not remembered any longer. */
   tick(nowMs: number, nowTick: number, budget: number): void {
     if (nowMs >= this.dueMs) this.stepSlowStarts(nowMs);
-    if (this.persistence.count > 0) this.persistence.expire(nowTick, budget);
+    const { persistence, counters } = this;
+    if (persistence.count > 0) persistence.expire(nowTick, budget);
+    counters.setRouter(PERSISTENCE_ENTRIES, persistence.count);
+    counters.setRouter(PERSISTENCE_EVICTED, persistence.evicted);
+    counters.setRouter(PERSISTENCE_REFUSED, persistence.refused);
   }
 
   /** Change what is known of a server, and all that follows from it. */
@@ -299,6 +318,8 @@ export class VirtualServers {
     server.isUsable = this.isUsable(server);
     one.pool.version++;
     this.counters.setServer(server.index, SERVER_WEIGHT, server.weight);
+    this.counters.setServer(server.index, SERVER_WANTED, server.wanted);
+    this.counters.setServer(server.index, SERVER_DRAINED, server.isDrained ? 1 : 0);
     this.counters.setServer(server.index, SERVER_UP, server.isUp ? 1 : 0);
     this.counters.setServer(server.index, SERVER_USABLE, server.isServing && server.isUsable ? 1 : 0);
   }
@@ -308,11 +329,13 @@ export class VirtualServers {
   /** True when it has got or lost its quorum. */
   private settleQuorum(one: VirtualServer): boolean {
     const needed = one.hasQuorum ? one.quorum.weight : one.quorum.weight + one.quorum.hysteresis;
-    // One that has never had it needs no more than it takes to keep it.
-    const hasQuorum = weightOf(one) >= (this.isSettled(one) ? needed : one.quorum.weight);
+    // As it is made it needs no more than it takes to keep it.
+    const weight = weightOf(one);
+    const hasQuorum = weight >= (this.isSettled(one) ? needed : one.quorum.weight);
     const isChange = one.hasQuorum !== hasQuorum;
     one.hasQuorum = hasQuorum;
     this.counters.setVirtualServer(one.index, VIRTUAL_UP, hasQuorum ? 1 : 0);
+    this.counters.setVirtualServer(one.index, VIRTUAL_WEIGHT, weight);
     return isChange;
   }
 

@@ -14,8 +14,13 @@ const PROTOCOLS = new Map([[ip.PROTOCOL_ICMP, 'icmp'], [ip.PROTOCOL_TCP, 'tcp'],
 const FATES: Readonly<Record<Fate, string>> = {
   reset: 'was reset', moved: 'was moved', kept: 'is kept until its uplink returns', draining: 'goes on until it ends',
 };
+/** The same of a flow whose real server was lost. */
+const SERVER_FATES: Readonly<Record<Fate, string>> = {
+  reset: 'was reset', moved: 'goes to another server', kept: 'is kept until its server returns', draining: 'goes on until it ends',
+};
 const FATE_REASONS: Readonly<Record<FateReason, string>> = {
   uplinkDown: 'went down', betterUplink: 'has given way to a better one', drainTimeout: 'has been drained for long enough',
+  serverDown: 'went down', serverFlushed: 'was flushed',
 };
 
 type UplinkWord = 'up' | 'down' | 'drained';
@@ -58,6 +63,22 @@ export class Notices {
       case 'failover':
         this.onFailover(notice);
         return;
+      case 'serverFate':
+        for (const flow of readFates(notice.flows)) this.onServerFlow(notice.server, notice.fate, notice.reason, flow);
+        return;
+      case 'serverFailover':
+        this.onServerFailover(notice);
+        return;
+      case 'server':
+        this.onServer(notice);
+        return;
+      case 'virtualServer': {
+        const { name } = this.plan.virtualServers[notice.virtualServer];
+        const { isUp, weight } = notice;
+        this.events.emit(`virtual-server.${isUp ? 'up' : 'down'}`, name, `virtual server ${name} is ${isUp ? 'up' : 'down'}: its servers have a weight of ${weight}`,
+          { virtualServer: name, weight, severity: isUp ? 'info' : 'warning' });
+        return;
+      }
       case 'addressConflict': {
         const { link, address, mac } = notice;
         this.events.emit('address.conflict', link, `${mac} on link ${link} claims our address ${address}`, { link, address, mac, severity: 'error' });
@@ -100,6 +121,37 @@ export class Notices {
     this.events.emit(`flow.${fate}`, uplink,
       `${protocol} ${source}:${sourcePort} to ${destination}:${destinationPort} ${FATES[fate]}${to === null ? '' : ` to uplink ${to}`}: uplink ${uplink} ${FATE_REASONS[reason]}`,
       { uplink, reason, protocol, source, sourcePort, destination, destinationPort, external, externalPort, ...(to === null ? {} : { to }) });
+  }
+
+  /** A real server takes new flows now, or does not, or has another reason not to. */
+  private onServer({ server: index, isUp, isUsable, reason, detail }: Extract<Notice, { event: 'server' }>): void {
+    const { server, name, virtualServer } = this.serverName(index);
+    const word = isUsable ? 'up' : isUp ? 'drained' : 'down';
+    const why = word === 'down' ? (detail === null ? '' : `: ${detail}`) : word === 'drained' ? ': it takes no new flows, old ones go on' : '';
+    this.events.emit(`server.${word}`, name, `server ${name} is ${word}${why}`,
+      { virtualServer, server, reason: word === 'down' ? detail : reason, severity: word === 'down' ? 'warning' : 'info' });
+  }
+
+  private onServerFlow(index: number, fate: Fate, reason: FateReason, flow: FateFlow): void {
+    const { server, name, virtualServer } = this.serverName(index);
+    const protocol = PROTOCOLS.get(flow.protocol) ?? String(flow.protocol);
+    const { source, sourcePort, destination, destinationPort, external, externalPort } = flow;
+    this.events.emit(`flow.${fate}`, name, `${protocol} ${source}:${sourcePort} to ${destination}:${destinationPort} ${SERVER_FATES[fate]}: server ${name} ${FATE_REASONS[reason]}`,
+      { virtualServer, server, reason, protocol, source, sourcePort, destination, destinationPort, external, externalPort });
+  }
+
+  private onServerFailover({ server: index, reason, detail, reset, moved, kept, tookMs }: Extract<Notice, { event: 'serverFailover' }>): void {
+    const { server, name, virtualServer } = this.serverName(index);
+    this.events.emit('server.failover', name,
+      `server ${name} ${FATE_REASONS[reason]}${detail === null ? '' : ` (${detail})`}: of its flows ${reset} reset, ${moved} moved, ${kept} kept, within ${Math.round(tookMs * 10) / 10} ms`,
+      { virtualServer, server, reason, detail, reset, moved, kept, tookMs });
+  }
+
+  /** A real server is called by its virtual server's name and its own, for others have servers of the same name. */
+  private serverName(index: number): { server: string; virtualServer: string; name: string } {
+    const { name: server, virtualServer: owner } = this.plan.realServers[index];
+    const virtualServer = this.plan.virtualServers[owner].name;
+    return { server, virtualServer, name: `${virtualServer}/${server}` };
   }
 
   private onFailover({ uplink: index, reason, detail, reset, moved, kept, draining, tookMs }: Extract<Notice, { event: 'failover' }>): void {

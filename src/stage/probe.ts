@@ -104,7 +104,7 @@ export class Probes {
   private readonly slots: (Probe | null)[] = new Array<Probe | null>(PROBES_MAX).fill(null);
   private readonly free: number[] = Array.from({ length: PROBES_MAX }, (_, i) => PROBES_MAX - 1 - i);
   /** Identifiers and ports set aside, by protocol and address. */
-  private readonly ports = new Map<string, number>();
+  private readonly ports = new Map<number, number>();
   private readonly secret: number;
   private asked = 0;
   /** Of those under way: by ARP, by datagram; and those that wait for their neighbour. */
@@ -123,6 +123,9 @@ export class Probes {
       if (kinds.has('udp')) this.portOf(this.sourceOf(index, 0), ip.PROTOCOL_UDP);
     }
   }
+
+  /** True for a port of an address that answers to probes come to. */
+  uses(address: number, protocol: number, port: number): boolean { return this.ports.size > 0 && this.ports.get(keyOf(protocol, address)) === port; }
 
   /** When `tick` wants to be called next. */
   get nextDueMs(): number { return this.dueAtMs; }
@@ -288,7 +291,7 @@ export class Probes {
   /** The identifier or port of probes with this source, set aside when first used; NONE when none is free. */
   private portOf(source: number, protocol: number): number {
     const { r } = this;
-    const key = `${protocol} ${source}`;
+    const key = keyOf(protocol, source);
     const known = this.ports.get(key);
     if (known !== undefined) return known;
     const pool = r.mappings.poolOf(source, protocol);
@@ -426,6 +429,9 @@ export class Probes {
     this.r.notify({ event: 'probe', id, isOk: reason === null, latencyMs: latencyMs === null ? null : Math.max(0, Math.round(latencyMs * 1000) / 1000), reason });
   }
 }
+
+/** A protocol and an address as one number, exact below 2⁵³. */
+function keyOf(protocol: number, address: number): number { return protocol * 0x1_0000_0000 + (address >>> 0); }
 
 /** The answers a datagram is sent for: its hops are used up in transit, or nothing listens at its target (RFC 792). */
 function isEndOfWay(p: Packet): boolean {

@@ -39,8 +39,9 @@ export function refuse(p: Packet, r: Router, verdict: Verdict): void {
   // By an uplink that is down nothing leaves but what is to find out whether it is up again, and what the router itself is asked.
   const { uplinks } = r.links[p.link];
   if (uplinks.length > 0 && !r.uplinks[r.nexthops.get(backNexthop(p, r)).uplink].isUp) return;
-  if (!r.icmpLimit.take(source, r.nowMs)) return;
-  if (answer.reset && p.protocol === ip.PROTOCOL_TCP && maySpeakFor(p, r)) {
+  const isReset = answer.reset && p.protocol === ip.PROTOCOL_TCP && maySpeakFor(p, r);
+  if (!(isReset && answer.isUrgent === true) && !r.icmpLimit.take(source, r.nowMs)) return;
+  if (isReset) {
     // A connection the box has had since before we came goes on as soon as its far end speaks (`track`).
     if (!r.isOwnAddress(source)) sendReset(p, r);
   } else {
@@ -51,7 +52,7 @@ export function refuse(p: Packet, r: Router, verdict: Verdict): void {
 /** A reset bears the address it answers for: an inside one must not be seen on an uplink that translates. */
 function maySpeakFor(p: Packet, r: Router): boolean {
   const link = r.links[p.link];
-  return !link.translates || link.answersFor(p.tuple.d3);
+  return !link.translates || link.maySpeakFor(p.tuple.d3);
 }
 
 /** Make the packet again what it was when it arrived. */

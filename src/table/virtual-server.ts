@@ -5,6 +5,7 @@
 import type { Plan, VirtualServerPlan } from '../base/plan.js';
 import { maskOf, parseIpv4 } from '../wire/address.js';
 import * as ip from '../wire/ipv4.js';
+import { externalAddresses } from './nat-rule.js';
 import { RangeMap } from './range-map.js';
 
 const NONE = -1;
@@ -44,6 +45,12 @@ export function isEveryPort({ ports }: VirtualServerPlan): boolean { return port
 /** Every virtual address of a plan, int32, each once. */
 export function virtualAddresses(plan: Plan): number[] {
   return [...new Set(plan.virtualServers.flatMap(({ addresses }) => addresses.map(parseIpv4)))];
+}
+
+/** Virtual addresses that are nothing else: neither a link's own nor one that uplinks translate to. Nothing of them is for the box's stack. */
+export function onlyVirtualAddresses(plan: Plan): Set<number> {
+  const others = new Set(plan.links.flatMap((link) => [...link.addresses.map(({ address }) => parseIpv4(address)), ...externalAddresses(plan, link.index)]));
+  return new Set(virtualAddresses(plan).filter((address) => !others.has(address)));
 }
 
 /** Those a link answers ARP for: one of its networks holds them. */

@@ -72,7 +72,7 @@ export interface RigOptions {
   group?: Partial<GroupPlan>;
   link?: Partial<Record<LinkName, Partial<LinkPlan>>>;
   /** Rules and the like: whole parts of the plan. */
-  plan?: Partial<Pick<Plan, 'groups' | 'policies' | 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
+  plan?: Partial<Pick<Plan, 'groups' | 'policies' | 'virtualServers' | 'realServers' | 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
   /** Inside addresses that a rule lets leave by an uplink as they are. */
   untranslated?: string[];
   /** False: no neighbour has been heard of. */
@@ -125,7 +125,7 @@ export class Rig {
       const own = plan.links[uplink.link].addresses.map((a) => a.address);
       const ruled = [...plan.portForwards.filter((rule) => rule.uplink === uplink.index).flatMap((rule) => rule.addresses),
         ...plan.oneToOne.filter((rule) => rule.uplink === uplink.index).map((rule) => rule.external)];
-      if (uplink.snat.length > 0) this.allowed.set(this.names[uplink.link], new Set([...own, ...uplink.snat, ...ruled, ...options.untranslated ?? []]));
+      if (uplink.snat.length > 0) this.allowed.set(this.names[uplink.link], new Set([...own, ...uplink.snat, ...ruled, ...plan.virtualServers.flatMap(({ addresses }) => addresses), ...options.untranslated ?? []]));
     }
   }
 
