@@ -145,14 +145,14 @@ function checks(rows: ReturnType<typeof suite<Context>>): void {
     assert.equal([uplink.gateway, uplink.state], [GATEWAY, 'up']);
 
     // The gateway's and target2's are counted before they fail: after that, who is silent is asked for by ARP.
-    const open = 'tcp.flags.syn == 1 && tcp.flags.ack == 0 && ip.src == 10.1.1.252/30';
-    const asked = (): Promise<number[][]> => Promise.all([times(wires.gateway, `icmp.type == 8 && ip.dst == ${GATEWAY}`), times(wires.target1, open), times(wires.target2, open)]);
-    const [pings, , opens] = await waitFor(async () => {
+    const opens = (wire: Capture, target: string): Promise<number[]> => times(wire, `tcp.flags.syn == 1 && tcp.flags.ack == 0 && ip.src == 10.1.1.252/30 && ip.dst == ${target}`);
+    const asked = (): Promise<number[][]> => Promise.all([times(wires.gateway, `icmp.type == 8 && ip.dst == ${GATEWAY}`), opens(wires.target1, TARGET1), opens(wires.target2, TARGET2)]);
+    const [pings, , opened] = await waitFor(async () => {
       const counts = await asked();
       return counts.every(({ length }) => length >= 3) ? counts : null;
     }, WAIT_MS, 'three questions to each');
     asksEvery(pings, PING.intervalMs, 'the gateway');
-    asksEvery(opens, OPEN2.intervalMs, 'target2');
+    asksEvery(opened, OPEN2.intervalMs, 'target2');
 
     const known = events(lab.weir).length;
     const requests = await Requests.start(lab.pc, SERVER, 80, { perSecond: 50, limitMs: 20_000 });

@@ -30,7 +30,8 @@ const USUAL = { interval: `${INTERVAL_MS}ms`, timeout: '150ms', fall: FALL, rise
 const CHECKED = {
   links: { host: { type: 'tun', device: 'weir0', addresses: ['100.64.0.1/30'], peer: '100.64.0.2' } },
   virtualServers: {
-    web: { check: { tcp: {}, ...USUAL }, sorry: `${WEB1}:${SORRY_PORT}` },
+    // By turns: least connections would give a server that has come back everything, until it has as many ended flows to remember as the other.
+    web: { scheduler: 'wrr', check: { tcp: {}, ...USUAL }, sorry: `${WEB1}:${SORRY_PORT}` },
     // The stronger one has all, while it works.
     datagrams: {
       listen: `${VIRTUAL}:${DATAGRAM_PORT}/udp`, scheduler: 'fo', check: { udp: { send: 'weir', expect: 'web' }, ...USUAL },
