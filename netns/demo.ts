@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { percent, table } from './kit/text.js';
-import { bulkTcp, recovery, tally, Watch } from './kit/traffic.js';
+import { bulkTcp, Lasting, recovery, tally, Watch, type WatchResult } from './kit/traffic.js';
 import { waitFor } from './kit/wait.js';
 import { GATEWAY, Multiwan, ROUTER, SERVER, SPLIT_TOLERANCE, WAN1, WAN2 } from './multiwan.js';
 
@@ -12,6 +12,11 @@ const WEIGHTS = [3, 1] as const;
 const BULK_SECONDS = 2;
 const FAILOVER_LIMIT_MS = 15_000;
 const BOX_FETCHES = 40;
+/** Flows that are open when the gateway falls silent. */
+const CROWD = 24;
+const CHECK = { icmp: SERVER, interval: '200ms', timeout: '160ms', fall: 3, rise: 3, damping: 'off' };
+/** New flows watched after an uplink is back. */
+const BACK_FLOWS = 100;
 
 /** A step that was not as it should be. */
 class DemoError extends Error {}
@@ -81,6 +86,8 @@ async function play(lab: Multiwan): Promise<void> {
   tell(`New flows use wan1 again ${backMs} ms after that.`);
   const steadied = await waitFor(() => recovery(watch.results(), plugAtMs), FAILOVER_LIMIT_MS, 'every new flow to succeed');
   tell(steadied.failed === 0 ? 'None failed meanwhile.' : `${steadied.failed} failed meanwhile.`);
+
+  if (lab.daemon !== null) await fallSilent(lab, watch);
   await watch.stop();
 
   if (lab.daemon !== null) {
@@ -93,6 +100,44 @@ async function play(lab: Multiwan): Promise<void> {
   }
 }
 
+/** wan1's gateway takes nothing in any more while its carrier stays: only a check finds that out. `watch` opens new flows all the while. */
+async function fallSilent(lab: Multiwan, watch: Watch): Promise<void> {
+  const crowd = await Lasting.crowd(lab.pc1, SERVER, CROWD, { periodMs: 100 });
+  const old = crowd.open.filter(({ peer }) => peer === WAN1);
+  step(`The gateway falls silent on wan1 while the carrier stays. ${CROWD} flows are open, ${old.length} of them by wan1; the check asks every 200 ms, fall 3.`);
+  const monitor = await lab.weir.monitor({ last: 1, flows: false });
+  const known = monitor.events.length;
+  const since = (atMs: number): WatchResult[] => watch.results().filter((result) => result.atMs > atMs);
+
+  const mend = lab.silence('port1');
+  const silentAtMs = Date.now();
+  const down = await monitor.next(known, 'uplink.down', 'isp1', FAILOVER_LIMIT_MS);
+  tell(`Left after     ${String(down.atMs - silentAtMs).padStart(4)} ms: ${down.message}.`);
+  const lost = await waitFor(() => {
+    const events = crowd.events.filter(({ event, atMs }) => event === 'lost' && atMs >= silentAtMs);
+    return events.length >= old.length ? events : null;
+  }, FAILOVER_LIMIT_MS, 'the old flows of wan1 to be reset');
+  expect(lost.length === old.length && lost.every(({ error }) => error === 'ECONNRESET'), `${lost.length} flows ended, not the ${old.length} of wan1: ${lost.map(({ error }) => error).join(', ')}`);
+  await waitFor(() => crowd.open.length === CROWD, FAILOVER_LIMIT_MS, 'the old flows to be opened anew');
+  const anew = crowd.open.filter(({ beganAtMs }) => beganAtMs! >= silentAtMs);
+  expect(anew.every(({ peer }) => peer === WAN2), `flows opened anew came from ${[...tally(anew.map(({ peer }) => peer ?? null)).keys()].join(', ')}`);
+  tell(`Old flows      ${String(Math.max(0, ...lost.map(({ atMs }) => atMs)) - silentAtMs).padStart(4)} ms: all ${lost.length} of wan1 were reset, and no other; after ${Math.max(...anew.map(({ atMs }) => atMs)) - silentAtMs} ms each was open again by wan2.`);
+  const failover = await waitFor(() => recovery(watch.results(), silentAtMs), FAILOVER_LIMIT_MS, 'new flows to succeed again');
+  const late = since(down.atMs).filter(({ ok }) => !ok);
+  expect(late.length === 0, `${late.length} flows failed that began after it was left, the first with: ${late[0]?.error}`);
+  tell(`New flows      ${String(failover.firstGoodMs).padStart(4)} ms: all succeed from here on; of those begun before, ${failover.failed} failed.`);
+
+  const spokeAtMs = Date.now();
+  mend();
+  const up = await monitor.next(known, 'uplink.up', 'isp1', FAILOVER_LIMIT_MS);
+  tell(`Back after     ${String(up.atMs - spokeAtMs).padStart(4)} ms: it speaks again, and has answered 3 times in a row.`);
+  const flows = await waitFor(() => since(up.atMs).length >= BACK_FLOWS ? since(up.atMs) : null, FAILOVER_LIMIT_MS, 'new flows');
+  expect(flows.every(({ ok }) => ok), `${flows.filter(({ ok }) => !ok).length} new flows failed after that`);
+  expect(anew.every(({ localPort }) => crowd.open.some((flow) => flow.localPort === localPort)), 'flows did not stay where they were');
+  tell(`Since then     ${percent((tally(flows.map(({ peer }) => peer)).get(WAN1) ?? 0) / flows.length)} of ${flows.length} new flows go by wan1; the open ones stay where they are.`);
+  await crowd.stop();
+}
+
 async function main(): Promise<number> {
   const { values: { form, peer } } = parseArgs({ options: { form: { type: 'string', default: 'raw' }, peer: { type: 'string', default: 'weir' } } });
   if ((form !== 'raw' && form !== 'tap') || (peer !== 'weir' && peer !== 'kernel')) {
@@ -102,8 +147,10 @@ async function main(): Promise<number> {
   const startMs = performance.now();
   console.log(`weir demo: one LAN, two uplinks of weights ${WEIGHTS.join(':')} on one subnet with one gateway address.`);
   step(peer === 'weir' ? `The lab comes up in network namespaces, with weir as the router (${form} form).` : 'The lab comes up in network namespaces, with the kernel as the router.');
-  const lab = await Multiwan.up({ form, peer, weights: WEIGHTS });
+  const lab = await Multiwan.up({ form, peer, weights: WEIGHTS, start: false });
   try {
+    if (lab.daemon !== null) lab.weir.dropIn('60-checks', { uplinks: { isp1: { check: CHECK }, isp2: { check: CHECK } } });
+    await lab.start();
     console.log(lab.drawing.trimEnd());
     tell(`Up after ${((performance.now() - startMs) / 1000).toFixed(1)} s.`);
     await play(lab);

@@ -139,6 +139,12 @@ export class Multiwan implements RunningScenario {
     return this.daemon;
   }
 
+  /** The gateway takes in nothing any more by one of its ports, whose carrier stays. Returns what makes it listen again. */
+  silence(port: 'port1' | 'port2'): () => void {
+    this.gateway.runNow(['nft', '-f', '-'], { input: `table netdev silence-${port} { chain c { type filter hook ingress device ${port} priority -10; drop; }\n}\n` });
+    return () => this.gateway.runNow(['nft', 'delete', 'table', 'netdev', `silence-${port}`]);
+  }
+
   /** Share of new flows the first uplink should take. */
   get wantedShare(): number { return this.weights[0] / (this.weights[0] + this.weights[1]); }
 
@@ -195,6 +201,7 @@ export class Multiwan implements RunningScenario {
       { command: on(this.router, `curl http://${SERVER}/`), shows: 'traffic of the box itself' },
       { command: wire('port1'), shows: 'the wire of the first uplink' },
       { command: wire('port2'), shows: 'the wire of the second' },
+      { command: on(this.gateway, `nft 'add table netdev w; add chain netdev w c { type filter hook ingress device port1 priority 0; policy drop; }'`), shows: 'a gateway silent on the first uplink (nft delete table netdev w: speaks)' },
       { command: `ip -n ${this.gateway.namespace} link set port1 down`, shows: 'pulls the first uplink (up: plugs it in)' },
       ...(this.daemon === null ? [{ command: on(this.router, 'conntrack -L'), shows: 'the flows of the kernel' }] : [
         { command: ask('status'), shows: 'the router on one screen' },

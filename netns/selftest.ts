@@ -3,7 +3,6 @@
  * measured on this very machine. Prints every row as measured, shown by a test of the checkout, or not offered. Ends with 0 when no measured row
  * failed, with 1 otherwise. Every wait is bounded, and so is the whole.
  */
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { rows, tags } from '../scripts/generate-conformance.js';
 import type { Row } from '../scripts/generate-conformance.js';
@@ -11,11 +10,10 @@ import { judge, readFrames, type Capture } from './kit/capture.js';
 import { run } from './kit/command.js';
 import type { Host } from './kit/lab.js';
 import { bulkTcp, checksumErrors, tally, tcpFlows, TCP_PORT, TrafficServer, UDP_PORT, udpEchoes } from './kit/traffic.js';
+import { program } from './kit/program.js';
 import { waitFor } from './kit/wait.js';
 import { GATEWAY, INSIDE, Multiwan, PC1, ROUTER, SERVER, SPLIT_TOLERANCE, WAN1, WAN2 } from './multiwan.js';
 
-const PROBE = [process.execPath, '--import', 'tsx', fileURLToPath(new URL('./traffic/probe.ts', import.meta.url))];
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** Everything together; a lab that hangs is as bad as one that fails. */
 const LIMIT_MS = 58_000;
 /** MTU of the uplinks as weir is told, and, for a while, of the link behind the gateway. */
@@ -37,7 +35,7 @@ function hold(holds: boolean, reason: string): asserts holds {
 }
 
 async function probe<T>(host: Host, ...args: string[]): Promise<T> {
-  return JSON.parse((await host.run([...PROBE, ...args], { cwd: ROOT, timeoutMs: 20_000 })).stdout) as T;
+  return JSON.parse((await host.run([...program('probe'), ...args], { timeoutMs: 20_000 })).stdout) as T;
 }
 interface Asked { port: number; answers: (string | null)[] }
 
@@ -56,7 +54,7 @@ const CHECKS: readonly Check[] = [
   { rows: ['nat-eim', 'nat-preserve', 'nat-parity', 'nat-port-range'], async look(lab) {
     const service = await lab.service();
     const before = service.arrivals('udp').length;
-    await lab.pc1.run([...PROBE, 'send', String(PORT), ...SERVERS.map((address) => `${address}:${UDP_PORT}`)], { cwd: ROOT });
+    await lab.pc1.run([...program('probe'), 'send', String(PORT), ...SERVERS.map((address) => `${address}:${UDP_PORT}`)]);
     const seen = await waitFor(() => {
       const arrivals = service.arrivals('udp').slice(before);
       return arrivals.length === SERVERS.length ? arrivals : null;
@@ -68,7 +66,7 @@ const CHECKS: readonly Check[] = [
   { rows: ['nat-filtering', 'hairpin'], async look(lab) {
     const service = await lab.service();
     const before = service.arrivals('udp').length;
-    const inside = lab.pc1.spawn('echo', [...PROBE, 'echo', String(MAPPED_PORT), `${SERVER}:${UDP_PORT}`], ROOT);
+    const inside = lab.pc1.spawn('echo', [...program('probe'), 'echo', String(MAPPED_PORT), `${SERVER}:${UDP_PORT}`]);
     await inside.waitForOutput(/^ready$/m, 10_000);
     const mapping = await waitFor(() => service.arrivals('udp')[before], 5000, 'the mapping to be made');
     const external = `${mapping.address}:${mapping.port}`;
@@ -100,7 +98,7 @@ const CHECKS: readonly Check[] = [
     return `datagrams of up to ${DATAGRAM_BYTES.at(-1)} bytes came back over an MTU of ${WAN_MTU}`;
   } },
   { rows: ['tcp-half-close'], async look(lab) {
-    const server = lab.server.spawn('half', [...PROBE, 'half-serve', String(HALF_PORT)], ROOT);
+    const server = lab.server.spawn('half', [...program('probe'), 'half-serve', String(HALF_PORT)]);
     await server.waitForOutput(/^ready$/m, 10_000);
     const { bytes, wanted, error } = await probe<{ bytes: number; wanted: number; error: string | null }>(lab.pc1, 'half-ask', `${SERVER}:${HALF_PORT}`);
     hold(error === null && bytes === wanted, `${bytes} of ${wanted} bytes after the client's FIN, ${error ?? 'closed'}`);

@@ -89,6 +89,7 @@ export function turn(r: Router, timeoutMs: number): number {
 export function housekeep(r: Router): void {
   r.neighbours.tick(r.nowMs);
   r.askGateways();
+  r.claims.tick();
   r.announceDue();
   if (!r.virtualServers.isEmpty) r.virtualServers.tick(r.nowMs, r.tick, EXPIRE_BUDGET);
   r.fates.sweep();

@@ -9,6 +9,7 @@ import { waitFor } from './wait.js';
 import { run } from './command.js';
 import { signal, type Process } from './process.js';
 import type { Host } from './lab.js';
+import { Recording } from './recording.js';
 
 /** Longest frame kept: a whole Ethernet frame of a judged wire. Slots of this size keep tcpdump's ring many frames deep. */
 const SNAP_BYTES = 1600;
@@ -16,10 +17,13 @@ const RING_KIB = 32 * 1024;
 
 export class Capture {
   readonly file: string;
+  /** What has been seen so far; cheap to look at again and again. */
+  readonly recording: Recording;
   readonly #tcpdump: Process;
 
   private constructor(file: string, tcpdump: Process) {
     this.file = file;
+    this.recording = new Recording(file);
     this.#tcpdump = tcpdump;
   }
 

@@ -1,19 +1,18 @@
 /** Starts the traffic programs of netns/traffic on hosts of a lab and reads what they report. */
-import { fileURLToPath } from 'node:url';
 import type { Host } from './lab.js';
-import type { Process } from './process.js';
+import { signal, type Process } from './process.js';
+import { program } from './program.js';
+import { waitFor } from './wait.js';
 import type { DatagramResult, FlowResult, WatchResult } from '../traffic/client.js';
 import type { DatagramAnswer } from '../traffic/datagrams.js';
+import type { LastingEvent } from '../traffic/lasting.js';
 
-export type { DatagramAnswer, DatagramResult, FlowResult, WatchResult };
+export type { DatagramAnswer, DatagramResult, FlowResult, LastingEvent, WatchResult };
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const TCP_PORT = 7000;
 export const UDP_PORT = 7001;
 export const HTTP_PORT = 80;
 const START_MS = 20_000;
-
-function program(name: string): string[] { return [process.execPath, '--import', 'tsx', fileURLToPath(new URL(`../traffic/${name}.ts`, import.meta.url))]; }
 
 /** A flow or datagram as the server saw it arrive. */
 export interface Arrival { protocol: string; address: string; port: number }
@@ -24,20 +23,25 @@ export class TrafficServer {
   private constructor(started: Process) { this.#process = started; }
 
   static async start(host: Host, ports: { tcp?: number; udp?: number; http?: number } = {}): Promise<TrafficServer> {
-    const started = host.spawn('server', [...program('server'), String(ports.tcp ?? TCP_PORT), String(ports.udp ?? UDP_PORT), String(ports.http ?? HTTP_PORT)], ROOT);
+    const started = host.spawn('server', [...program('server'), String(ports.tcp ?? TCP_PORT), String(ports.udp ?? UDP_PORT), String(ports.http ?? HTTP_PORT)]);
     await started.waitForOutput(/^ready$/m, START_MS);
     return new TrafficServer(started);
   }
 
   /** Everything that arrived since it started, oldest first. */
-  arrivals(protocol?: string): Arrival[] {
-    return this.#process.output().split('\n').map((line) => line.split(' ')).filter((word) => word.length === 3 && (protocol === undefined || word[0] === protocol))
+  arrivals(protocol?: string): Arrival[] { return this.#lines(3, protocol); }
+
+  /** TCP flows that ended with an error. */
+  broken(): Arrival[] { return this.#lines(4, 'tcp'); }
+
+  #lines(words: number, protocol?: string): Arrival[] {
+    return this.#process.output().split('\n').map((line) => line.split(' ')).filter((word) => word.length === words && (protocol === undefined || word[0] === protocol))
       .map((word) => ({ protocol: word[0], address: word[1], port: Number(word[2]) }));
   }
 }
 
 async function client<T>(host: Host, args: readonly (string | number)[], timeoutMs: number): Promise<T> {
-  const { stdout } = await host.run([...program('client'), ...args.map(String)], { timeoutMs, cwd: ROOT });
+  const { stdout } = await host.run([...program('client'), ...args.map(String)], { timeoutMs });
   return JSON.parse(stdout) as T;
 }
 
@@ -56,29 +60,86 @@ export function udpEchoes(host: Host, address: string, count: number, sizesBytes
   return client(host, ['udp', address, port, count, ...sizesBytes], 90_000);
 }
 
+/** What a program has told so far, a JSON line each. */
+function told<T>(started: Process): T[] {
+  const text = started.output();
+  return text.slice(0, text.lastIndexOf('\n') + 1).split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as T);
+}
+
 /** A new TCP flow every 20 ms until it is stopped. */
 export class Watch {
   readonly #process: Process;
 
   private constructor(started: Process) { this.#process = started; }
 
-  static async start(host: Host, address: string, limitMs: number): Promise<Watch> {
-    const watch = new Watch(host.spawn('watch', [...program('client'), 'watch', address, String(TCP_PORT), String(limitMs / 1000)], ROOT));
+  /** `timeoutMs`: what a flow has to be greeted before it is called bad. */
+  static async start(host: Host, address: string, limitMs: number, timeoutMs = 400): Promise<Watch> {
+    const watch = new Watch(host.spawn('watch', [...program('client'), 'watch', address, String(TCP_PORT), String(limitMs / 1000), String(timeoutMs)]));
     await watch.#process.waitForOutput(/"atMs"/, START_MS);
     return watch;
   }
 
   /** Flows that have ended so far, by the time they were started. */
-  results(): WatchResult[] {
-    const text = this.#process.output();
-    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-    return whole.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as WatchResult).sort((a, b) => a.atMs - b.atMs);
-  }
+  results(): WatchResult[] { return told<WatchResult>(this.#process).sort((a, b) => a.atMs - b.atMs); }
 
   async stop(): Promise<WatchResult[]> {
     await this.#process.stop();
     return this.results();
   }
+}
+
+/** Flows that last, and what happens to them (netns/traffic/lasting.ts). */
+export class Lasting {
+  readonly #process: Process;
+  /** Flows of a crowd; 0 = a tunnel. */
+  readonly #count: number;
+
+  private constructor(started: Process, count: number) {
+    this.#process = started;
+    this.#count = count;
+  }
+
+  /** So many TCP flows, each asking for an echo every `periodMs`, every fourth one silent; what is lost is opened anew. */
+  static async crowd(host: Host, address: string, count: number, options: { port?: number; periodMs?: number } = {}): Promise<Lasting> {
+    const { port = TCP_PORT, periodMs = 200 } = options;
+    const crowd = new Lasting(host.spawn('crowd', [...program('lasting'), 'crowd', address, String(port), String(count), String(periodMs)]), count);
+    await waitFor(() => crowd.open.length === count, START_MS, `${count} flows from ${host.name} to ${address} to be open`);
+    return crowd;
+  }
+
+  /** One UDP flow from a fixed port, a datagram every 100 ms. */
+  static async tunnel(host: Host, address: string, localPort: number, port = UDP_PORT): Promise<Lasting> {
+    const tunnel = new Lasting(host.spawn('tunnel', [...program('lasting'), 'tunnel', address, String(port), String(localPort)]), 0);
+    await tunnel.#process.waitForOutput(/"echo"/, START_MS);
+    return tunnel;
+  }
+
+  /** All that has happened, oldest first. */
+  get events(): LastingEvent[] { return told<LastingEvent>(this.#process); }
+
+  /** Flows that are open now, as they were opened. */
+  get open(): LastingEvent[] {
+    const open = new Map<number, LastingEvent>();
+    for (const event of this.events) {
+      if (event.event === 'open') open.set(event.localPort, event);
+      if (event.event === 'lost' || event.event === 'closed') open.delete(event.localPort);
+    }
+    return [...open.values()];
+  }
+
+  /** All flows anew: returns once they are, or the tunnel has been answered on its new port. */
+  async renew(): Promise<void> {
+    const ports = new Set(this.events.map(({ localPort }) => localPort));
+    const askedAtMs = Date.now();
+    signal(this.#process.pid, 'SIGUSR1');
+    await waitFor(() => {
+      if (this.#count === 0) return this.events.some(({ localPort }) => !ports.has(localPort));
+      const { open } = this;
+      return open.length === this.#count && open.every(({ atMs }) => atMs >= askedAtMs);
+    }, START_MS, 'all flows to be opened anew');
+  }
+
+  stop(): Promise<unknown> { return this.#process.stop(); }
 }
 
 /** So many new flows in a row without a failure, and a router is called recovered. */

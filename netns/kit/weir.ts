@@ -1,4 +1,5 @@
-/** Runs the daemon on a host of a lab and asks it through its command line, as a user would. */
+/** Runs the daemon on a host of a lab and asks it: through its command line, as a user would, and where it is asked again and again, through its API. */
+import { get } from 'node:http';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,17 +8,54 @@ import { run, type RunResult } from './command.js';
 import type { Host } from './lab.js';
 import type { Exit, Process } from './process.js';
 import { waitFor } from './wait.js';
+import type { RouterEvent } from '../../src/control/api/types.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const WEIR = join(ROOT, 'bin/weir');
 const START_MS = 20_000;
+const ASK_MS = 15_000;
 
 /** The parts of a configuration a lab looks at. */
 interface Configuration { uplinks?: Record<string, { link: string; weight?: number }> }
 
 /** A command of `weir` against a socket; any exit code is an answer. */
 export function weir(socket: string, ...args: string[]): Promise<RunResult> {
-  return run([WEIR, ...args, '--socket', socket], { check: false, timeoutMs: 15_000 });
+  return run([WEIR, ...args, '--socket', socket], { check: false, timeoutMs: ASK_MS });
+}
+
+/** An event as `weir monitor -j` prints it, with the fields that some have. */
+export type Told = RouterEvent & { reason?: string | null; reset?: number; tookMs?: number; untilMs?: number };
+
+/** `weir monitor -j`, from the last so many events on; with what became of single flows, or without. */
+export class Monitor {
+  readonly #process: Process;
+
+  private constructor(started: Process) { this.#process = started; }
+
+  /** Returns once all of the past has been told: at least that it started is there. */
+  static async start(host: Host, socket: string, last: number, flows: boolean): Promise<Monitor> {
+    const started = host.spawn('monitor', [WEIR, 'monitor', '-j', '--last', String(last), ...(flows ? [] : ['--no-flows']), '--socket', socket]);
+    await started.waitForOutput(/"atMs"/, START_MS);
+    return new Monitor(started);
+  }
+
+  /** All that has been told so far, oldest first. */
+  get events(): Told[] {
+    const text = this.#process.output();
+    return text.slice(0, text.lastIndexOf('\n') + 1).split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Told);
+  }
+
+  /** All but what became of single flows, for the reader of a failure. */
+  get story(): string { return this.events.filter(({ event }) => !event.startsWith('flow.')).map(({ atMs, event, message }) => `${atMs} ${event} ${message}`).join('\n'); }
+
+  /** The next such event about a subject, after the first `known` ones. */
+  async next(known: number, event: string, subject: string, timeoutMs = 30_000): Promise<Told> {
+    try {
+      return await waitFor(() => this.events.slice(known).find((one) => one.event === event && one.subject === subject), timeoutMs, `${event} of ${subject}`);
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${this.story}`, { cause: error });
+    }
+  }
 }
 
 export class Daemon {
@@ -63,14 +101,16 @@ export class Daemon {
     try {
       await waitFor(async () => {
         if (started.exit !== null) return true;
-        const { code } = await weir(this.socket, 'status', '-j');
-        return code === 0 || code === 1;
-      }, START_MS, 'weir status to answer');
+        return await this.api('status') !== null;
+      }, START_MS, 'weir to answer on its socket');
       if (started.exit !== null) throw new Error(`weir run ended with ${started.exit.signal ?? `exit code ${started.exit.code}`}`);
     } catch (error) {
       throw new Error(`${(error as Error).message}\n${this.log()}`, { cause: error });
     }
   }
+
+  /** The last so many events, and what it tells from now on. */
+  monitor({ last = 100, flows = true } = {}): Promise<Monitor> { return Monitor.start(this.host, this.socket, last, flows); }
 
   /** What it logged; its end when that is long. */
   log(): string { return this.process === null ? '' : `${this.process.errors()}${this.process.output()}`.slice(-8192); }
@@ -88,4 +128,19 @@ export class Daemon {
   }
 
   async askJson<T>(...args: string[]): Promise<T> { return JSON.parse(await this.ask(...args, '-j')) as T; }
+
+  /** What the API answers: `path` behind /api/v1/, with its query. Costs no process, so a condition may ask it again and again. */
+  api<T>(path: string): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const request = get({ socketPath: this.socket, path: `/api/v1/${path}`, timeout: ASK_MS, agent: false }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk; }).on('error', reject).on('end', () => {
+          if (response.statusCode === 200) resolve(JSON.parse(text) as T);
+          else reject(new Error(`${path}: ${response.statusCode} ${text}`));
+        });
+      });
+      request.on('timeout', () => request.destroy(new Error(`${path}: no answer within ${ASK_MS / 1000} s`)));
+      request.on('error', reject);
+    });
+  }
 }

@@ -3,7 +3,8 @@
  * - TCP: greets with the peer's address and port as it sees them, one line, then echoes.
  * - UDP: echoes the datagram.
  * - HTTP: answers with the peer's address, one line.
- * Prints `ready` once all listen, and one line `PROTOCOL ADDRESS PORT` a flow or datagram, so what arrives can be judged from here.
+ * Prints `ready` once all listen, one line `PROTOCOL ADDRESS PORT` a flow or datagram, and one `tcp ADDRESS PORT ERROR` a flow that ends badly, so what
+ * arrives can be judged from here.
  */
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
@@ -14,8 +15,10 @@ const [tcpPort, udpPort, httpPort] = process.argv.slice(2).map(Number);
 const tcp = createServer({ noDelay: true }, (socket) => {
   const line = `${socket.remoteAddress} ${socket.remotePort}`;
   console.log(`tcp ${line}`);
-  // A flow that was cut off is the client's business to notice.
-  socket.on('error', () => socket.destroy());
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    console.log(`tcp ${line} ${error.code}`);
+    socket.destroy();
+  });
   socket.write(`${line}\n`);
   socket.pipe(socket);
 });

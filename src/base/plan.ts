@@ -6,6 +6,8 @@
 
 export interface AddressPlan { /** IPv4 text, canonical. */ address: string; prefixLength: number }
 
+export interface NeighbourPlan { /** IPv4 text, canonical. */ address: string; /** 'aa:bb:cc:dd:ee:ff'. */ mac: string }
+
 export type LinkType = 'tap' | 'raw' | 'tun';
 
 export interface LinkPlan {
@@ -24,6 +26,10 @@ export interface LinkPlan {
   /** Bytes of an IP packet; absent = the device's own. */
   mtu?: number;
   addresses: AddressPlan[];
+  /** Neighbours whose MAC address is given rather than asked for; absent = none. */
+  neighbours?: NeighbourPlan[];
+  /** tap, raw: its addresses are used only once nobody on the wire has them (RFC 5227 §2.1); absent = at once. */
+  probeAddresses?: boolean;
   /** tun: the address the box itself has on the far end. */
   peer?: string;
   /** tun: make this link the box's default route while running. */

@@ -8,7 +8,7 @@ import { affinityBytes, readAffinity } from '../balance/affinity.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE,
 } from '../table/counters.js';
 import { COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
@@ -149,7 +149,7 @@ export class View implements RouterView {
   links(): LinkStatus[] {
     return this.plan.links.map((link, i) => {
       const opened = this.opened[i];
-      const state = this.states[i];
+      const state = this.linkState(i);
       const count = (counter: number): number => this.counters.link(i, counter);
       return {
         name: link.name, type: link.type, device: opened.device, netns: link.netns ?? null,
@@ -186,9 +186,17 @@ export class View implements RouterView {
     });
   }
 
+  /** A link whose device is up is down to everybody as long as it waits for its addresses. */
+  private linkState(i: number): LinkState {
+    const state = this.states[i];
+    const claim = this.counters.link(i, CLAIM);
+    if (!state.isUp || claim === CLAIM_NONE) return state;
+    return { ...state, isUp: false, reason: claim === CLAIM_ASKING ? 'asks whether its addresses are free' : 'another station has one of its addresses' };
+  }
+
   /** An uplink that is drained but would not work either is down: whoever drained it wants to know. */
   private stateOf(i: number): Pick<UplinkStatus, 'state' | 'reason'> {
-    const link = this.states[this.plan.uplinks[i].link];
+    const link = this.linkState(this.plan.uplinks[i].link);
     const { trouble, health, isDrained, isReturning, weight } = this.uplinkStates[i];
     const wrong = link.isUp ? trouble ?? (health !== null && !health.isUp ? health.reason ?? 'its check fails' : null) : link.reason ?? 'its link is down';
     const drained = isDrained ? 'drained by hand' : weight === 0 ? 'its weight is 0' : null;
@@ -221,7 +229,7 @@ export class View implements RouterView {
       return {
         address: formatIpv4(row.address), link: this.plan.links[row.link].name,
         mac: row.macHigh === 0 && row.macLow === 0 ? null : formatMac(row.macHigh, row.macLow),
-        state: state === 'free' ? 'failed' : state, ageMs: Math.max(0, Math.round(now - row.confirmedAtMs)), queuedPackets: row.queued,
+        state: state === 'free' ? 'failed' : state, ageMs: state === 'permanent' ? 0 : Math.max(0, Math.round(now - row.confirmedAtMs)), queuedPackets: row.queued,
       };
     });
   }

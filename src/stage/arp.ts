@@ -87,6 +87,11 @@ export function announce(r: Router, link: Link): void {
   for (const address of link.claimed) announceAddress(r, link, address);
 }
 
+/** Ask whether somebody has one of a link's addresses, without saying that we want it (RFC 5227 §2.1.1: the sender is 0.0.0.0). */
+export function probeAddresses(r: Router, link: Link): void {
+  for (const address of link.claimed) send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, 0, 0, 0, address);
+}
+
 function announceAddress(r: Router, link: Link, address: number): void {
   send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, address, 0, 0, address);
 }

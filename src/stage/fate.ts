@@ -22,7 +22,7 @@
  *                       drain  ──▶ told of, goes on; reset when drainTimeout has passed since the better tier came back
  *                       reset  ──▶ both ends told, flow ended
  *
- * A flow that is over (TIME-WAIT, reset) is ended in silence: a SYN that uses its ports again must not wait for a dead uplink.
+ * A flow that is over (TIME-WAIT, reset) is ended in silence, and counted nowhere: a SYN that uses its ports again must not wait for a dead uplink.
  *
  * Telling the ends. TCP gets a reset whose number is the very next its receiver expects (table/tcp-window.ts). Where data is under way the middle
  * cannot know whether it has arrived, so both numbers are sent: the receiver ignores the one that is old (RFC 9293 §3.10.7.4). A flow without
@@ -410,8 +410,8 @@ export class Fates {
         if (isTcp) this.reset(at, end, p);
         else this.unreachable(at, end);
       }
+      this.gather(at, owner, RESET, reason, NONE);
     }
-    this.gather(at, owner, RESET, reason, NONE);
     r.flows.remove(flow);
     return isUnknown ? UNKNOWN : ENDED;
   }

@@ -2,7 +2,8 @@
  * ingress — first on the path. Is the frame for us? ARP goes to the neighbour table and stops here.
  *
  * Reads: the frame, the link. Writes: the packet's IP offset.
- * Drops: LINK_DOWN_IN RUNT VLAN_TAGGED NOT_FOR_US ETHERTYPE BROADCAST, and what stage/arp.ts says.
+ * Drops: LINK_DOWN_IN RUNT VLAN_TAGGED NOT_FOR_US ETHERTYPE BROADCAST, and what stage/arp.ts and, of a link that waits for its addresses,
+ * stage/claim.ts say.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -13,7 +14,7 @@ import type { Router } from './router.js';
 
 export function ingress(p: Packet, r: Router): Verdict {
   const link = r.links[p.link];
-  if (!link.isUp) return V.LINK_DOWN_IN;
+  if (!link.isUp) return link.probesAddresses ? r.claims.hear(p, link) : V.LINK_DOWN_IN;
   p.loadVnet();
   if (!link.hasEthernet) return 0;
   if (p.vlanTci !== -1) return V.VLAN_TAGGED;

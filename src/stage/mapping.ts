@@ -185,11 +185,12 @@ function lets(r: Router, uplink: Uplink, mapping: number, tuple: Tuple): boolean
 
 /**
  * Another port for a new flow whose answers would be another flow's: one of the router's own, or one that shares its port. A mapping that is
- * only this flow's moves; one that others use cannot, so there the flow shares a port, where sharing is allowed. A client that uses one port towards two virtual
- * servers of the same real one gets another port for the second. False: it clashes for good.
+ * only this flow's moves; one that others use cannot, so there the flow shares a port, where sharing is allowed. A flow without a mapping that
+ * a rule has turned inside keeps its source's address and gets another port of it: one endpoint may call a server by two of its
+ * external names, or by two virtual servers. False: it clashes for good.
  */
 export function remap(p: Packet, r: Router): boolean {
-  if (p.mapping === NONE) return isServed(p, r) && findPort(p, r, p.tuple.s3, p.tuple.sourcePort);
+  if (p.mapping === NONE) return moveSource(p, r);
   const number = p.mapping >>> 16;
   const pool = r.mappings.pool(number);
   const had = p.mapping & 0xffff;
@@ -215,6 +216,16 @@ export function remap(p: Packet, r: Router): boolean {
     return true;
   }
   return uplink.sharesPorts && share(p, r, uplink) === 0;
+}
+
+/** As in `remap`, for a flow that comes in by a rule or is served; what an ALG expects has its port from whom it expects. */
+function moveSource(p: Packet, r: Router): boolean {
+  const { words } = r.flows;
+  const at = r.flows.at(p.flow);
+  if (p.protocol !== ip.PROTOCOL_TCP && p.protocol !== ip.PROTOCOL_UDP) return false;
+  const isMoved = words[at + 7] !== p.tuple.d3 && words[at + 3] === p.tuple.s3;
+  if (p.expected !== NONE || (!isMoved && !isServed(p, r))) return false;
+  return findPort(p, r, p.tuple.s3, p.tuple.sourcePort);
 }
 
 /** Room for one more flow of its inside address? Flows that end at the router, and the box's own, are nobody's. */

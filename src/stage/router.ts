@@ -37,6 +37,7 @@ import { maskOf, parseIpv4, parseMac, V4_MAPPED } from '../wire/address.js';
 import { Packet } from '../wire/packet.js';
 import { Tuple } from '../wire/tuple.js';
 import { announce, solicit } from './arp.js';
+import { Claims } from './claim.js';
 import { giveWindow } from './confirm.js';
 import { Expecting } from './expected.js';
 import { Fates } from './fate.js';
@@ -115,6 +116,8 @@ export class Link {
   readonly claimed: ReadonlySet<number>;
   /** Virtual addresses, whichever link they are on: what is asked of them is answered by the link it came in by. */
   private readonly virtual: ReadonlySet<number>;
+  /** Not in use before the wire has been asked whether somebody has them (stage/claim.ts). */
+  readonly probesAddresses: boolean;
   isUp = false;
   hasBeenUp = false;
   /** When we last defended an address here (RFC 5227 §2.4). */
@@ -142,6 +145,7 @@ export class Link {
     this.siblings = Uint8Array.from(whole.links, (_, i) => (shared.has(i) ? 1 : 0));
     this.claimed = new Set([...this.addresses.map((own) => own.address), ...externalAddresses(whole, plan.index), ...virtualAddressesOn(whole, plan.index)]);
     this.virtual = new Set(virtualAddresses(whole));
+    this.probesAddresses = this.hasEthernet && plan.probeAddresses === true && this.claimed.size > 0;
   }
 
   hasAddress(address: number): boolean {
@@ -230,6 +234,7 @@ export class Router {
   readonly windows: TcpWindows;
   readonly icmpLimit: RateLimit;
   readonly probes: Probes;
+  readonly claims: Claims;
   readonly ipIds: IpIds;
   readonly sentDatagrams: SentDatagrams;
   readonly random: Random;
@@ -302,6 +307,12 @@ export class Router {
         answered: (entry) => this.onNeighbour(entry, true),
         failed: (entry) => this.onNeighbour(entry, false),
       });
+    for (const { index, neighbours = [] } of plan.links) {
+      for (const { address, mac } of neighbours) {
+        const { high, low } = parseMac(mac);
+        this.neighbours.fix(index, parseIpv4(address), high, low, V4_MAPPED, this.nowMs);
+      }
+    }
     this.held = new HeldPackets(plan.limits.heldPackets);
     this.fragments = new FragmentTable(plan.limits.fragments, plan.limits.fragmentBytes, this.random.next(), plan.timeouts.fragment * 1000);
     this.synHold = new SynHold(plan.limits.heldSyns, this.random.next());
@@ -318,6 +329,7 @@ export class Router {
     this.fates = new Fates(this);
     this.probes = new Probes(this);
     this.virtualServers = new VirtualServers(plan, this.counters, this.random, () => this.nowMs, notify);
+    this.claims = new Claims(this, (link) => this.useLink(link, true));
     this.routes = planRoutes(plan);
     this.fillFib();
   }
@@ -334,6 +346,15 @@ export class Router {
   /** A link's device came up or went down: neighbours, uplinks and announcements follow in the same step. */
   setLinkUp(index: number, isUp: boolean): void {
     const link = this.links[index];
+    if (link.probesAddresses && !link.isUp) {
+      if (isUp) return this.claims.begin(link);
+      this.claims.end(link);
+    }
+    this.useLink(link, isUp);
+  }
+
+  private useLink(link: Link, isUp: boolean): void {
+    const { index } = link;
     if (link.isUp === isUp) return;
     link.isUp = isUp;
     this.nexthops.setLink(index, isUp);
@@ -480,7 +501,7 @@ export class Router {
   idleMs(most: number): number {
     if (this.isBehind || this.fates.isPending) return 0;
     if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
-    let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.virtualServers.dueMs);
+    let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.claims.dueMs, this.virtualServers.dueMs);
     for (const due of this.announcements) at = Math.min(at, due.atMs);
     return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));
   }

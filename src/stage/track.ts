@@ -14,7 +14,7 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
-import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, INWARD, servedBy, STATE, UPLINK, WINDOW } from '../table/flow.js';
+import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, INWARD, ROUTE, servedBy, STATE, UPLINK, WINDOW } from '../table/flow.js';
 import { challengedTcp, isIllegal, isOver, nextTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
 import { ALG_SLACK, RESET_INSIDE, RESET_OUTSIDE, STRANGE } from '../table/tcp-window.js';
 import * as icmp from '../wire/icmp.js';
@@ -51,8 +51,9 @@ export function track(p: Packet, r: Router): Verdict {
   }
   const uplink = words[at + UPLINK];
   const uplinkLink = uplink === NONE ? NONE : r.uplinks[uplink].link;
-  // Whoever knows the addresses and ports could otherwise speak in a flow from the wrong side.
-  if (p.link !== (p.direction === 0 ? words[at + IN_LINK] : uplinkLink)) {
+  // Whoever knows the addresses and ports could otherwise speak in a flow from the wrong side. Answers by the link their questions leave by need no
+  // look: the route to their source has led there.
+  if (p.link !== (p.direction === 0 ? words[at + IN_LINK] : uplinkLink) && (p.direction === 0 || !r.nexthops.leadsBy(words[at + ROUTE], p.link))) {
     const verdict = checkSource(p, r);
     if (verdict !== 0) return verdict;
   }

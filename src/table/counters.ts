@@ -12,6 +12,11 @@ export const TX_PACKETS = 2;
 export const TX_BYTES = 3;
 export const TX_ERRORS = 4;
 export const RX_ERRORS = 5;
+/** Whether it waits for its addresses (stage/claim.ts): it does not, it asks for them, somebody else has one. */
+export const CLAIM = 6;
+export const CLAIM_NONE = 0;
+export const CLAIM_ASKING = 1;
+export const CLAIM_REFUSED = 2;
 const LINK_DOUBLES = 8;
 
 /** Doubles per uplink. */
@@ -129,6 +134,8 @@ export class Counters {
 
   addLink(link: number, counter: number, by: number): void { this.links[link * LINK_DOUBLES + counter] += by; }
   link(link: number, counter: number): number { return this.links[link * LINK_DOUBLES + counter]; }
+
+  setLink(link: number, counter: number, value: number): void { this.links[link * LINK_DOUBLES + counter] = value; }
 
   addUplink(uplink: number, counter: number, by: number): void { this.uplinks[uplink * UPLINK_DOUBLES + counter] += by; }
   setUplink(uplink: number, counter: number, value: number): void { this.uplinks[uplink * UPLINK_DOUBLES + counter] = value; }

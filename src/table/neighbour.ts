@@ -11,6 +11,9 @@
  * states of RFC 4861 §7.3. A FAILED entry refuses packets for FAILED_MS, then is asked for again: so a dead host costs one
  * request a few seconds, and the sender is told each time. An unused STALE entry is forgotten after the stale time.
  *
+ * An entry that was configured (`fix`) is REACHABLE for good: nothing ages it, what ARP says of it is not believed (a forger cannot move it), and it
+ * outlives its link's going down.
+ *
  * The table decides and counts; what is to be sent (requests, waiting packets) it hands to its owner through NeighbourActions,
  * so that it needs to know nothing of links. Times are milliseconds of the data plane's clock.
  */
@@ -23,12 +26,17 @@ export const STALE = 3;
 export const PROBE = 4;
 export const FAILED = 5;
 
-export const NEIGHBOUR_STATES: readonly ('free' | 'incomplete' | 'reachable' | 'stale' | 'probe' | 'failed')[] = ['free', 'incomplete', 'reachable', 'stale', 'probe', 'failed'];
+/** Only for readers: to the data plane a neighbour that was configured is one that is always reachable. */
+const PERMANENT = 6;
+
+export const NEIGHBOUR_STATES = ['free', 'incomplete', 'reachable', 'stale', 'probe', 'failed', 'permanent'] as const;
 
 const NONE = -1;
 const RETRY_MS = 1000;
 const TRIES = 3;
 const FAILED_MS = 3000;
+/** In SENT: the entry was configured, and neither ages nor learns. */
+const FIXED = -1;
 
 /** Words per entry in shared memory. */
 const WORDS = 16;
@@ -131,6 +139,16 @@ export class NeighbourTable {
     return entry;
   }
 
+  /** Enter a neighbour that was configured; false when the table is full. */
+  fix(link: number, address: number, macHigh: number, macLow: number, v4Mapped: number, nowMs: number): boolean {
+    const entry = this.make(link, 0, 0, v4Mapped, address);
+    if (entry === NONE) return false;
+    this.setMac(entry, macHigh, macLow);
+    this.enter(entry, REACHABLE, nowMs, Infinity);
+    this.words[entry * WORDS + SENT] = FIXED;
+    return true;
+  }
+
   /** A packet is about to use the entry. True when its MAC address may be used; a stale entry is checked on the way. */
   use(entry: number, nowMs: number): boolean {
     const at = entry * WORDS;
@@ -184,6 +202,7 @@ export class NeighbourTable {
       return;
     }
     const at = entry * WORDS;
+    if (this.words[at + SENT] === FIXED) return;
     const state = this.words[at + STATE];
     const isSame = this.words[at + MAC_HIGH] === macHigh && this.words[at + MAC_LOW] === macLow;
     const waits = state === INCOMPLETE || state === FAILED;
@@ -245,11 +264,11 @@ export class NeighbourTable {
     }
   }
 
-  /** Forget every neighbour of a link (it went down). Waiting packets are given up. */
+  /** Forget every neighbour of a link (it went down) but those configured. Waiting packets are given up. */
   flush(link: number): void {
     for (let entry = 0; entry < this.high; entry++) {
       const at = entry * WORDS;
-      if (this.words[at + STATE] === 0 || this.words[at + LINK] !== link) continue;
+      if (this.words[at + STATE] === 0 || this.words[at + LINK] !== link || this.words[at + SENT] === FIXED) continue;
       if (this.words[at + QUEUED] > 0) this.actions.failed(entry);
       this.forget(entry);
     }
@@ -332,7 +351,7 @@ export function readNeighbours(memory: SharedArrayBuffer, capacity: number): Nei
     if (words[at + STATE] === 0) continue;
     rows.push({
       link: words[at + LINK], address: words[at + A3], macHigh: words[at + MAC_HIGH], macLow: words[at + MAC_LOW],
-      state: words[at + STATE], queued: words[at + QUEUED], confirmedAtMs: doubles[(at + CONFIRMED) >> 1],
+      state: words[at + SENT] === FIXED ? PERMANENT : words[at + STATE], queued: words[at + QUEUED], confirmedAtMs: doubles[(at + CONFIRMED) >> 1],
     });
   }
   return rows;

@@ -57,4 +57,7 @@ export class NexthopTable {
   setUplink(uplink: number, isUp: boolean): void {
     for (const row of this.rows) if (row.uplink === uplink && row.isBound) row.isOpen = isUp;
   }
+
+  /** True when a flow's decision is a nexthop of ours, and one by this link. */
+  leadsBy(number: number, link: number): boolean { return number >= 0 && number < this.rows.length && this.rows[number].link === link; }
 }

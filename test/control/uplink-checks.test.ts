@@ -188,7 +188,8 @@ test('carrier counts at once, for the uplinks of that link alone', async () => {
   b.checks.stop();
 });
 
-test('damping is an event with its end', async () => {
+// conforms: fwd-damping
+test('damping is an event with its end, and the uplink stays out though it answers', async () => {
   const damping = { halfLifeMs: 60_000, suppress: 1.5, reuse: 1, mostMs: 600_000 };
   const b = new Bench({ weights: [1, 1], uplink: { check: { ...CHECK, fall: 1, rise: 1, damping } } });
   const ends: number[] = [];
@@ -202,6 +203,7 @@ test('damping is an event with its end', async () => {
     await b.pass(3 * ROUND_MS);
   }
   assert.is(ends.length, 1);
+  assert.is(b.log.filter((line) => line.startsWith('health 0')).at(-1), 'health 0 false');
   assert.ok(ends[0] > UNIX_MS + b.timers.nowMs());
   assert.match(b.told.find(({ event }) => event === 'uplink.damped')?.message ?? '', /^uplink one fell too often and stays down for \d+ s at least$/);
   b.checks.stop();

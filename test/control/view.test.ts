@@ -6,7 +6,7 @@ import type { AffinityPage, AffinityStatus, FlowStatus, HealthStatus } from '../
 import { Rates } from '../../src/control/rate.js';
 import { View } from '../../src/control/view.js';
 import type { OpenedLink } from '../../src/link/link.js';
-import { NOW_MS } from '../../src/table/counters.js';
+import { CLAIM, CLAIM_ASKING, CLAIM_NONE, CLAIM_REFUSED, NOW_MS } from '../../src/table/counters.js';
 import * as make from '../support/frames.js';
 import { PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { Rig, RigOptions } from '../support/rig.js';
@@ -32,6 +32,19 @@ const forwards: RigOptions = { weights: [1, 0], plan: {
   portForwards: [{ index: 0, name: 'web', uplink: 0, addresses: [WAN1], protocols: [17], ports: { first: 80, last: 80 }, to: PC1, toPort: 8080 }],
   oneToOne: [{ index: 0, name: 'pc2', uplink: 0, external: EXTERNAL, internal: PC2 }],
 } };
+
+test('a link that waits for its addresses is down, and so is its uplink, and both say why', () => {
+  const r = rig();
+  const v = view(r);
+  v.setLink(1, true, null);
+  for (const [claim, reason] of [[CLAIM_ASKING, 'asks whether its addresses are free'], [CLAIM_REFUSED, 'another station has one of its addresses']] as const) {
+    r.router.counters.setLink(1, CLAIM, claim);
+    assert.equal([v.links()[1].state, v.links()[1].reason], ['down', reason]);
+    assert.ok(v.status().problems.some(({ subject, message }) => subject === 'link wan1' && message === reason));
+  }
+  r.router.counters.setLink(1, CLAIM, CLAIM_NONE);
+  assert.equal([v.links()[1].state, v.links()[1].reason], ['up', null]);
+});
 
 test('a flow from inside: out by its uplink', () => {
   const r = rig(forwards);

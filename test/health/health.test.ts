@@ -190,6 +190,7 @@ test('the worked example of docs/health.md: four falls ten seconds apart, out fo
   assert.is(d.health.status.suppressedUntilMs, null);
 });
 
+// conforms: fwd-damping
 test('what keeps flapping while it is damped stays out, and says what is wrong while it is', () => {
   const d = new Driver({ intervalMs: 1000, fall: 1, rise: 1, damping: DAMPING });
   d.round(OK);

@@ -5,21 +5,19 @@
  */
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { run } from '../../netns/kit/command.js';
 import type { Capture } from '../../netns/kit/capture.js';
 import type { Host } from '../../netns/kit/lab.js';
 import type { Process } from '../../netns/kit/process.js';
+import { ICMP, SYN, TCP, UDP, type Sighting } from '../../netns/kit/recording.js';
+import { program } from '../../netns/kit/program.js';
 import { tally, tcpFlows } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { GATEWAY, Multiwan, SERVER, WAN1, WAN2 } from '../../netns/multiwan.js';
 import type { UplinkList, UplinkStatus } from '../../src/control/api/types.js';
 import { telling } from './telling.js';
 
-const NAME_SERVER = fileURLToPath(new URL('../../netns/traffic/name-server.ts', import.meta.url));
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const INTERVAL_MS = 200;
 const FALL = 3;
 const RISE = 3;
@@ -29,9 +27,16 @@ const WAIT_MS = 30_000;
 const HOP_PORT = 33_434;
 
 interface Event { atMs: number; event: string; subject: string; message: string; reason: string | null; uplink?: string }
-interface Context { lab: Multiwan; wires: readonly [Capture, Capture]; names: Process }
+interface Context {
+  lab: Multiwan;
+  wires: readonly Capture[];
+  /** Of the router's devices, by way. */
+  macs: readonly string[];
+  names: Process;
+}
 
-const WAYS = [{ uplink: 'isp1', own: WAN1, other: WAN2, device: 'eth1' }, { uplink: 'isp2', own: WAN2, other: WAN1, device: 'eth2' }] as const;
+interface Way { uplink: string; own: string; device: string }
+const WAYS: readonly Way[] = [{ uplink: 'isp1', own: WAN1, device: 'eth1' }, { uplink: 'isp2', own: WAN2, device: 'eth2' }];
 
 /** What the daemon has told, as its log has it. */
 function events(lab: Multiwan): Event[] {
@@ -43,7 +48,7 @@ function events(lab: Multiwan): Event[] {
 }
 
 async function uplink(lab: Multiwan, name: string): Promise<UplinkStatus> {
-  const { uplinks } = await lab.weir.askJson<UplinkList>('uplinks');
+  const { uplinks } = await lab.weir.api<UplinkList>('uplinks');
   return uplinks.find((row) => row.name === name)!;
 }
 
@@ -54,19 +59,10 @@ async function comesTo(lab: Multiwan, name: string, state: UplinkStatus['state']
   }, WAIT_MS, `uplink ${name} to be ${state}`).catch((error: unknown) => { throw new Error(`${String(error)}\n${events(lab).map(({ message }) => message).join('\n')}`); });
 }
 
-/** Frames a wire has seen from the router's own device, with the moment of each in Unix milliseconds. */
-async function framesFrom(lab: Multiwan, wire: Capture, device: string, filter: string): Promise<{ atMs: number; source: string }[]> {
-  const [{ address }] = JSON.parse(lab.router.ip('-j', 'link', 'show', device)) as { address: string }[];
-  return frames(wire, `eth.src == ${address} && (${filter})`);
-}
-
-async function frames(wire: Capture, filter: string): Promise<{ atMs: number; source: string }[]> {
-  const { stdout } = await run(['tshark', '-n', '-r', wire.file, '-Y', filter, '-T', 'fields', '-E', 'occurrence=f', '-E', 'separator=/t',
-    '-e', 'frame.time_epoch', '-e', 'ip.src', '-e', 'arp.src.proto_ipv4'], { timeoutMs: 60_000 });
-  return stdout.split('\n').filter((line) => line !== '').map((line) => {
-    const [time, ip, arp] = line.split('\t');
-    return { atMs: Number(time) * 1000, source: ip !== '' ? ip : arp };
-  });
+/** Frames a wire has seen from the router's own device. */
+function framesFrom(context: Context, way: Way, which: (one: Sighting) => boolean): Sighting[] {
+  const mac = context.macs[WAYS.indexOf(way)];
+  return context.wires[WAYS.indexOf(way)].recording.frames.filter((one) => one.sourceMac === mac && which(one));
 }
 
 /** A chain of nftables on a host for the time of `run`. */
@@ -88,11 +84,10 @@ async function up(context: Context, configure: (lab: Multiwan) => void): Promise
   context.lab = await Multiwan.up({ form: 'raw', weights: [1, 1], judged: ['wan1', 'wan2'], start: false });
   const { lab } = context;
   configure(lab);
+  context.macs = WAYS.map(({ device }) => (JSON.parse(lab.router.ip('-j', 'link', 'show', device)) as { address: string }[])[0].address);
   context.wires = await Promise.all([lab.cables.wan1.capture(), lab.cables.wan2.capture()]);
-  context.names = lab.server.spawn('names', [process.execPath, '--import', 'tsx', NAME_SERVER, '53', '192.0.2.80'], ROOT);
-  await context.names.waitForOutput(/^ready$/m, 20_000);
-  await lab.service();
-  await lab.start();
+  context.names = lab.server.spawn('names', [...program('name-server'), '53', '192.0.2.80']);
+  await Promise.all([context.names.waitForOutput(/^ready$/m, 20_000), lab.service(), lab.start()]);
   for (const { uplink: name } of WAYS) await comesTo(lab, name, 'up');
 }
 
@@ -101,16 +96,15 @@ async function up(context: Context, configure: (lab: Multiwan) => void): Promise
 const kinds = suite<Context>('checks: every kind by its uplink');
 
 /** By the name of a target: what its question looks like on the wire. */
-const QUESTIONS: Record<string, string> = {
-  [`icmp ${SERVER}`]: `icmp.type == 8 && ip.dst == ${SERVER}`,
-  [`arp ${GATEWAY}`]: `arp.opcode == 1 && arp.dst.proto_ipv4 == ${GATEWAY}`,
-  [`udp ${SERVER}:${HOP_PORT}`]: `udp.dstport == ${HOP_PORT} && ip.ttl == 1 && ip.dst == ${SERVER} && !icmp`,
-  [`tcp ${SERVER}:7000`]: `tcp.dstport == 7000 && tcp.flags.syn == 1 && ip.dst == ${SERVER} && !icmp`,
-  [`http://${SERVER}/`]: `http.request.method == GET && http.user_agent contains "weir"`,
-  [`dns www.example.net at ${SERVER}`]: `dns.flags.response == 0 && ip.dst == ${SERVER} && !icmp`,
-  script: `http.request.method == GET && http.user_agent contains "curl"`,
+const QUESTIONS: Record<string, (one: Sighting) => boolean> = {
+  [`icmp ${SERVER}`]: (one) => one.protocol === ICMP && one.icmpType === 8 && one.destination === SERVER,
+  [`arp ${GATEWAY}`]: (one) => one.arpOperation === 1 && one.destination === GATEWAY,
+  [`udp ${SERVER}:${HOP_PORT}`]: (one) => one.protocol === UDP && one.destinationPort === HOP_PORT && one.ttl === 1 && one.destination === SERVER,
+  [`tcp ${SERVER}:7000`]: (one) => one.protocol === TCP && one.destinationPort === 7000 && (one.tcpFlags & SYN) !== 0 && one.destination === SERVER,
+  [`http://${SERVER}/`]: (one) => one.protocol === TCP && one.destinationPort === 80 && /^GET [^]*user-agent: [^\r]*weir/i.test(one.payload.toString('latin1')),
+  [`dns www.example.net at ${SERVER}`]: (one) => one.protocol === UDP && one.destinationPort === 53 && one.destination === SERVER && (one.payload[2] & 0x80) === 0,
+  script: (one) => one.protocol === TCP && one.destinationPort === 80 && /^GET [^]*user-agent: [^\r]*curl/i.test(one.payload.toString('latin1')),
 };
-const questionOf = (target: string): string => QUESTIONS[target.startsWith('script ') ? 'script' : target];
 
 kinds.before(telling((context) => up(context, (lab) => {
   const script = join(lab.lab.directory, 'ask');
@@ -119,32 +113,33 @@ kinds.before(telling((context) => up(context, (lab) => {
   const check = {
     icmp: SERVER, arp: 'gateway', udp: { target: SERVER, ttl: 1 }, tcp: `${SERVER}:7000`, http: `http://${SERVER}/`,
     dns: { server: SERVER, name: 'www.example.net', address: '192.0.2.80' }, script: { command: script, user: 'root' },
-    need: 7, ...USUAL, interval: '500ms',
+    need: 7, ...USUAL, interval: '300ms',
   };
   checked(lab, { isp1: check, isp2: check });
 })));
 kinds.after((context) => context.lab?.close());
 
 /** Every question asked again on both wires from now on, each with the address of its own wire alone. */
-async function allAskRightly({ lab, wires, names }: Context): Promise<void> {
+async function allAskRightly(context: Context): Promise<void> {
+  const { names } = context;
   /** Rounds so far, as the far name server has them. */
   const rounds = (own: string): number => names.output().split('\n').filter((line) => line.startsWith(`dns ${own} `)).length;
-  const counts = async (): Promise<Map<string, number>> => {
+  const counts = (): Map<string, number> => {
     const found = new Map<string, number>();
-    for (const [i, { own, device }] of WAYS.entries()) {
-      for (const target of Object.keys(QUESTIONS)) {
-        const sources = tally((await framesFrom(lab, wires[i], device, questionOf(target))).map(({ source }) => source));
-        assert.equal([...sources.keys()].filter((source) => source !== own), [], `${target} on the wire of ${own}`);
-        found.set(`${own} ${target}`, sources.get(own) ?? 0);
+    for (const way of WAYS) {
+      for (const [target, isAsked] of Object.entries(QUESTIONS)) {
+        const sources = tally(framesFrom(context, way, isAsked).map(({ source }) => source));
+        assert.equal([...sources.keys()].filter((source) => source !== way.own), [], `${target} on the wire of ${way.own}`);
+        found.set(`${way.own} ${target}`, sources.get(way.own) ?? 0);
       }
     }
     return found;
   };
-  const before = await counts();
+  const before = counts();
   const begun = WAYS.map(({ own }) => rounds(own));
   await waitFor(() => WAYS.every(({ own }, i) => rounds(own) > begun[i] + 1), WAIT_MS, 'two more rounds by each uplink');
-  await waitFor(async () => {
-    const now = await counts();
+  await waitFor(() => {
+    const now = counts();
     const missing = [...before].filter(([question, count]) => (now.get(question) ?? 0) <= count).map(([question]) => question);
     if (missing.length > 0) throw new Error(`not asked: ${missing.join(', ')}`);
     return true;
@@ -158,7 +153,7 @@ kinds('each asks by the uplink under test with its address, and all have their a
     const status = await waitFor(async () => {
       const { health } = await uplink(lab, name);
       const failing = health?.targets.filter(({ isOk }) => isOk !== true) ?? [];
-      if (health === null || failing.length > 0) throw new Error(JSON.stringify(failing));
+      if (health?.isUp !== true || failing.length > 0) throw new Error(JSON.stringify(health));
       return health;
     }, WAIT_MS, `all targets by ${name} to answer`);
     assert.equal(status.targets.map(({ target }) => target.replace(/^script .*/, 'script')).sort(), Object.keys(QUESTIONS).sort());
@@ -168,8 +163,9 @@ kinds('each asks by the uplink under test with its address, and all have their a
   await allAskRightly(context);
 });
 
-kinds('no pinned address and no inside one is seen on a wire', async ({ wires }) => {
-  for (const wire of wires) assert.equal(await frames(wire, 'ip.addr == 169.254.0.0/16 || arp.dst.proto_ipv4 == 169.254.0.0/16 || ip.addr == 100.64.0.0/30'), []);
+kinds('no pinned address and no inside one is seen on a wire', ({ wires }) => {
+  const isInside = (address: string): boolean => address.startsWith('169.254.') || /^100\.64\.0\.[0-3]$/.test(address);
+  for (const { recording } of wires) assert.equal(recording.frames.filter(({ source, destination }) => isInside(source) || isInside(destination)), []);
 });
 
 // conforms: fwd-probes fwd-all-down
@@ -179,8 +175,13 @@ kinds('also while an uplink is down, and while both are', async (context) => {
   for (const [sources, down] of [[WAN1, ['isp1']], [`{ ${WAN1}, ${WAN2} }`, ['isp1', 'isp2']]] as const) {
     await hindered(lab.gateway, 'ip', 'forward', `ip saddr ${sources} icmp type echo-request drop`, async () => {
       for (const name of down) {
+        // What it went down for may be another target on a busy machine; this one fails in either case.
         const { reason } = await comesTo(lab, name, 'down');
-        assert.match(reason ?? '', /icmp 203\.0\.113\.10: timed out/);
+        assert.match(reason ?? '', /timed out/);
+        await waitFor(async () => {
+          const { health } = await uplink(lab, name);
+          return health?.targets.some((one) => one.target === `icmp ${SERVER}` && one.reason === 'timed out') === true ? true : null;
+        }, WAIT_MS, `the echo requests of ${name} to be lost`);
       }
       await allAskRightly(context);
     });
@@ -205,21 +206,22 @@ const failures = suite<Context>('checks: an uplink that fails behind its carrier
 failures.before(telling((context) => up(context, (lab) => {
   // Both suffer the same loss; only the second has a threshold for it.
   checked(lab, {
-    isp1: { icmp: SERVER, ...USUAL, window: 20 },
-    isp2: { icmp: SERVER, ...USUAL, loss: { fail: '25%', recover: '10%' }, window: 20 },
+    isp1: { icmp: SERVER, ...USUAL, window: 12 },
+    isp2: { icmp: SERVER, ...USUAL, loss: { fail: '25%', recover: '10%' }, window: 12 },
   });
 })));
 failures.after((context) => context.lab?.close());
 
 /** Echo requests of the router on the wire of isp1 and the answers to them, by time. */
-async function asked(lab: Multiwan, wires: Context['wires']): Promise<{ requests: number[]; replies: number[] }> {
-  const requests = await framesFrom(lab, wires[0], 'eth1', `icmp.type == 8 && ip.dst == ${SERVER} && ip.src == ${WAN1}`);
-  const replies = await frames(wires[0], `icmp.type == 0 && ip.src == ${SERVER} && ip.dst == ${WAN1}`);
+function asked(context: Context): { requests: number[]; replies: number[] } {
+  const requests = framesFrom(context, WAYS[0], (one) => one.protocol === ICMP && one.icmpType === 8 && one.destination === SERVER && one.source === WAN1);
+  const replies = context.wires[0].recording.frames.filter((one) => one.protocol === ICMP && one.icmpType === 0 && one.source === SERVER && one.destination === WAN1);
   return { requests: requests.map(({ atMs }) => atMs), replies: replies.map(({ atMs }) => atMs) };
 }
 
 /** Fails isp1 in a way, and judges when it was left, by the questions on the wire and the events. */
-async function leftInTime({ lab, wires }: Context, family: string, type: string, rule: string): Promise<void> {
+async function leftInTime(context: Context, family: string, type: string, rule: string): Promise<void> {
+  const { lab } = context;
   const known = events(lab).length;
   await hindered(lab.gateway, family, type, rule, async () => {
     await comesTo(lab, 'isp1', 'down');
@@ -227,8 +229,8 @@ async function leftInTime({ lab, wires }: Context, family: string, type: string,
     const down = news.find(({ event, subject }) => event === 'uplink.down' && subject === 'isp1')!;
     assert.match(down.reason ?? '', /icmp 203\.0\.113\.10: timed out/);
     assert.equal(news.filter(({ event, subject }) => event === 'uplink.down' && subject === 'isp2'), []);
-    const { requests, replies } = await waitFor(async () => {
-      const seen = await asked(lab, wires);
+    const { requests, replies } = await waitFor(() => {
+      const seen = asked(context);
       return seen.requests.some((atMs) => atMs > down.atMs) ? seen : null;
     }, WAIT_MS, 'the wire to show the questions after the fall');
     const lastAnswer = Math.max(...replies.filter((atMs) => atMs < down.atMs));
@@ -244,7 +246,7 @@ async function leftInTime({ lab, wires }: Context, family: string, type: string,
   const back = Date.now();
   await comesTo(lab, 'isp1', 'up');
   const up = events(lab).findLast(({ event, subject }) => event === 'uplink.up' && subject === 'isp1')!;
-  const { replies } = await asked(lab, wires);
+  const { replies } = asked(context);
   const answered = replies.filter((atMs) => atMs > back - INTERVAL_MS && atMs <= up.atMs);
   assert.ok(answered.length >= RISE && answered.length <= RISE + 2, `back after ${answered.length} answers`);
   const flows = await tcpFlows(lab.pc1, SERVER, 60);
@@ -274,17 +276,18 @@ failures('a path that loses a third: left by the threshold for it, and only wher
   assert.equal(events(lab).slice(known).filter(({ event, subject }) => event === 'uplink.down' && subject === 'isp1'), []);
 });
 
-failures('a pulled cable counts at once, without waiting for a question', async ({ lab, wires }) => {
+failures('a pulled cable counts at once, without waiting for a question', async (context) => {
+  const { lab } = context;
   const known = events(lab).length;
   lab.cables.wan1.cut();
   await comesTo(lab, 'isp1', 'down');
   const down = events(lab).slice(known).filter(({ subject, event }) => (subject === 'isp1' && event === 'uplink.down') || (subject === 'wan1' && event === 'link.down'));
   assert.equal(down.map(({ event }) => event), ['link.down', 'uplink.down']);
   assert.match(down[1].reason ?? '', /carrier/);
-  const pulled = (await asked(lab, wires)).requests.length;
+  const pulled = asked(context).requests.length;
   lab.cables.wan1.plug();
   await comesTo(lab, 'isp1', 'up');
-  const { requests } = await asked(lab, wires);
+  const { requests } = asked(context);
   assert.ok(requests.length - pulled >= RISE, 'it is asked before it is trusted again');
 });
 

@@ -20,7 +20,7 @@ const WAIT_MS = 15_000;
 
 interface Context { lab: Multiwan; out: string }
 
-const uplinks = async (lab: Multiwan): Promise<UplinkStatus[]> => (await lab.weir.askJson<UplinkList>('uplinks')).uplinks;
+const uplinks = async (lab: Multiwan): Promise<UplinkStatus[]> => (await lab.weir.api<UplinkList>('uplinks')).uplinks;
 
 /** New flows of PC1 by the address the server saw. */
 async function drawn(lab: Multiwan, count: number): Promise<ReadonlyMap<string, number>> {
@@ -98,7 +98,7 @@ control('affinity is listed and erased', async ({ lab }) => {
   assert.equal([row.group, row.policy, row.source, row.destination], ['internet', 'sticky', PC1, null]);
   assert.ok(['isp1', 'isp2'].includes(row.uplink) && row.expiresInMs > 0 && row.expiresInMs <= 600_000, JSON.stringify(row));
   assert.is((await weir(lab.weir.socket, 'affinity', '--erase', PC1)).stdout, '1 entry erased\n');
-  await waitFor(async () => (await lab.weir.askJson<AffinityPage>('affinity')).affinity.length === 0, WAIT_MS, 'no affinity');
+  await waitFor(async () => (await lab.weir.api<AffinityPage>('affinity')).affinity.length === 0, WAIT_MS, 'no affinity');
 });
 
 control('rates are shown while something is sent', async ({ lab }) => {

@@ -178,7 +178,7 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
   ];
   for (const { what, pull, plug } of losses) {
     lan(`${what} moves new flows to the other uplink, and the first gets its share again when it is back`, async ({ lab }) => {
-      const stateOfWan1 = async (): Promise<string | undefined> => (await lab.weir.askJson<RouterStatus>('status')).uplinks.find((uplink: UplinkStatus) => uplink.link === 'wan1')?.state;
+      const stateOfWan1 = async (): Promise<string | undefined> => (await lab.weir.api<RouterStatus>('status')).uplinks.find((uplink: UplinkStatus) => uplink.link === 'wan1')?.state;
       const watch = await Watch.start(lab.pc1, SERVER, 100_000);
       await waitFor(() => { const peers = tally(watch.results().map((result) => result.peer)); return peers.has(WAN1) && peers.has(WAN2); }, FAILOVER_LIMIT_MS, 'flows on both uplinks');
       pull(lab);
@@ -192,7 +192,7 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
       else assert.ok(WAN2 in sources, JSON.stringify(sources));
       if (peer === 'weir') {
         await waitFor(async () => await stateOfWan1() === 'down', FAILOVER_LIMIT_MS, 'weir to call the uplink down');
-        assert.is((await lab.weir.askJson<RouterStatus>('status')).state, 'degraded');
+        assert.is((await lab.weir.api<RouterStatus>('status')).state, 'degraded');
       }
       const pluggedAtMs = Date.now();
       plug(lab);
@@ -201,7 +201,7 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
       await watch.stop();
       if (peer === 'weir') {
         await waitFor(async () => await stateOfWan1() === 'up', FAILOVER_LIMIT_MS, 'weir to call the uplink up');
-        assert.is((await lab.weir.askJson<RouterStatus>('status')).state, 'up');
+        assert.is((await lab.weir.api<RouterStatus>('status')).state, 'up');
       }
     });
   }

@@ -7,6 +7,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Host } from '../../netns/kit/lab.js';
 import { checksumErrors, tcpFlows, TCP_PORT } from '../../netns/kit/traffic.js';
+import { program } from '../../netns/kit/program.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { Multiwan, PC1, ROUTER, SERVER, WAN1 } from '../../netns/multiwan.js';
 import type { DropList, FlowPage } from '../../src/control/api/types.js';
@@ -17,8 +18,6 @@ const PYTHON = '/usr/bin/python3';
 const STRANGER = fileURLToPath(new URL('../../netns/traffic/stranger.py', import.meta.url));
 /** A bridge floods what neighbours ask each other to every cable. */
 const NOISE = 'ARP_IGNORED';
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const PROBE = [process.execPath, '--import', 'tsx', fileURLToPath(new URL('../../netns/traffic/probe.ts', import.meta.url))];
 
 interface Context { lab: Multiwan }
 const stranger = suite<Context>('a stranger');
@@ -33,17 +32,17 @@ stranger.after((context) => context.lab?.close());
 const macOf = (host: Host, device: string): string => (JSON.parse(host.ip('-j', 'link', 'show', device)) as { address: string }[])[0].address;
 
 async function drops(lab: Multiwan, link: string): Promise<Record<string, number>> {
-  const { drops: rows } = await lab.weir.askJson<DropList>('drops');
+  const { drops: rows } = await lab.weir.api<DropList>('drops');
   return Object.fromEntries(rows.map(({ name, links }) => [name, links.find((row) => row.link === link)?.packets ?? 0]));
 }
 
 for (const side of ['wan', 'lan'] as const) {
   const link = side === 'wan' ? 'wan1' : 'lan';
   stranger(`from the ${side}: each frame under its own name, and a flow under way notices nothing`, async ({ lab }) => {
-    const talk = lab.pc1.spawn('talk', [...PROBE, 'talk', `${SERVER}:${TCP_PORT}`], ROOT);
+    const talk = lab.pc1.spawn('talk', [...program('probe'), 'talk', `${SERVER}:${TCP_PORT}`]);
     await talk.waitForOutput(/^ready$/m, 20_000);
     const flow = await waitFor(async () => {
-      const page = await lab.weir.askJson<FlowPage>('flows');
+      const page = await lab.weir.api<FlowPage>('flows');
       return page.flows.find(({ protocol, original, state }) => protocol === 'tcp' && original.destinationPort === TCP_PORT && state === 'established');
     }, 10_000, 'the flow to be open');
     const nearPort = side === 'wan' ? flow.reply.destinationPort : flow.original.sourcePort;

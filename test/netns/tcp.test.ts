@@ -89,13 +89,13 @@ function client(lab: Multiwan, letter: string, word: string): { started: Process
 }
 
 async function stateOf(lab: Multiwan, port: number): Promise<string | undefined> {
-  const { flows } = await lab.weir.askJson<FlowPage>('flows', '--port', String(port));
+  const { flows } = await lab.weir.api<FlowPage>(`flows?port=${port}`);
   return flows.find((flow) => flow.protocol === 'tcp')?.state;
 }
 
 /** Packets dropped for a reason so far, on all links. */
 async function dropped(lab: Multiwan, reason: string): Promise<number> {
-  const { drops } = await lab.weir.askJson<DropList>('drops');
+  const { drops } = await lab.weir.api<DropList>('drops');
   return drops.filter((row) => row.name === reason).reduce((sum, row) => sum + row.packets, 0);
 }
 

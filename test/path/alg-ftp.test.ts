@@ -554,6 +554,7 @@ test('a keep-alive still asks one byte before the next', () => {
   assert.is(sequence(probe), (server.expected - 1) >>> 0);
 });
 
+// conforms: icmp-alg
 test('an ICMP error quotes the sequence number its receiver has sent', () => {
   const { r, client, server } = clientInside();
   hear(server, client.say(`PORT ${commas(PC1, 51_234)}\r\n`));

@@ -4,7 +4,6 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Balance } from '../../src/base/plan.js';
 import { Random } from '../../src/base/random.js';
-import { GENERATION } from '../../src/table/flow.js';
 import { echo, ethernet, expect, icmpError, ipv4, tcp, udp, bytes } from '../support/expect.js';
 import * as make from '../support/frames.js';
 import { BOX, GATEWAY, LAN, MAC, PC1, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
@@ -170,7 +169,7 @@ test('a link that goes down takes no new flow; old flows that wait for it are re
   }
 });
 
-// conforms: fwd-return fwd-damping
+// conforms: fwd-return
 test('a link that comes back takes new flows again, by weight, and old flows stay where they are', () => {
   const r = rig();
   r.setUp('wan1', false);
@@ -434,18 +433,12 @@ test('a far gateway that falls silent takes its uplink out of use, and back when
   assert.equal(both(9000), ['wan1', 'wan2']);
 });
 
-/** Every flow decides again where it goes when its next packet comes. */
-function decideAgain(r: Rig): void {
-  const { words } = r.router.flows;
-  for (let flow = 0; flow < r.flowCount; flow++) words[r.router.flows.at(flow) + GENERATION] = -7;
-}
-
 // conforms: fwd-loss
 test('a translated flow that decides again leaves by the uplink whose address it bears, whatever the weights are by then', () => {
   const r = rig({ weights: [1, 1] });
   const byPort = open(r, 20_000, 40);
   r.router.setUplinkWeight(0, 200);
-  decideAgain(r);
+  r.router.decideAgain();
   for (const [port, link] of byPort) {
     const [sent] = r.from('lan', syn(port));
     assert.is(sent.link, link);
@@ -458,7 +451,7 @@ test('answers that decide again go back by the uplink the question came in on, a
   const [arrived] = r.from('wan2', make.ipv4({ source: SERVER, destination: WAN2 }, make.udp({ sourcePort: 999, destinationPort: 22 })));
   assert.is(arrived.link, 'host');
   r.from('host', make.ipv4({ source: BOX, destination: SERVER }, make.udp({ sourcePort: 5, destinationPort: 53 })));
-  decideAgain(r);
+  r.router.decideAgain();
   const [sent] = r.from('host', make.ipv4({ source: WAN2, destination: SERVER }, make.udp({ sourcePort: 22, destinationPort: 999 })));
   assert.is(sent.link, 'wan2');
   expect(sent.frame, ethernet({ destination: MAC.gateway2 }), ipv4({ source: WAN2 }), udp());
@@ -472,7 +465,7 @@ test('the answers of a port forward that decide again go back by its uplink, wha
   for (const source of ['198.51.100.77', '192.168.201.99']) {
     r.put('wan2', r.arpRequest('192.168.201.99', '02:00:00:00:02:99', WAN2));
     assert.is(r.from('wan2', make.ipv4({ source, destination: WAN2 }, make.tcp({ sourcePort: 40_000, destinationPort: 80 })))[0].link, 'lan');
-    decideAgain(r);
+    r.router.decideAgain();
     const [back] = r.from('lan', make.ipv4({ source: PC1, destination: source }, make.tcp({ sourcePort: 80, destinationPort: 40_000, flags: 'SA' })));
     assert.is(back.link, 'wan2');
     expect(back.frame, ethernet({ destination: source === '192.168.201.99' ? '02:00:00:00:02:99' : MAC.gateway2 }), ipv4({ source: WAN2, destination: source }), tcp());
@@ -486,13 +479,13 @@ test('an untranslated flow that decides again goes only by an uplink that leaves
   expect(r.from('lan', packet)[0].frame, ethernet({ source: MAC.wan1 }), ipv4({ source: PC1 }), udp());
   r.router.setUplinkWeight(0, 0);
   r.router.setUplinkWeight(1, 1);
-  decideAgain(r);
+  r.router.decideAgain();
   r.refused('UPLINK_DOWN', 'lan', packet);
   const free = rig({ weights: [1, 0], snat: [], group: { onDown: 'keep' } });
   free.from('lan', packet);
   free.router.setUplinkWeight(0, 0);
   free.router.setUplinkWeight(1, 1);
-  decideAgain(free);
+  free.router.decideAgain();
   assert.is(free.from('lan', packet)[0].link, 'wan2');
 });
 

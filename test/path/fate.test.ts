@@ -120,6 +120,8 @@ test('reset: what is over is ended in silence, and a SYN with its ports goes els
   const t = new Conversation(r).open().close();
   assert.equal(down(r, 'wan1'), []);
   assert.is(r.flowCount, 0);
+  assert.equal(failovers(r).map(({ reset }) => reset), [0], 'it is no flow that was reset');
+  assert.equal(r.notices.filter(({ event }) => event === 'fate'), []);
   assert.is(t.say(0, 'S')[0].link, 'wan2');
 });
 

@@ -122,8 +122,14 @@ test('filtering is apart from mapping: dependent mapping, independent filtering'
     expect(r.from('wan1', udpIn(STRANGER, from, port))[0].frame, ethernet(), ipv4({ destination: PC1 }), udp({ destinationPort: 5000 }));
     expect(r.from('lan', udpOut(5000, STRANGER, from))[0].frame, ethernet(), ipv4({ source: WAN1 }), udp({ sourcePort: port, destinationPort: from }));
   }
-  // One and the same sender by both ports: inside could not tell its two answers apart.
-  r.refused('FLOW_CLASH', 'wan1', udpIn(STRANGER, 7, other.packet.readUInt16BE(20)));
+  // One and the same sender by both ports: to tell the two apart, inside sees another port of it the second time.
+  const [second] = r.from('wan1', udpIn(STRANGER, 7, other.packet.readUInt16BE(20)));
+  expect(second.frame, ethernet(), ipv4({ source: STRANGER, destination: PC1 }), udp({ destinationPort: 5000 }));
+  const seen = second.packet.readUInt16BE(20);
+  assert.is.not(seen, 7);
+  for (const [to, external] of [[7, 5000], [seen, other.packet.readUInt16BE(20)]]) {
+    expect(r.from('lan', udpOut(5000, STRANGER, to))[0].frame, ethernet(), ipv4({ source: WAN1 }), udp({ sourcePort: external, destinationPort: 7 }));
+  }
 });
 
 test('a mapping is of its uplink: by another one nobody gets in', () => {

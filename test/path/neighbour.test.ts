@@ -1,6 +1,7 @@
 /** ARP as the router speaks it (RFC 826, RFC 5227), and packets that wait for their neighbour (RFC 1122 §2.3.2). */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { CLAIM, CLAIM_NONE, CLAIM_REFUSED } from '../../src/table/counters.js';
 import { arp, bytes, ethernet, expect, icmpError, ipv4, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
 import { DMZ, DMZ_HOST, GATEWAY, LAN, MAC, PC1, PC2, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
@@ -115,7 +116,7 @@ test('gratuitous ARP three times, a second apart, on each link that comes up (RF
   announced(r.run());
 });
 
-// conforms: arp-conflict arp-probe
+// conforms: arp-conflict
 test('a conflict is noticed, told and defended, at most once in 10 s (RFC 5227 §2.4)', () => {
   const r = rig();
   const claim = r.arpRequest(LAN, STRANGER, LAN);
@@ -129,6 +130,94 @@ test('a conflict is noticed, told and defended, at most once in 10 s (RFC 5227 �
   assert.is(arpOf(put(r, 'lan', claim)).length, 1);
   assert.is(conflicts(r).length, 2);
   assert.is(r.router.neighbours.find(0, 0, 0, 0xffff, make.address(LAN).readInt32BE(0)), -1, 'never learned');
+});
+
+const probes = (sent: Sent[]): Sent[] => arpOf(sent).filter((frame) => frame.frame.readUInt32BE(28) === 0);
+
+/** A LAN that asks for its addresses, its device just up. */
+function claiming(): Rig {
+  const r = rig({ up: false, link: { lan: { probeAddresses: true } } });
+  r.setUp('wan1', true);
+  r.setUp('lan', true);
+  r.run();
+  return r;
+}
+
+/** Time passes in small steps; when each probe left by the LAN, in milliseconds from the start. */
+function probesWithin(r: Rig, ms: number): number[] {
+  const at: number[] = [];
+  for (let passed = 50; passed <= ms; passed += 50) for (const sent of probes(r.advance(50))) {
+    expect(sent.frame, ethernet({ source: MAC.lan, destination: broadcast }), arp({ operation: 'request', senderMac: MAC.lan, sender: '0.0.0.0', target: LAN }));
+    assert.is(sent.link, 'lan');
+    at.push(passed);
+  }
+  return at;
+}
+
+// conforms: arp-probe
+test('addresses are probed for three times before they are used, and announced once nobody has answered (RFC 5227 §2.1.1, §2.3)', () => {
+  const r = claiming();
+  const at: number[] = [];
+  let used = 0;
+  for (let passed = 50; used === 0; passed += 50) {
+    assert.ok(passed <= 7100, 'it comes into use');
+    const sent = r.advance(50).filter((frame) => frame.link === 'lan');
+    if (r.router.links[0].isUp) used = passed;
+    else if (probes(sent).length > 0) at.push(passed);
+    if (used > 0) expect(sent[0].frame, ethernet({ destination: broadcast }), arp({ operation: 'request', senderMac: MAC.lan, sender: LAN, target: LAN }));
+    else if (at.at(-1) !== passed) {
+      assert.equal(sent, []);
+      r.counted('LINK_DOWN_IN', 'lan', () => put(r, 'lan', r.arpRequest(PC1, MAC.pc1, LAN)));
+    }
+  }
+  assert.is(at.length, 3);
+  assert.ok(at[0] <= 1050);
+  for (const [before, after] of [[at[0], at[1]], [at[1], at[2]]]) assert.ok(after - before >= 950 && after - before <= 2050, `${at}`);
+  assert.ok(used - at[2] >= 1950 && used - at[2] <= 2050);
+  assert.equal(conflicts(r), []);
+  assert.is(r.router.links[1].isUp, true, 'other links do not wait');
+  r.teachAll('lan', 'wan1');
+  assert.is(r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 1, destinationPort: 2 })))[0].link, 'wan1');
+});
+
+// conforms: arp-probe
+test('whoever has an address of a link that probes, or probes for it too, keeps it out of use; asked again every minute (RFC 5227 §2.1.1)', () => {
+  for (const [name, frame] of [
+    ['it answers', (r: Rig) => r.arpReply('lan', LAN, STRANGER)],
+    ['it announces itself', (r: Rig) => r.arpRequest(LAN, STRANGER, LAN)],
+    ['it probes', (r: Rig) => r.arpRequest('0.0.0.0', STRANGER, LAN)],
+  ] as const) {
+    const r = claiming();
+    assert.is(probesWithin(r, 1100).length, 1, name);
+    r.counted('ARP_CONFLICT', 'lan', () => put(r, 'lan', frame(r)));
+    r.counted('ARP_CONFLICT', 'lan', () => put(r, 'lan', frame(r)));
+    assert.equal(conflicts(r), [{ event: 'addressConflict', link: 'lan', address: LAN, mac: STRANGER }], name);
+    assert.is(r.router.counters.link(0, CLAIM), CLAIM_REFUSED);
+    assert.equal(probesWithin(r, 59_900), [], name);
+    assert.is(r.router.links[0].isUp, false);
+    assert.is(probesWithin(r, 6000).length, 3, name);
+    assert.is(r.router.links[0].isUp, true, `${name}, then no more`);
+    assert.is(r.router.counters.link(0, CLAIM), CLAIM_NONE);
+  }
+});
+
+test('what is no claim to an address keeps no link waiting; a device that goes down meanwhile ends it, and up again begins anew', () => {
+  const r = claiming();
+  assert.is(probesWithin(r, 1100).length, 1);
+  for (const frame of [
+    r.arpRequest('0.0.0.0', MAC.lan, LAN), r.arpRequest('0.0.0.0', STRANGER, PC1), r.arpReply('lan', PC1, STRANGER), r.arpRequest(LAN, STRANGER, LAN).subarray(0, 40),
+    r.frame('lan', make.ipv4({ source: PC1, destination: LAN }, make.udp({ sourcePort: 1, destinationPort: 2 }))),
+  ]) r.counted('LINK_DOWN_IN', 'lan', () => put(r, 'lan', frame));
+  assert.equal(conflicts(r), []);
+  r.setUp('lan', false);
+  assert.equal(probesWithin(r, 8000), []);
+  assert.is(r.router.links[0].isUp, false);
+  r.setUp('lan', true);
+  assert.is(probesWithin(r, 7100).length, 3);
+  assert.is(r.router.links[0].isUp, true);
+  // In use it loses its carrier like any other link.
+  r.setUp('lan', false);
+  assert.is(r.router.links[0].isUp, false);
 });
 
 test('our own announcement coming back is no conflict', () => {
@@ -306,6 +395,25 @@ test('more waiting super-frames than one turn has room for all leave, in order, 
   r.run();
   const ports = ipOf(put(r, 'wan1', r.arpReply('wan1', GATEWAY, MAC.gateway1))).map(({ packet }) => packet.readUInt16BE(20));
   assert.equal(ports, Array.from({ length: count }, (_, i) => 4000 + i));
+});
+
+// conforms: arp-static
+test('a configured neighbour is never asked for, and an ARP answer that says otherwise moves nothing', () => {
+  const mac = '02:00:00:00:0a:63', forged = '02:00:00:00:66:66', address = '192.168.0.99';
+  const r = rig({ ...ONE, link: { lan: { neighbours: [{ address, mac }] } } });
+  const reach = (): void => {
+    const [sent, ...rest] = put(r, 'wan1', r.frame('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 80, destinationPort: 4000 }))));
+    assert.equal(rest, []);
+    expect(sent.frame, ethernet({ destination: mac }), ipv4({ source: SERVER, destination: address }));
+  };
+  put(r, 'lan', r.frame('lan', make.ipv4({ source: address, destination: SERVER }, make.udp({ sourcePort: 4000, destinationPort: 80 })), { source: mac }));
+  reach();
+  put(r, 'lan', r.arpReply('lan', address, forged));
+  reach();
+  r.setUp('lan', false);
+  r.setUp('lan', true);
+  r.advance(10_000, 1000);
+  reach();
 });
 
 test.run();

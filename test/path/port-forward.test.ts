@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert';
 import type { PortForwardPlan } from '../../src/base/plan.js';
 import { UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_RX_PACKETS } from '../../src/table/counters.js';
 import { bytes, echo, ethernet, expect, icmpError, ipv4, tcp, udp } from '../support/expect.js';
+import { parseIpv4 } from '../../src/wire/address.js';
 import * as make from '../support/frames.js';
 import { BOX, DMZ_HOST, GATEWAY, LAN, MAC, PC1, PC2, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
 
@@ -224,6 +225,37 @@ test('LAN to the router’s own address is no hairpin', () => {
   const r = rig({ plan: { portForwards: [forward()] } });
   r.refused('PORT_CLOSED', 'lan', make.ipv4({ source: PC1, destination: LAN }, make.tcp({ sourcePort: 3, destinationPort: 80 })));
   r.refused('PORT_CLOSED', 'lan', make.ipv4({ source: PC1, destination: WAN2 }, make.tcp({ sourcePort: 3, destinationPort: 80 })));
+});
+
+test('one client port calls one server by two external addresses: two flows, the second from another port of the client', () => {
+  const r = rig({ weights: [1, 0], plan: { portForwards: [forward({ addresses: [WAN1, '192.168.201.60'] })] } });
+  const [first] = r.from('wan1', web());
+  expect(first.packet, ipv4({ source: CLIENT, destination: PC1 }), tcp({ sourcePort: 40_000, destinationPort: 8080 }));
+  const [second] = r.from('wan1', web('S', '192.168.201.60'));
+  expect(second.packet, ipv4({ source: CLIENT, destination: PC1 }), tcp({ destinationPort: 8080 }));
+  const port = second.packet.readUInt16BE(20);
+  assert.is.not(port, 40_000);
+  assert.is(r.flowCount, 2);
+  for (const [to, external] of [[40_000, WAN1], [port, '192.168.201.60']] as const) {
+    const [back] = r.from('lan', make.ipv4({ source: PC1, destination: CLIENT }, make.tcp({ sourcePort: 8080, destinationPort: to, flags: 'SA' })));
+    expect(back.packet, ipv4({ source: external, destination: CLIENT }), tcp({ sourcePort: 80, destinationPort: 40_000, flags: 'SA' }));
+  }
+  const [on] = r.from('wan1', web('A', '192.168.201.60'));
+  expect(on.packet, ipv4({ source: CLIENT, destination: PC1 }), tcp({ sourcePort: port, destinationPort: 8080, flags: 'A' }));
+});
+
+test('answers by the link the questions leave by are not looked up in the FIB again', () => {
+  const r = rig({ plan: { portForwards: [forward()] } });
+  r.from('wan1', web());
+  const answer = (flags: string): Buffer => make.ipv4({ source: PC1, destination: CLIENT }, make.tcp({ sourcePort: 8080, destinationPort: 40_000, flags }));
+  r.from('lan', answer('SA'));
+  const { fib } = r.router;
+  const lookup = fib.lookup.bind(fib);
+  const asked: number[] = [];
+  fib.lookup = (address): number => { asked.push(address); return lookup(address); };
+  assert.is(r.from('lan', answer('A')).length, 1);
+  // Only its new source is, for its identification.
+  assert.not(asked.includes(parseIpv4(PC1)));
 });
 
 test.run();

@@ -29,7 +29,7 @@ test('inside links are strict: only what the FIB has behind them', () => {
   ] as const) assert.is(judged(r, 'dmz', source, PC1), verdict, source);
 });
 
-// conforms: fwd-source
+// conforms: fwd-source nat-overlap
 test('an uplink that is feasible takes what any uplink of its group leads to, so that asymmetric paths live', () => {
   const r = set('wan1', 'feasible');
   for (const [source, verdict] of [

@@ -18,7 +18,6 @@ function links(r: Rig, from: number): LinkName[] {
 
 const uplinkNotices = (r: Rig): unknown[] => r.notices.filter((notice) => notice.event === 'uplink');
 
-// conforms: fwd-damping
 test('a link that comes back takes new flows only once its gateway has answered', () => {
   const r = rig();
   assert.equal(links(r, 1000), ['wan1', 'wan2']);

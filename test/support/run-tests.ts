@@ -1,6 +1,6 @@
 /**
- * Runs every test file in a process of its own and adds up what uvu reports. Unit files run two at a time; files that
- * use namespaces or devices (test/netns, test/link) one after the other. A failure stops nothing. A file that reports
+ * Runs every test file in a process of its own and adds up what uvu reports, two files at a time: first units, then those that use namespaces or
+ * devices (test/netns, test/link), which mostly wait, and whose labs have names of their own. A failure stops nothing. A file that reports
  * no totals, holds no test, does not end within its time, or ends badly although its tests passed, counts as one failed.
  * The last line is `N passed, N failed`; the exit code is 0 only when nothing failed and something passed.
  */
@@ -11,11 +11,11 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const UNIT_LIMIT_MS = 120_000;
-const SERIAL_LIMIT_MS = 240_000;
+const LAB_LIMIT_MS = 240_000;
 /** What a file gets to clean up after being asked to end. */
 const GRACE_MS = 10_000;
-/** Unit files at a time. */
-const UNIT_LANES = 2;
+/** Files at a time. */
+const LANES = 2;
 /** Output kept of one file: its beginning and its end. */
 const OUTPUT_LIMIT_BYTES = 256 * 1024;
 
@@ -131,12 +131,12 @@ async function main(filters: string[]): Promise<number> {
     .map((entry) => relative(ROOT, join(entry.parentPath ?? entry.path, entry.name)))
     .filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter.replace(/^\.\//, ''))))
     .sort();
-  const serial = files.filter((name) => /^test\/(netns|link)\//.test(name));
-  const unit = files.filter((name) => !serial.includes(name));
+  const labs = files.filter((name) => /^test\/(netns|link)\//.test(name));
+  const unit = files.filter((name) => !labs.includes(name));
   const unitJobs = unit.map((name) => () => runFile(name, UNIT_LIMIT_MS));
   const outcomes = [
-    ...await inLanes(filters.length === 0 ? [runLint, ...unitJobs] : unitJobs, UNIT_LANES),
-    ...await inLanes(serial.map((name) => () => runFile(name, SERIAL_LIMIT_MS)), 1),
+    ...await inLanes(filters.length === 0 ? [runLint, ...unitJobs] : unitJobs, LANES),
+    ...await inLanes(labs.map((name) => () => runFile(name, LAB_LIMIT_MS)), LANES),
   ];
   const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
   const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);

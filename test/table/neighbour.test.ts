@@ -356,4 +356,31 @@ test('whatever comes, in whatever order: entries are few enough, found by their 
   }), 300);
 });
 
+// conforms: arp-static
+test('a neighbour that was configured neither ages nor learns, survives its link and is shown as permanent', () => {
+  const bench = new Bench(2);
+  assert.ok(bench.table.fix(0, GATEWAY, MAC.high, MAC.low, V4, bench.clock.nowMs()));
+  const entry = bench.find();
+  const isAsItWas = (): void => {
+    assert.is(bench.state(), 'reachable');
+    assert.is(bench.table.macLow(entry), MAC.low);
+    assert.ok(bench.use(entry));
+  };
+  isAsItWas();
+  bench.pass(REACHABLE_MS + STALE_MS + 60_000, 5000);
+  isAsItWas();
+  bench.answer(GATEWAY, OTHER);
+  bench.overhear(GATEWAY, OTHER, true);
+  isAsItWas();
+  bench.table.flush(0);
+  isAsItWas();
+  // Nor does who comes and goes push it out.
+  for (let host = 2; host < 9; host++) bench.solicit(0x0a000000 + host);
+  bench.pass(30_000);
+  bench.solicit(0x0a000063);
+  isAsItWas();
+  assert.equal(bench.asked.filter(({ address }) => address === GATEWAY), []);
+  assert.equal(readNeighbours(bench.memory, 2).filter(({ address }) => address === GATEWAY).map(({ state }) => NEIGHBOUR_STATES[state]), ['permanent']);
+});
+
 test.run();

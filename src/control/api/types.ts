@@ -135,7 +135,7 @@ export interface RouteStatus {
 export interface NeighbourStatus {
   address: string; link: string; mac: string | null;
   state: 'incomplete' | 'reachable' | 'stale' | 'probe' | 'failed' | 'permanent';
-  /** Since it was last confirmed. */
+  /** Since it was last confirmed; 0 for a permanent one. */
   ageMs: number;
   queuedPackets: number;
 }

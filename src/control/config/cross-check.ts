@@ -59,13 +59,14 @@ class CrossCheck {
     this.#links();
     this.#addresses();
     for (const link of this.#values.links.items) this.#peer(link);
+    for (const link of this.#values.links.items) this.#neighbours(link);
     this.#routes();
     for (const uplink of this.#values.uplinks.items) this.#uplink(uplink);
     checkChoice(this.#values, this.#findings);
     this.#pins();
     this.#ports();
     checkRules(this.#values, this.#findings);
-    checkServers(this.#values, (address) => this.#isOurs(address), this.#hasBox, this.#findings);
+    checkServers(this.#values, (address) => this.#isOurs(address), { hasBox: this.#hasBox, boxElsewhere: this.#boxElsewhere }, this.#findings);
     // Whether something is used cannot be told while a part of the whole is refused.
     if (!this.#findings.failed) this.#unused();
   }
@@ -180,6 +181,14 @@ class CrossCheck {
     if (around === undefined) return tell('outside the link\'s networks', `an address of ${this.#prefixesOf(link)}`);
     const not = notAHost(around, address);
     if (not !== undefined) tell(not, 'an address a host can have');
+  }
+
+  #neighbours(link: Link): void {
+    (link.values.neighbours ?? []).forEach((text, index) => {
+      const address = readAddress(String(text).split(' ')[0]);
+      const ours = address === undefined ? undefined : this.#isOurs(address);
+      if (ours !== undefined) this.#findings.error(link.at('neighbours', index), [...link.steps, 'neighbours', index], `${link.show('neighbours', index)} (${ours})`, 'another station\'s address');
+    });
   }
 
   #routes(): void {
@@ -302,6 +311,11 @@ class CrossCheck {
       || this.#values.links.items.some((item) => item.refused('type') || !item.given('type'));
   }
 
+  /** The namespace the link to the box is in, when that is not the daemon's own. */
+  get #boxElsewhere(): string | undefined {
+    return this.#box?.values.netns === undefined ? undefined : `${this.#box.name}, in namespace ${this.#box.values.netns}`;
+  }
+
   /** Why an uplink cannot be asked by what, and by whom. */
   #check(uplink: Item<UplinkKeys>, link: Link): void {
     const check = uplink.part<CheckKeys>('check');
@@ -316,6 +330,7 @@ class CrossCheck {
       noArp: type === 'tun' ? `${name}, a tun, which has none` : undefined,
       noSource: hasAddress ? undefined : `${name}, which has no address`,
       hasBox: this.#hasBox,
+      boxElsewhere: this.#boxElsewhere,
       ours: (address) => this.#isOurs(address),
       offLink: (address) => own.length === 0 || link.refused('addresses') || own.some((prefix) => contains(prefix, address))
         || (gateway !== undefined && readAddress(gateway) === address) ? undefined : notOn(address, name, this.#prefixesOf(link)),

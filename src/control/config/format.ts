@@ -175,6 +175,23 @@ function judgeAddressWithPrefix(value: unknown): Complaint[] {
   return is === undefined ? [] : [{ remark: is, allowed: 'an address a host can have' }];
 }
 
+function badMac(value: string): string | undefined {
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(value)) return 'not six bytes in hexadecimal with ":" between';
+  if (/^(00:){5}00$/.test(value)) return 'all zeros';
+  return Number.parseInt(value.slice(0, 2), 16) & 1 ? 'a multicast address' : undefined;
+}
+
+const NEIGHBOURS = 'a list of neighbours, each an IPv4 address, a space and a MAC address, such as [192.0.2.9 02:00:00:00:00:09]';
+
+function judgeNeighbour(value: unknown): Complaint[] {
+  const [address, mac, ...rest] = typeof value === 'string' ? value.split(' ') : [];
+  if (address === undefined || mac === undefined || rest.length > 0) return [{ remark: '', allowed: 'an IPv4 address, a space and a MAC address' }];
+  const complaints = judgeAddress(address);
+  if (complaints.length > 0) return complaints;
+  const is = badMac(mac);
+  return is === undefined ? [] : [{ remark: is, allowed: 'a unicast MAC address such as 02:00:00:00:00:01' }];
+}
+
 /** A prefix, or an address that stands for itself alone. */
 function judgeMatchPrefix(value: unknown): Complaint[] {
   const allowed = 'an IPv4 prefix such as 192.0.2.0/24, or an address';
@@ -288,11 +305,12 @@ export const FORMATS = {
   mac: {
     type: 'MAC address',
     allowed: () => 'a unicast MAC address such as 02:00:00:00:00:01',
-    judge: text((value) => {
-      if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(value)) return 'not six bytes in hexadecimal with ":" between';
-      if (/^(00:){5}00$/.test(value)) return 'all zeros';
-      return Number.parseInt(value.slice(0, 2), 16) & 1 ? 'a multicast address' : undefined;
-    }),
+    judge: text(badMac),
+  },
+  neighbours: {
+    type: 'list of IPv4 addresses with MAC addresses',
+    allowed: () => NEIGHBOURS,
+    judge: list(judgeNeighbour, (value) => String(value).split(' ')[0], true),
   },
   address: { type: 'IPv4 address', allowed: () => ADDRESS, judge: (value) => judgeAddress(value) },
   addresses: {
@@ -536,7 +554,7 @@ export const FORMATS = {
 } satisfies Record<string, Format> as Record<FormatName, Format>;
 
 export type FormatName =
-  | 'choice' | 'boolean' | 'integer' | 'duration' | 'device' | 'netns' | 'mac' | 'address' | 'addresses' | 'prefix'
+  | 'choice' | 'boolean' | 'integer' | 'duration' | 'device' | 'netns' | 'mac' | 'address' | 'addresses' | 'neighbours' | 'prefix'
   | 'snat' | 'reference' | 'references' | 'someReferences' | 'somePrefixes' | 'someProtocols' | 'somePorts' | 'someChoices' | 'mssClamp'
   | 'listen' | 'target' | 'rate' | 'map' | 'choiceOrMap' | 'eachName' | 'targets' | 'socketPath' | 'groupName' | 'userName' | 'directory'
   | 'number' | 'percent' | 'someHosts' | 'someAddresses' | 'someEndpoints' | 'url' | 'statuses' | 'server' | 'hop' | 'hostName' | 'command' | 'text' | 'listens' | 'path' | 'label';

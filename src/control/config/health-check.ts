@@ -22,6 +22,8 @@ export interface CheckedThing {
   noSource: string | undefined;
   /** There is a link to the box, so that its own sockets can ask. */
   hasBox: boolean;
+  /** The namespace that link's device is in, a word before it; undefined = the daemon's own, where its sockets are. */
+  boxElsewhere: string | undefined;
   /** The router's own addresses, with a word on each. */
   ours: (address: number) => string | undefined;
   /** Why nobody with this address can be on the wire; undefined = somebody may. */
@@ -30,6 +32,8 @@ export interface CheckedThing {
 
 /** Kinds the box asks through sockets of its own. */
 const BY_THE_BOX: readonly ProbeKey[] = ['tcp', 'http', 'dns'];
+/** Kinds that bind to an address of the box where it has a link (`pin` of the uplink's plan). */
+const BOUND: readonly ProbeKey[] = [...BY_THE_BOX, 'script'];
 /** Kinds made in the data plane that bear an address as their source. */
 const WITH_SOURCE: readonly ProbeKey[] = ['icmp', 'udp'];
 
@@ -76,10 +80,12 @@ class HealthCheck {
   }
 
   #kind(key: ProbeKey): void {
-    const { noArp, noSource, hasBox } = this.#thing;
+    const { noArp, noSource, hasBox, boxElsewhere } = this.#thing;
     const refuse = (found: string, allowed: string): void => this.#findings.error(this.#check.keyAt(key), [...this.#check.steps, key], found, allowed);
     if (BY_THE_BOX.includes(key) && !hasBox) {
       refuse(`${key} without a link to the box, whose own sockets ask by ${and(BY_THE_BOX)}`, 'a tun link with a peer; icmp, arp, udp and script need none');
+    } else if (BOUND.includes(key) && boxElsewhere !== undefined) {
+      refuse(`${key} by way of ${boxElsewhere}, where the daemon's sockets are not`, 'the link to the box without netns; icmp, arp and udp need none');
     } else if (key === 'arp' && noArp !== undefined) {
       refuse(`arp on ${noArp}`, 'arp on a tap or raw link only');
     } else if (WITH_SOURCE.includes(key) && noSource !== undefined) {

@@ -39,7 +39,7 @@ function known<T>(meaning: T | string | undefined): T {
 }
 
 function linkPlan(item: Item<LinkKeys>, index: number, hasUplink: boolean): LinkPlan {
-  const { type, device, netns, bridge, mac, mtu, addresses, peer, defaultRoute, offload, mssClamp, sourceCheck } = complete(item);
+  const { type, device, netns, bridge, mac, mtu, addresses, neighbours, probeAddresses, peer, defaultRoute, offload, mssClamp, sourceCheck } = complete(item);
   return {
     index, name: item.name, type, device,
     ...(netns === undefined ? {} : { netns }),
@@ -50,6 +50,8 @@ function linkPlan(item: Item<LinkKeys>, index: number, hasUplink: boolean): Link
       const [address, length] = text.split('/');
       return { address, prefixLength: Number(length) };
     }),
+    ...(neighbours === undefined ? {} : { neighbours: neighbours.map((text) => ({ address: text.split(' ')[0], mac: text.split(' ')[1].toLowerCase() })) }),
+    ...(probeAddresses ? { probeAddresses } : {}),
     ...(peer === undefined ? {} : { peer }),
     defaultRoute, offload, mssClamp,
     // RFC 3704 §2.3 on uplinks, so that asymmetric paths live; what the box sends may bear any address it forwards for.

@@ -43,7 +43,7 @@ export interface Section<T> {
 
 export interface LinkKeys {
   type: LinkType; device: string; netns?: string; bridge?: string; mac?: string; mtu?: number;
-  addresses: string[]; peer?: string; pins?: string; defaultRoute: boolean; offload: boolean; mssClamp: LinkPlan['mssClamp']; sourceCheck?: LinkPlan['sourceCheck'];
+  addresses: string[]; neighbours?: string[]; probeAddresses: boolean; peer?: string; pins?: string; defaultRoute: boolean; offload: boolean; mssClamp: LinkPlan['mssClamp']; sourceCheck?: LinkPlan['sourceCheck'];
 }
 export interface RouteKeys {
   to: string; via?: string; link?: string; group?: string; refuse?: 'unreachable' | 'blackhole' | 'prohibit';
@@ -122,6 +122,14 @@ const links: Section<LinkKeys> = {
     addresses: {
       format: 'addresses', default: [],
       doc: 'The router\'s own addresses on the link, each with the length of the prefix that is reached directly; the first one is what weir speaks as.',
+    },
+    neighbours: {
+      format: 'neighbours', types: ['tap', 'raw'], default: undefined, example: '[10.0.1.9 02:00:00:00:00:09]',
+      doc: 'Stations whose MAC address is given here and never asked for, each as its address, a space and its MAC address; what ARP says of them counts for nothing.',
+    },
+    probeAddresses: {
+      format: 'boolean', types: ['tap', 'raw'], default: false,
+      doc: 'Asks by ARP whether another station has one of the addresses before the link is used (RFC 5227), which takes 4 to 7 seconds each time its device comes up; where one has, the link stays out of use and asks again every minute.',
     },
     peer: {
       format: 'address', types: ['tun'], default: undefined, example: '100.64.0.2',

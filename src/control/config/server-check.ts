@@ -4,7 +4,7 @@
  */
 import { formatIpv4 } from '../../wire/address.js';
 import type { Findings } from './findings.js';
-import { checkLevels, type LevelKeys } from './health-check.js';
+import { checkLevels, type CheckedThing, type LevelKeys } from './health-check.js';
 import { contains, formatNetwork, notAHost, readPrefix } from './ip.js';
 import { and, didYouMean, oneOf } from './near.js';
 import { Claims, type Range } from './range.js';
@@ -38,15 +38,15 @@ export function checkedServers(values: Values): number {
 class ServerCheck {
   readonly #values: Values;
   readonly #ours: (address: number) => string | undefined;
-  readonly #hasBox: boolean;
+  readonly #box: Pick<CheckedThing, 'hasBox' | 'boxElsewhere'>;
   readonly #findings: Findings;
   /** By address and protocol; the servers of all ports apart, for a port of its own goes first. */
   readonly #claims = new Map<string, Claims<string>>();
 
-  constructor(values: Values, ours: (address: number) => string | undefined, hasBox: boolean, findings: Findings) {
+  constructor(values: Values, ours: (address: number) => string | undefined, box: Pick<CheckedThing, 'hasBox' | 'boxElsewhere'>, findings: Findings) {
     this.#values = values;
     this.#ours = ours;
-    this.#hasBox = hasBox;
+    this.#box = box;
     this.#findings = findings;
   }
 
@@ -226,8 +226,10 @@ class ServerCheck {
       this.#findings.error(check.place, check.steps, 'a check without a kind', `at least one of ${and(SERVER_PROBE_KEYS)}`);
     }
     for (const key of given) {
-      if (BY_THE_BOX.includes(key) && !this.#hasBox) {
+      if (BY_THE_BOX.includes(key) && !this.#box.hasBox) {
         this.#findings.error(check.keyAt(key), [...check.steps, key], `${key} without a link to the box, whose own sockets ask by ${and(BY_THE_BOX)}`, 'a tun link with a peer; icmp, udp and script need none');
+      } else if (BY_THE_BOX.includes(key) && this.#box.boxElsewhere !== undefined) {
+        this.#findings.error(check.keyAt(key), [...check.steps, key], `${key} by way of ${this.#box.boxElsewhere}, where the daemon's sockets are not`, 'the link to the box without netns; icmp and udp need none');
       } else if (['udp', 'tcp', 'http'].includes(key) && ports !== undefined && ports.first !== ports.last && check.part<{ port?: number }>(key)?.given('port') === false) {
         this.#findings.error(check.keyAt(key), [...check.steps, key], `${key} without a port, where ${servers.length === 1 ? servers[0].name : 'the virtual server'} has more than one`, `${key}: { port: … }`);
       }
@@ -241,6 +243,6 @@ class ServerCheck {
 }
 
 /** Tell of everything in virtual servers that does not fit. `ours` says whose an address is when it is the router's. */
-export function checkServers(values: Values, ours: (address: number) => string | undefined, hasBox: boolean, findings: Findings): void {
-  new ServerCheck(values, ours, hasBox, findings).run();
+export function checkServers(values: Values, ours: (address: number) => string | undefined, box: Pick<CheckedThing, 'hasBox' | 'boxElsewhere'>, findings: Findings): void {
+  new ServerCheck(values, ours, box, findings).run();
 }

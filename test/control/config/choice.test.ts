@@ -218,6 +218,16 @@ test('the box asks by tcp, http and dns, and there must be a way for it', () => 
   assert.is(compile(text({ check, box: 'host: { type: tun, device: weir0, addresses: [100.64.0.1/30], peer: x }' })).errors.length, 1);
 });
 
+test('a link to the box whose device is in another namespace is no way for the daemon’s own sockets', () => {
+  const check = '{ icmp: 192.0.2.1, tcp: 192.0.2.1:1, http: http://a/, dns: 192.0.2.53, script: /bin/true, udp: 192.0.2.1:7, arp: gateway }';
+  const box = (netns: string): string => `host: { type: tun, device: weir0, ${netns}addresses: [100.64.0.1/30], peer: 100.64.0.2 }`;
+  const allowed = 'the link to the box without netns; icmp, arp and udp need none';
+  const told = (kind: string, column: number): string => at(column, `.${kind}`, `${kind} by way of host, in namespace lab, where the daemon's sockets are not, allowed: ${allowed}`);
+  assert.equal(compile(text({ check, box: box('netns: lab, ') })).errors, [told('tcp', 69), told('http', 87), told('dns', 104), told('script', 121)]);
+  assert.equal(compile(text({ check, box: box('') })).errors, []);
+  assert.equal(compile(text({ check: '{ icmp: 192.0.2.1 }', box: box('netns: lab, ') })).errors, []);
+});
+
 test('a tun has no ARP and no gateway, and what has no address cannot ask from it', () => {
   const uplink = (snat: string): string => `isp: { link: ppp, snat: ${snat}, check: { arp: [gateway, 192.0.2.7], icmp: [192.0.2.1, gateway], udp: 192.0.2.1, script: /bin/true } }`;
   assert.equal(compile(text({ uplink: uplink('off') })).errors, [

@@ -6,7 +6,7 @@ import { compile, WHOLE } from './support.js';
 interface Row { name: string; text: string; errors: string[] }
 
 const LINK = 'type: tap, device: d';
-const LINK_KEYS = 'type, device, netns, bridge, mac, mtu, addresses, peer, pins, defaultRoute, offload, mssClamp and sourceCheck';
+const LINK_KEYS = 'type, device, netns, bridge, mac, mtu, addresses, neighbours, probeAddresses, peer, pins, defaultRoute, offload, mssClamp and sourceCheck';
 const SECTIONS = 'links, routes, uplinks, groups, policies, virtualServers, portForwards, oneToOne, noNat, filters, tcp, algs, limits, timeouts, hooks and control';
 const POOL = 'auto, off, an IPv4 address, a range such as 192.0.2.8-192.0.2.15, a prefix, or a list of them; 256 addresses at most';
 
@@ -335,6 +335,24 @@ for (const { name, text, errors } of rows) {
     assert.equal(compile(text).errors, errors);
   });
 }
+
+// conforms: nat-overlap
+test('an inside network that overlaps an uplink’s is refused by name; uplinks may share one (RFC 4787 REQ-7)', () => {
+  const gateway = (second: string): string => `links:
+  lan: { type: tap, device: lan, addresses: [192.168.1.1/24] }
+  wan: { type: tap, device: wan, addresses: [${second}] }
+  wan2: { type: tap, device: wan2, addresses: [192.168.2.3/24] }
+uplinks:
+  isp: { link: wan, gateway: 192.168.${second.split('.')[2]}.254 }
+  isp2: { link: wan2, gateway: 192.168.2.254 }
+groups: { internet: { uplinks: [isp, isp2] } }
+routes: { default: { to: 0.0.0.0/0, group: internet } }
+`;
+  assert.equal(compile(gateway('192.168.1.77/24')).errors, [
+    'weir.yaml:3:46: links.wan.addresses[0]: found "192.168.1.77/24" (overlaps 192.168.1.0/24 of lan), allowed: a network of its own for each link, or an uplink on both links',
+  ]);
+  assert.equal(compile(gateway('192.168.2.77/24')).errors, []);
+});
 
 for (const [name, text] of [
   ['brackets', `links: ${'['.repeat(200_000)}${']'.repeat(200_000)}`], ['braces', '{a: '.repeat(200_000)], ['dashes', `links:\n${'- '.repeat(200_000)}`],
