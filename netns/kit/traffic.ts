@@ -155,7 +155,7 @@ export function recovery(results: readonly WatchResult[], sinceMs: number): { fi
 
 /** Answers every datagram to a port of a host with the host's name. */
 export async function serveDatagrams(host: Host, port: number): Promise<void> {
-  await host.spawn('datagrams', [...program('datagrams'), 'serve', host.name, String(port)], ROOT).waitForOutput(/^ready$/m, START_MS);
+  await host.spawn('datagrams', [...program('datagrams'), 'serve', host.name, String(port)]).waitForOutput(/^ready$/m, START_MS);
 }
 
 /** Datagrams of one flow, from one port, at a steady rate until it is stopped. */
@@ -166,7 +166,7 @@ export class Datagrams {
 
   /** Returns once the first was answered. */
   static async start(host: Host, address: string, port: number, options: { localPort: number; perSecond: number }): Promise<Datagrams> {
-    const datagrams = new Datagrams(host.spawn('datagrams', [...program('datagrams'), 'ask', address, String(port), String(options.localPort), String(options.perSecond)], ROOT));
+    const datagrams = new Datagrams(host.spawn('datagrams', [...program('datagrams'), 'ask', address, String(port), String(options.localPort), String(options.perSecond)]));
     await datagrams.#process.waitForOutput(/\n/, START_MS);
     return datagrams;
   }
