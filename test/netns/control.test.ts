@@ -180,12 +180,15 @@ except OSError as error: print(error.strerror, flush=True)`]);
 });
 
 control('hooks were told of it all, and failed in nothing', async ({ lab, out }) => {
-  await waitFor(() => ['daemon.ready', 'control.drain', 'uplink.drained', 'control.undrain', 'control.weight', 'control.affinity', 'server.down', 'server.drained', 'server.up', 'server.weight', 'virtual-server.down', 'flow.reset'].every((name) => existsSync(join(out, name))), WAIT_MS, 'the hooks');
+  await waitFor(() => ['daemon.ready', 'control.drain', 'uplink.drained', 'control.undrain', 'control.weight', 'control.affinity', 'server.down', 'server.drained', 'server.up', 'server.weight', 'virtual-server.down', 'server.failover'].every((name) => existsSync(join(out, name))), WAIT_MS, 'the hooks');
   const [first] = readFileSync(join(out, 'control.drain'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as StreamedEvent);
   assert.equal([first.schemaVersion, first.subject, first['isDrained']], [1, 'isp1', true]);
   assert.match(await lab.weir.ask('status'), /\nhooks {4}\d+ run, 0 failed/);
-  const [reset] = readFileSync(join(out, 'flow.reset'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as StreamedEvent);
-  assert.equal([reset.subject, reset['server'], reset['virtualServer'], reset['realServer'], reset['reason']], ['web/one', 'web/one', 'web', 'one', 'serverFlushed']);
+  const flushed = await waitFor(() => readFileSync(join(out, 'server.failover'), 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line) as StreamedEvent)
+    .find((event) => event['reason'] === 'serverFlushed'), WAIT_MS, 'the hook of the flush');
+  assert.equal([flushed.subject, flushed['server'], flushed['virtualServer'], flushed['realServer']], ['web/one', 'web/one', 'web', 'one']);
+  assert.ok((flushed['reset'] as number) >= 1);
+  assert.not.ok(existsSync(join(out, 'flow.reset')));
 });
 
 control.run();
