@@ -148,6 +148,7 @@ export class LvsNat implements RunningScenario {
     if (this.daemon !== null) {
       lines.push('', `3. ${FTP_FILE_BYTES.toLocaleString('en')} bytes by FTP from ${VIRTUAL}:21, which is ${WEB2}:21:`);
       for (const mode of FTP_MODES) lines.push(`   ${mode.name.padEnd(14)} ${await fetchFtp(this.client, VIRTUAL, mode) === this.ftpHash ? 'whole' : 'changed on the way'}`);
+      lines.push('', '4. The table, with what it has done (weir servers):', (await this.daemon.ask('servers')).trimEnd());
     }
     return lines.join('\n');
   }

@@ -141,6 +141,7 @@ export class OneArm implements RunningScenario {
       `1. ${SPLIT_REQUESTS} requests to ${SERVER}:80 of the client behind the gateway, against the weights:`, splitTable(far),
       `   and ${SPLIT_REQUESTS} of the PC on the wire itself:`, splitTable(near),
       '', '2. From inside to outside, as the wires have it:', ...await this.#fromInside(),
+      ...(this.daemon === null ? [] : ['', '3. What is checked, and how it stands (weir servers, weir uplinks):', (await this.daemon.ask('servers')).trimEnd(), '', (await this.daemon.ask('uplinks')).trimEnd()]),
     ].join('\n');
   }
 

@@ -3,6 +3,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { ConfigError, ConfigWarning } from '../base/error.js';
 import { Client, DEFAULT_SOCKET } from './client.js';
+import type { Query } from './client.js';
 import type { Io } from './io.js';
 
 /** Where the configuration is unless told otherwise. */
@@ -93,8 +94,8 @@ export async function withClient<T>(options: ReadingOptions, body: (client: Clie
 }
 
 /** Print a resource as the API gives it, one line. */
-export async function printJson(context: Context, client: Client, resource: string): Promise<void> {
-  await client.copy(resource, (text) => context.io.write(text));
+export async function printJson(context: Context, client: Client, resource: string, query: Query = {}): Promise<void> {
+  await client.copy(resource, (text) => context.io.write(text), query);
   await context.io.write('\n');
 }
 

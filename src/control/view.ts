@@ -8,10 +8,10 @@ import { affinityBytes, readAffinity } from '../balance/affinity.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PERSISTENCE_REFUSED, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE,
 } from '../table/counters.js';
-import { COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
+import { COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, INWARD, ORIGINAL_TUPLE, REPLY_TUPLE, servedBy, STATE, UPLINK } from '../table/flow.js';
 import { DEFAULT_STATES } from '../table/filter-rule.js';
 import { FlowReader } from '../table/flow-reader.js';
 import { BUCKETS } from '../table/token-bucket.js';
@@ -22,9 +22,11 @@ import { formatIpv4, formatMac, parseIpv4 } from '../wire/address.js';
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.js';
 import type {
   AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus, ViewedStatus,
+  VirtualServerStatus,
 } from './api/types.js';
 import { SCHEMA_VERSION } from './api/types.js';
 import { Rates } from './rate.js';
+import { serverProblems, ServerView } from './server-view.js';
 
 /** Table entries one call of `flows` looks at, so that the main thread answers others in between. */
 const FLOW_SCAN = 50_000;
@@ -73,6 +75,8 @@ export class View implements RouterView {
   private readonly states: LinkState[];
   private readonly uplinkStates: UplinkState[];
   private readonly rates: Rates;
+  /** Virtual servers and their real ones. */
+  readonly servers: ServerView;
   private readonly kernelDrops: (link: number) => number;
   private readonly nowMs: () => number;
   private readonly startedAtMs: number;
@@ -88,6 +92,7 @@ export class View implements RouterView {
     this.reader = new FlowReader(options.memory.flows, this.plan.limits.flows);
     this.uplinkStates = this.plan.uplinks.map(({ weight }) => ({ trouble: null, sinceMs: Date.now(), health: null, isDrained: false, isReturning: false, weight }));
     this.rates = new Rates(this.plan.uplinks.length, (uplink) => [this.counters.uplink(uplink, UPLINK_TX_BYTES), this.counters.uplink(uplink, UPLINK_RX_BYTES)], this.nowMs);
+    this.servers = new ServerView(this.plan, this.counters, this.nowMs);
     this.states = this.plan.links.map(() => ({ isUp: false, reason: 'starting', sinceMs: Date.now() }));
   }
 
@@ -121,15 +126,20 @@ export class View implements RouterView {
   private note(index: number, news: Partial<UplinkState>): void { this.uplinkStates[index] = { ...this.uplinkStates[index], ...news }; }
 
   /** Take the sample that rates are made of; to be called about every second. */
-  sampleRates(): void { this.rates.sample(); }
+  sampleRates(): void {
+    this.rates.sample();
+    this.servers.sample();
+  }
 
   status(): ViewedStatus {
     const links = this.links();
     const uplinks = this.uplinks();
+    const virtualServers = this.virtualServers();
     const problems: Problem[] = [
       ...this.plan.groups.filter((group) => group.uplinks.every((i) => uplinks[i].state !== 'up'))
         .map((group): Problem => ({ severity: 'error', subject: `group ${group.name}`, message: 'no uplink takes new flows' })),
       ...uplinks.flatMap(uplinkProblems),
+      ...virtualServers.flatMap(serverProblems),
       ...links.filter((link) => link.state === 'down').map((link): Problem => ({ severity: 'error', subject: `link ${link.name}`, message: link.reason ?? 'down' })),
       ...this.nearLimits(uplinks),
     ];
@@ -137,7 +147,7 @@ export class View implements RouterView {
     const drops = this.drops();
     return {
       state: problems.some((problem) => problem.severity === 'error') ? 'degraded' : 'up',
-      problems, uptimeMs: Math.round(this.nowMs() - this.startedAtMs), generation: this.plan.generation, links, uplinks,
+      problems, uptimeMs: Math.round(this.nowMs() - this.startedAtMs), generation: this.plan.generation, links, uplinks, virtualServers,
       flows: { count: reader.count, limit: reader.capacity, opened: reader.opened, expired: reader.expired },
       packets: {
         received: sum(links.map((link) => link.rxPackets)), sent: sum(links.map((link) => link.txPackets)), dropped: sum(drops.map((row) => row.packets)),
@@ -171,7 +181,7 @@ export class View implements RouterView {
       const groups = this.plan.groups.filter((g) => g.uplinks.includes(i));
       const group = groups.at(0);
       const count = (counter: number): number => this.counters.uplink(i, counter);
-      const [txBps, rxBps] = this.rates.bitsPerSecond(i);
+      const [txBps, rxBps] = this.rates.perSecond(i).map((bytes) => Math.round(bytes * 8));
       return {
         name: uplink.name, link: this.plan.links[uplink.link].name, gateway: uplink.gateway ?? null,
         groups: groups.map((g) => g.name), tiers: groups.map((g) => ({ group: g.name, tier: g.tiers[g.uplinks.indexOf(i)] })),
@@ -193,6 +203,10 @@ export class View implements RouterView {
     if (!state.isUp || claim === CLAIM_NONE) return state;
     return { ...state, isUp: false, reason: claim === CLAIM_ASKING ? 'asks whether its addresses are free' : 'another station has one of its addresses' };
   }
+
+  virtualServers(): VirtualServerStatus[] { return this.servers.list(); }
+
+  findServer(virtualServer: string, name: string): number { return this.servers.find(virtualServer, name); }
 
   /** An uplink that is drained but would not work either is down: whoever drained it wants to know. */
   private stateOf(i: number): Pick<UplinkStatus, 'state' | 'reason'> {
@@ -315,6 +329,8 @@ export class View implements RouterView {
     if (unexpected > 0) problems.push({ severity: 'warning', subject: 'algs', message: `limits.expectations was reached: ${unexpected} announced flows were not expected` });
     const unasked = this.counters.getRouter(PROBES_REFUSED);
     if (unasked > 0) problems.push({ severity: 'warning', subject: 'checks', message: `${unasked} probes were not sent, there were too many at once` });
+    const forgotten = this.counters.getRouter(PERSISTENCE_REFUSED);
+    if (forgotten > 0) problems.push({ severity: 'warning', subject: 'virtual servers', message: `limits.affinity was reached: ${forgotten} flows were not remembered for persistence` });
     const unwatched = this.counters.getRouter(CONTROL_FLOWS_UNWATCHED);
     if (unwatched > 0) problems.push({ severity: 'warning', subject: 'algs', message: `${unwatched} control flows were not watched, there were too many` });
     return problems;
@@ -343,6 +359,10 @@ export class View implements RouterView {
     if (filter.link !== undefined) {
       const link = this.plan.links.findIndex((l) => l.name === filter.link);
       tests.push(() => words[IN_LINK] === link || this.outLinkOf() === link);
+    }
+    if (filter.server !== undefined) {
+      const servers = this.servers.numbersOf(filter.server);
+      tests.push(() => servers.has(servedBy(words[INWARD])));
     }
     if (filter.state !== undefined) {
       const { state } = filter;
@@ -387,7 +407,7 @@ export class View implements RouterView {
       id: entry, protocol: protocolName(words[9]), state: STATE_NAMES[words[STATE] & STATE_MASK],
       original: tuple(ORIGINAL_TUPLE), reply: tuple(REPLY_TUPLE),
       inLink: this.plan.links[words[IN_LINK]]?.name ?? null, outLink: this.plan.links[out]?.name ?? null,
-      uplink: this.plan.uplinks[words[UPLINK]]?.name ?? null,
+      uplink: this.plan.uplinks[words[UPLINK]]?.name ?? null, server: this.servers.nameOf(servedBy(words[INWARD])),
       originalPackets: doubles[pair], originalBytes: doubles[pair + 1], replyPackets: doubles[pair + 2], replyBytes: doubles[pair + 3],
       ageMs: Math.max(0, nowTick - words[CREATED]) * 1000, expiresInMs: Math.max(0, words[DEADLINE] - nowTick) * 1000,
     };

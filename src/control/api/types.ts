@@ -86,8 +86,8 @@ export interface RealServerStatus {
   weight: number; effectiveWeight: number;
   /** Drained by hand; true also while it is down for another reason. */
   isDrained: boolean;
-  /** Why, if that was said (`weir maint`); null otherwise. */
-  maintenance: string | null;
+  /** Why it was drained, if whoever did so has said (`weir maint`). */
+  drainReason: string | null;
   /** Flows at which it gets no more, and to which they must fall until it does again; 0 = no limit. */
   upper: number; lower: number;
   /** Null without a check. */
@@ -147,6 +147,8 @@ export interface FlowStatus {
   /** As each direction arrives at weir. For ICMP the identifier stands in the requester's port, 0 in the other. */
   original: TupleStatus; reply: TupleStatus;
   inLink: string | null; outLink: string | null; uplink: string | null;
+  /** The real server a virtual server has given it to: 'web/web1'. */
+  server: string | null;
   originalPackets: number; originalBytes: number; replyPackets: number; replyBytes: number;
   ageMs: number; expiresInMs: number;
 }
@@ -154,6 +156,8 @@ export interface FlowStatus {
 export interface FlowFilter {
   /** Any address of either tuple. */
   address?: string; /** Any port of either tuple. */ port?: number; protocol?: string; uplink?: string; link?: string; state?: string;
+  /** 'web/web1', or 'web' for all of a virtual server. */
+  server?: string;
 }
 
 export interface FlowPage {
@@ -209,7 +213,7 @@ export interface RouterStatus {
   schemaVersion: number; version: string; pid: number;
   state: 'up' | 'degraded'; problems: Problem[];
   uptimeMs: number; generation: number; configFile: string;
-  links: LinkStatus[]; uplinks: UplinkStatus[];
+  links: LinkStatus[]; uplinks: UplinkStatus[]; virtualServers: VirtualServerStatus[];
   flows: { count: number; limit: number; opened: number; expired: number };
   packets: { received: number; sent: number; dropped: number };
   dataPlane: { turns: number; longestTurnUs: number };
@@ -246,13 +250,16 @@ export interface AffinityPage {
 export interface RouterEvent { atMs: number; event: string; subject: string; message: string; [field: string]: unknown }
 
 /**
- * What may be changed in a running router; uplinks by their index in the plan. Each returns at once and is carried out by the data plane after the
- * turn it is in. Whoever implements it also tells the view (`setDrained`, `setWeight`), so that the next answer shows what was asked for.
+ * What may be changed in a running router; uplinks and real servers by their index in the plan. Each returns at once and is carried out by the data
+ * plane after the turn it is in. Whoever implements it also tells the view, so that the next answer shows what was asked for.
  */
 export interface RouterActions {
   drain(uplink: number, isDrained: boolean): void;
   /** 0 = takes no new flows. */
   weight(uplink: number, weight: number): void;
+  /** Of a real server. isFlushed: its flows meet the fate of those of a dead one at once; `reason`: why it is drained, as it is shown. */
+  drainServer(server: number, isDrained: boolean, isFlushed: boolean, reason: string | null): void;
+  weightServer(server: number, weight: number): void;
   /** Forget by which uplink this IPv4 address went, as source or destination; null = all. */
   eraseAffinity(address: string | null): void;
 }
@@ -262,6 +269,9 @@ export interface RouterView {
   status(): ViewedStatus;
   links(): LinkStatus[];
   uplinks(): UplinkStatus[];
+  virtualServers(): VirtualServerStatus[];
+  /** Number of a real server in the plan, by the names it has in commands; -1 when there is none. */
+  findServer(virtualServer: string, name: string): number;
   routes(): RouteStatus[];
   neighbours(): NeighbourStatus[];
   /** At most `limit` flows (1 … 10,000) from `cursor` on; looks at no more than a bounded number of entries a call, so a page may be short. */
@@ -283,6 +293,8 @@ export interface DropList { schemaVersion: number; drops: DropStatus[] }
 
 /** What an action on an uplink answers: how the uplink stands now, and what whoever asked should know. */
 export interface UplinkAnswer { schemaVersion: number; uplink: UplinkStatus; warnings: string[] }
+/** What an action on a real server answers. */
+export interface ServerAnswer { schemaVersion: number; virtualServer: string; server: RealServerStatus; warnings: string[] }
 /** What erasing affinity answers: how many entries there were to erase. */
 export interface AffinityErased { schemaVersion: number; erased: number }
 

@@ -10,7 +10,7 @@ import { and, didYouMean, oneOf } from './near.js';
 import { Claims, type Range } from './range.js';
 import { asList, formatPorts, PORT_MAX, protocolName, readTarget, readVirtualListen, TCP, type VirtualListen } from './rule-text.js';
 import {
-  HASHING, SERVER_PROBE_KEYS, serverCheckKeys, type PersistenceKeys, type QuorumKeys, type RealServerKeys, type SchedulerKeys, type ServerCheckKeys, type VirtualServerKeys,
+  COUNTING, HASHING, SERVER_PROBE_KEYS, serverCheckKeys, type PersistenceKeys, type QuorumKeys, type RealServerKeys, type SchedulerKeys, type ServerCheckKeys, type VirtualServerKeys,
 } from './server-schema.js';
 import type { Item, Values } from './validate.js';
 
@@ -122,6 +122,12 @@ class ServerCheck {
 
   #scheduler(server: VirtualServer): void {
     const part = server.part<SchedulerKeys>('scheduler');
+    const { scheduler } = server.values;
+    const used = typeof scheduler === 'string' ? scheduler : scheduler?.name;
+    if (server.values.onePacket === true && used !== undefined && COUNTING.includes(used)) {
+      this.#findings.warning(server.at('onePacket'), [...server.steps, 'onePacket'],
+        `${used} counts flows, and packets scheduled by themselves soon have one to every server, so the first gets them all; take rr, wrr or twos`);
+    }
     const name = part?.values.name;
     if (part === undefined || name === undefined || HASHING.includes(name)) return;
     for (const key of ['hashPort', 'fallBack'] as const) {

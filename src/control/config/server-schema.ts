@@ -102,6 +102,8 @@ const serverCheck: NonNullable<Key['part']> = { one: 'a check', keys: serverChec
 const SCHEDULER_NAMES: readonly SchedulerName[] = SCHEDULERS.map(({ name }) => name);
 /** Schedulers that hash the client, and have their options. */
 export const HASHING: readonly SchedulerName[] = SCHEDULERS.filter(({ by }) => by === 'source').map(({ name }) => name);
+/** Schedulers that give to whoever has the fewest flows. */
+export const COUNTING: readonly SchedulerName[] = ['lc', 'wlc', 'sed', 'nq'];
 
 const realServers: Keys<RealServerKeys> = {
   address: {

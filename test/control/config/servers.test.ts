@@ -56,6 +56,18 @@ test('what it listens on', () => {
   assert.equal(listen('[wan:80/tcp, 203.0.113.9:80/tcp]'), [['203.0.113.2', '203.0.113.9'], [6], 80, 80]);
 });
 
+test('packets scheduled by themselves and a scheduler that counts flows do not go together: a warning, also for the one nobody asked for', () => {
+  const warnings = (scheduler: string): string[] => {
+    const { errors, warnings: all } = compile(`${HEAD}  web: { listen: 203.0.113.9:53/udp, onePacket: true, ${scheduler}realServers: { a: { address: 10.0.1.11 } } }\n`);
+    assert.equal(errors, []);
+    return all.map((line) => line.split('warning: ')[1]);
+  };
+  for (const [scheduler, name] of [['', 'wlc'], ['scheduler: nq, ', 'nq'], ['scheduler: { name: sed }, ', 'sed']]) {
+    assert.equal(warnings(scheduler), [`${name} counts flows, and packets scheduled by themselves soon have one to every server, so the first gets them all; take rr, wrr or twos`]);
+  }
+  for (const scheduler of ['rr', 'wrr', 'twos', 'sh']) assert.equal(warnings(`scheduler: ${scheduler}, `), []);
+});
+
 for (const [text, errors] of [
   [one('scheduler: wlcc'), ['web.scheduler: found "wlcc" (did you mean wlc?), allowed: rr, wrr, lc, wlc, sed, nq, sh, dh, mh, lblc, lblcr, fo, ovf, twos, resilient or a map of name, hashPort and fallBack']],
   [one('scheduler: { name: rr, hashPort: true }'), ['web.scheduler.hashPort: found hashPort with rr, allowed: hashPort with sh or mh only']],
