@@ -9,8 +9,8 @@
  * The table holds places in the pool; turns go by key, so the order of the pool does not matter. Its size depends on the number of targets, those
  * without a weight among them.
  *
- * Cost of a pick: one load. Sharing out anew costs places × ln(places) steps (a millisecond for the smallest table), at the next pick after a weight
- * has changed; a target that goes down or fills up changes no weight (address-hash.ts).
+ * Cost of a pick: one load. Sharing out anew costs places × ln(places) steps, at the next pick after a weight has changed: 0.3 to 0.7 ms for the
+ * smallest table, 17 ms for a thousand targets. A target that goes down or fills up changes no weight (address-hash.ts).
  */
 import { assert } from '../../base/assert.js';
 import { finish, mix } from '../../base/hash.js';

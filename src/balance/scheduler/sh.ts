@@ -1,6 +1,7 @@
 /**
  * Source hashing: the client's address (and port, if so configured) names a bucket, and the bucket its server. The split is as even as the clients
- * are many. Cost of a pick: address-hash.ts.
+ * are many. After a change of weight at run time the buckets depend on what was before (buckets.ts), so two routers with another history, or one
+ * before and after a restart, may lead some clients to different servers; `mh` does not. Cost of a pick: address-hash.ts.
  */
 import type { Pool } from '../pool.js';
 import { AddressHash } from './address-hash.js';
