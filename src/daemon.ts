@@ -250,7 +250,10 @@ class Daemon {
         view.servers.setWeight(server, weight);
         this.tell({ type: 'serverWeight', server, weight });
       },
-      eraseAffinity: (address) => this.tell({ type: 'eraseAffinity', address }),
+      eraseAffinity: (address) => {
+        this.tell({ type: 'eraseAffinity', address });
+        this.tell({ type: 'erasePersistence', address });
+      },
     };
   }
 

@@ -63,7 +63,7 @@ control.before(telling(async (context) => {
     policies: { sticky: { protocol: 'udp', ports: STICKY_PORT, group: 'internet', affinity: { by: 'source', timeout: '10m' } } },
     virtualServers: {
       web: {
-        listen: `${WAN1}:${VIRTUAL_PORT}/tcp`, scheduler: 'wrr', realServers: {
+        listen: `${WAN1}:${VIRTUAL_PORT}/tcp`, scheduler: 'wrr', persistence: { timeout: '10m' }, realServers: {
           one: { address: `${PC1}:${TCP_PORT}`, weight: 2, check: { tcp: {}, ...pace } },
           gone: { address: `${PC1}:7099`, check: { tcp: {}, ...pace } },
           // Takes no flows until the script gives it a weight: nobody serves there.
@@ -177,6 +177,19 @@ except OSError as error: print(error.strerror, flush=True)`]);
   assert.is(await served(lab, 20), 20);
   await weir(lab.weir.socket, 'weight', 'server', 'web/one', '9');
   assert.equal((await realServers(lab)).map(({ weight, newFlows }) => [weight, newFlows]), [[9, 41], [1, 0], [0, 0]]);
+});
+
+control('who is led back to a server is forgotten with the affinity', async ({ lab }) => {
+  const returned = async (): Promise<number> => (await lab.weir.askJson<VirtualServerList>('servers')).virtualServers[0].returnedFlows;
+  const before = await returned();
+  assert.is(await served(lab, 2), 2);
+  assert.is(await returned(), before + 2);
+  // The data plane reads its mail after the turn it is in.
+  await waitFor(async () => {
+    await weir(lab.weir.socket, 'affinity', '--erase');
+    const known = await returned();
+    return await served(lab, 1) === 1 && await returned() === known;
+  }, WAIT_MS, 'the client to be scheduled anew');
 });
 
 control('hooks were told of it all, and failed in nothing', async ({ lab, out }) => {

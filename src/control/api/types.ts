@@ -260,7 +260,7 @@ export interface RouterActions {
   /** Of a real server. isFlushed: its flows meet the fate of those of a dead one at once; `reason`: why it is drained, as it is shown. */
   drainServer(server: number, isDrained: boolean, isFlushed: boolean, reason: string | null): void;
   weightServer(server: number, weight: number): void;
-  /** Forget by which uplink this IPv4 address went, as source or destination; null = all. */
+  /** Forget by which uplink this IPv4 address went, as source or destination, and which real servers its network had as a client; null = all. */
   eraseAffinity(address: string | null): void;
 }
 
