@@ -101,7 +101,7 @@ export const HEADER_HIGH = 1;
 export const HEADER_NOW = 2;
 export const HEADER_OPENED = 3;
 export const HEADER_EXPIRED = 4;
-/** Flows ended before their time: their uplink went down. */
+/** Flows ended before their time: their uplink or real server went down, or a SYN began them anew. */
 export const HEADER_ENDED = 5;
 
 const NONE = -1;
