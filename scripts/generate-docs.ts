@@ -117,7 +117,7 @@ function stagePart(name: string): string[] {
     `| reads | ${reads ?? 'nothing'} |`,
     `| writes | ${writes ?? 'nothing'} |`,
     ...(stopsWith === null ? [] : [`| stops with | ${linked(stopsWith)} |`]),
-    `| drops with | ${dropNames.length === 0 ? 'nothing' : dropNames.map(linked).join(', ')} |`,
+    `| drops with | ${dropNames.length === 0 ? 'nothing' : [...new Set(dropNames)].map(linked).join(', ')} |`,
     ...more.flatMap((paragraph) => ['', paragraph]),
   ];
 }

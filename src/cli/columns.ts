@@ -50,7 +50,7 @@ const measured = (value: number | null | undefined, format: (value: number) => s
 
 export type UplinkColumn =
   'name' | 'link' | 'gateway' | 'groups' | 'tier' | 'state' | 'since' | 'loss' | 'latency' | 'jitter' | 'weight' | 'wanted' | 'share' | 'flows' | 'newFlows' | 'rxRate' | 'txRate'
-  | 'snat' | 'ports' | 'reason';
+  | 'snat' | 'ports' | 'portsRefused' | 'portsShared' | 'reason';
 
 export function uplinkColumns(nowMs: number): Record<UplinkColumn, Column<UplinkStatus>> {
   return {
@@ -73,6 +73,8 @@ export function uplinkColumns(nowMs: number): Record<UplinkColumn, Column<Uplink
     txRate: right('TX', (row) => formatRate(row.txBps)),
     snat: left('SNAT', (row) => row.snat.join(' ') || null),
     ports: right('PORTS', (row) => (row.portsTotal === 0 ? null : `${formatCount(row.portsUsed)}/${formatCount(row.portsTotal)}`)),
+    portsRefused: right('REFUSED', (row) => (row.portsTotal === 0 ? null : formatCount(row.portsRefused)), (row) => trouble(row.portsRefused)),
+    portsShared: right('SHARED', (row) => (row.portsTotal === 0 ? null : formatCount(row.portsShared))),
     reason: left('REASON', (row) => why(row, nowMs), (row) => (row.state === 'down' ? 'bad' : why(row, nowMs) === null ? null : 'warning')),
   };
 }

@@ -1,6 +1,6 @@
 /** `weir status`: one screen, what is wrong first. The exit code tells a script the same: 0 all up, 1 degraded, 3 not running. */
 import type { Command } from 'commander';
-import type { HookCounts, LinkStatus, Problem, RouterStatus, UplinkStatus, VirtualServerStatus } from '../control/api/types.js';
+import type { AlgStatus, HookCounts, LinkStatus, Problem, RouterStatus, UplinkStatus, VirtualServerStatus } from '../control/api/types.js';
 import { linkColumns, uplinkColumns, virtualServerColumns } from './columns.js';
 import type { CommandFile, Context } from './command.js';
 import { defineReading, readingOptions, withClient } from './command.js';
@@ -59,7 +59,21 @@ export function formatStatus(status: RouterStatus, nowMs: number, color: boolean
     + `\nflows    ${formatCount(flows.count)} of ${formatCount(flows.limit)} (${formatPart(flows.count, flows.limit)}), ${formatCount(flows.opened)} opened, ${formatCount(flows.expired)} expired\n`
     + `packets  ${formatCount(packets.received)} received, ${formatCount(packets.sent)} sent, ${formatCount(packets.dropped)} dropped\n`
     + `turns    ${formatCount(dataPlane.turns)} made, the longest took ${formatCount(Math.round(dataPlane.longestTurnUs))} µs\n`
+    + tcpLines(status)
     + hookLine(status.hooks);
+}
+
+/** What the data plane follows of TCP, and nothing of SYNs that wait and of ALGs where there are none. */
+function tcpLines({ tcp, heldSyns, algs }: RouterStatus): string {
+  const held = heldSyns.taken === 0 && heldSyns.refused === 0 ? ''
+    : `syns     ${formatCount(heldSyns.count)} of ${formatCount(heldSyns.limit)} held, ${formatCount(heldSyns.taken)} since the start, ${formatCount(heldSyns.refused)} found no room\n`;
+  return `tcp      ${formatCount(tcp.windowsUsed)} of ${formatCount(tcp.windowsLimit)} windows in use, ${formatCount(tcp.strangeSegments)} segments fitted none\n${held}${algs.map(algLine).join('')}`;
+}
+
+function algLine({ name, watched, announced, edited, foreign, refused, unasked, unreadable }: AlgStatus): string {
+  const alone = foreign + refused + unasked;
+  const more = [...(alone === 0 ? [] : [`${formatCount(alone)} left alone`]), ...(unreadable === 0 ? [] : [`${formatPlural(unreadable, 'flow')} could not be read`])];
+  return `${name.padEnd(8)} ${formatPlural(watched, 'flow')} watched, ${formatPlural(announced, 'announcement')}, ${formatCount(edited)} edited${more.map((part) => `, ${part}`).join('')}\n`;
 }
 
 /** Nothing until a hook has run or been wanted in vain. */

@@ -16,14 +16,15 @@ const table = listing<UplinkList, UplinkStatus>({
   columns(nowMs) {
     const c = uplinkColumns(nowMs);
     return [
-      c.name, c.state, c.since, c.loss, c.latency, c.jitter, c.rxRate, c.txRate, c.weight, c.wanted, c.share, c.flows, c.newFlows, c.ports, c.groups, c.tier, c.link, c.gateway,
+      c.name, c.state, c.since, c.loss, c.latency, c.jitter, c.rxRate, c.txRate, c.weight, c.wanted, c.share, c.flows, c.newFlows, c.ports, c.portsRefused, c.portsShared, c.groups, c.tier, c.link, c.gateway,
       c.snat, c.reason,
     ];
   },
   help: `FOR is how long the uplink has been in its state, REASON why, with the targets of its check that fail. LOSS, LATENCY and JITTER are
 what its check measures over its window. RX and TX are rates of the last seconds. WANTED is the share of new flows the weights ask for
 among the uplinks of the first group that share them now, SHARE what the uplink took since the start. FLOWS are open now. PORTS are
-external ports in use and available on its translation addresses (SNAT). TIER is its place in each of GROUPS.
+external ports in use and available on its translation addresses (SNAT), all protocols together; REFUSED are new flows that found none,
+SHARED those that share one with flows to other destinations (whenExhausted). TIER is its place in each of GROUPS.
 
 --test opens TCP flows from this box to a server, sees by which uplink each leaves, and compares the split with the weights by
 Pearson's chi-square test. It needs a link to this box (type tun) by which the box reaches the server.

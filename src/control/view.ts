@@ -8,8 +8,9 @@ import { affinityBytes, readAffinity } from '../balance/affinity.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PERSISTENCE_REFUSED, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_USED,
-  UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, EXPECTATIONS_REFUSED, FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, PERSISTENCE_REFUSED, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED,
+  SYNS_TAKEN, TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_REFUSED, UPLINK_PORTS_SHARED, UPLINK_PORTS_USED, UPLINK_RX_BYTES, UPLINK_RX_PACKETS,
+  UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED, WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
 import { COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, INWARD, ORIGINAL_TUPLE, REPLY_TUPLE, servedBy, STATE, UPLINK } from '../table/flow.js';
 import { DEFAULT_STATES } from '../table/filter-rule.js';
@@ -18,6 +19,7 @@ import { BUCKETS } from '../table/token-bucket.js';
 import { NEIGHBOUR_STATES, readNeighbours } from '../table/neighbour.js';
 import { formatPrefix, planRoutes } from '../table/route.js';
 import { STATE_MASK, STATE_NAMES } from '../table/tcp-state.js';
+import { windowsOf } from '../table/tcp-window.js';
 import { formatIpv4, formatMac, parseIpv4 } from '../wire/address.js';
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.js';
 import type {
@@ -153,6 +155,14 @@ export class View implements RouterView {
         received: sum(links.map((link) => link.rxPackets)), sent: sum(links.map((link) => link.txPackets)), dropped: sum(drops.map((row) => row.packets)),
       },
       dataPlane: { turns: counters.getRouter(TURNS), longestTurnUs: Math.round(counters.getRouter(LONGEST_TURN_US)) },
+      tcp: {
+        windowsUsed: counters.getRouter(WINDOWS_USED), windowsLimit: windowsOf(this.plan.limits.flows), windowsRefused: counters.getRouter(WINDOWS_EXHAUSTED),
+        strangeSegments: counters.getRouter(SEGMENTS_STRANGE), windowsRelearned: counters.getRouter(WINDOWS_RELEARNED),
+      },
+      heldSyns: {
+        count: counters.getRouter(SYNS_HELD), limit: this.plan.limits.heldSyns, taken: counters.getRouter(SYNS_TAKEN), refused: counters.getRouter(SYNS_REFUSED),
+      },
+      algs: this.plan.algs.map(({ name }, i) => ({ name, ...counters.alg(i) })),
     };
   }
 
@@ -192,6 +202,7 @@ export class View implements RouterView {
         txBytes: count(UPLINK_TX_BYTES), rxBytes: count(UPLINK_RX_BYTES), txPackets: count(UPLINK_TX_PACKETS), rxPackets: count(UPLINK_RX_PACKETS), txBps, rxBps,
         portsUsed: count(UPLINK_PORTS_USED),
         portsTotal: uplink.snat.length * POOLS_PER_ADDRESS * (limits.snatPortLast - limits.snatPortFirst + 1),
+        portsRefused: count(UPLINK_PORTS_REFUSED), portsShared: count(UPLINK_PORTS_SHARED),
       };
     });
   }
@@ -321,6 +332,11 @@ export class View implements RouterView {
         problems.push({ severity: 'warning', subject: `uplink ${uplink.name}`, message: `${uplink.portsUsed} external ports in use` });
       }
     }
+    for (const { name, portsRefused } of uplinks) {
+      if (portsRefused > 0) problems.push({ severity: 'warning', subject: `uplink ${name}`, message: `new flows refused for want of an external port: ${portsRefused}` });
+    }
+    const unwindowed = this.counters.getRouter(WINDOWS_EXHAUSTED);
+    if (unwindowed > 0) problems.push({ severity: 'warning', subject: 'flows', message: `TCP flows not followed by their numbers: ${unwindowed}, more than ${windowsOf(this.plan.limits.flows)} were open` });
     const evicted = this.counters.getRouter(BUCKETS_EVICTED);
     if (evicted > 0) {
       problems.push({ severity: 'warning', subject: 'filters', message: `rates per source: ${evicted} sources were forgotten too early, more than ${BUCKETS} had one` });

@@ -51,12 +51,20 @@ export function deriveMac(device: string, netns: string | undefined, kernelMac: 
   }
 }
 
+/** Undo what was done for a link, then close its device, which goes with it unless it was there before. Returns what could not be undone. */
+export function letGo(host: Host, name: string, fd: number): ReturnType<OpenedLink['close']> {
+  const errors = host.undoOf(name);
+  native().closeFd(fd);
+  return errors;
+}
+
 export function openTap(plan: LinkPlan, host: Host): OpenedLink {
   const netns = netnsPath(plan.netns);
   const rtnetlink = host.rtnetlink(netns);
   const persistent = rtnetlink.findDevice(plan.device) !== null;
   const bridge = plan.bridge === undefined ? null : host.bridge(netns, plan.bridge);
   const device = native().openTun({ kind: 'tap', name: plan.device, offload: plan.offload, ...(netns === null ? {} : { netns }) });
+  const close = (): ReturnType<OpenedLink['close']> => letGo(host, plan.name, device.fd);
   try {
     if (persistent) {
       if (plan.mtu !== undefined) host.setMtu(plan.name, netns, device.name, plan.mtu);
@@ -83,15 +91,10 @@ export function openTap(plan: LinkPlan, host: Host): OpenedLink {
       mac: plan.mac ?? deriveMac(device.name, plan.netns, now?.mac ?? null),
       mtu: now?.mtu ?? plan.mtu ?? 1500,
       offloads: device.offloads, refused: device.refused,
-      close: () => {
-        const errors = host.undoOf(plan.name);
-        native().closeFd(device.fd);
-        return errors;
-      },
+      close,
     };
   } catch (error) {
-    host.undoOf(plan.name);
-    native().closeFd(device.fd);
+    close();
     throw error;
   }
 }

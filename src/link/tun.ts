@@ -33,7 +33,7 @@ import { netnsPath, PROTOCOL, type Host } from './host.js';
 import type { OpenedLink } from './link.js';
 import { native } from './native.js';
 import { DEVCONF_RP_FILTER, RT_TABLE_MAIN, type RuleInfo } from './rtnetlink.js';
-import { TX_QUEUE_PACKETS } from './tap.js';
+import { letGo, TX_QUEUE_PACKETS } from './tap.js';
 
 /** Prefixes of the router's links. */
 export const TABLE_CONNECTED = 870;
@@ -91,6 +91,7 @@ export function openTun(plan: LinkPlan, host: Host): OpenedLink {
   const rtnetlink = host.rtnetlink(netns);
   const persistent = rtnetlink.findDevice(plan.device) !== null;
   const device = native().openTun({ kind: 'tun', name: plan.device, offload: plan.offload, ...(netns === null ? {} : { netns }) });
+  const close = (): ReturnType<OpenedLink['close']> => letGo(host, plan.name, device.fd);
   try {
     if (!persistent) {
       host.quietIpv6(netns, device.ifindex);
@@ -103,15 +104,10 @@ export function openTun(plan: LinkPlan, host: Host): OpenedLink {
     return {
       plan, fd: device.fd, kind: KIND_TUN, vnet: device.vnet, device: device.name, ifindex: device.ifindex,
       mac: null, mtu: now?.mtu ?? plan.mtu ?? 1500, offloads: device.offloads, refused: device.refused,
-      close: () => {
-        const errors = host.undoOf(plan.name);
-        native().closeFd(device.fd);
-        return errors;
-      },
+      close,
     };
   } catch (error) {
-    host.undoOf(plan.name);
-    native().closeFd(device.fd);
+    close();
     throw error;
   }
 }

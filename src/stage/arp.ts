@@ -98,8 +98,8 @@ function announceAddress(r: Router, link: Link, address: number): void {
 
 /** Someone else claims our address: say so, and defend it once in a while (RFC 5227 §2.4 b). */
 function defend(r: Router, link: Link, address: number, macHigh: number, macLow: number): void {
-  if (r.nowMs - link.defendedAtMs < DEFEND_INTERVAL_MS) return;
-  link.defendedAtMs = r.nowMs;
+  if (r.nowMs - (link.defendedAtMs.get(address) ?? -Infinity) < DEFEND_INTERVAL_MS) return;
+  link.defendedAtMs.set(address, r.nowMs);
   announceAddress(r, link, address);
   r.notify({ event: 'addressConflict', link: link.name, address: formatIpv4(address), mac: formatMac(macHigh, macLow) });
 }

@@ -11,7 +11,7 @@
  * its link.
  *
  * Policy for types (RFC 5508 REQ-10, REQ-11): destination unreachable, time exceeded and parameter problem pass; echo and timestamp are queries and
- * `track`'s; redirects are about our own neighbours and never forwarded; source quench is to be ignored (RFC 6633 §5) and is dropped; everything else
+ * `track`'s; redirects are about our own neighbours and never forwarded; source quench is to be ignored (RFC 6633 §4) and is dropped; everything else
  * is dropped.
  *
  * Drops: ICMP_TYPE ICMP_REDIRECT ICMP_SOURCE_QUENCH ICMP_CHECKSUM ICMP_QUOTE ICMP_QUOTED_FRAGMENT STRAY_ERROR SPOOFED_SOURCE MARTIAN_SOURCE.

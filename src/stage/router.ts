@@ -13,7 +13,10 @@ import { VirtualServers } from '../balance/virtual-server.js';
 import type { RealServer, ServerNotice } from '../balance/virtual-server.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
-import { AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE } from '../table/counters.js';
+import {
+  AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
+  WINDOWS_RELEARNED, WINDOWS_USED,
+} from '../table/counters.js';
 import { ExpectationTable } from '../table/expectation.js';
 import { Fib } from '../table/fib.js';
 import { FlowTable } from '../table/flow.js';
@@ -120,8 +123,8 @@ export class Link {
   readonly probesAddresses: boolean;
   isUp = false;
   hasBeenUp = false;
-  /** When we last defended an address here (RFC 5227 §2.4). */
-  defendedAtMs = -Infinity;
+  /** When we last defended each of them (RFC 5227 §2.4). */
+  readonly defendedAtMs = new Map<number, number>();
   /** ARP that may still be looked at, and when that was last topped up (stage/arp.ts). */
   arpTokens = 0;
   arpFilledAtMs = -Infinity;
@@ -340,7 +343,23 @@ export class Router {
   /** Read the clock; once a turn. */
   readClock(): void {
     this.nowMs = this.clock.nowMs();
-    this.tick = Math.floor((this.nowMs - this.startMs) / 1000);
+    const tick = Math.floor((this.nowMs - this.startMs) / 1000);
+    if (tick === this.tick) return;
+    this.tick = tick;
+    this.publish();
+  }
+
+  /** Copy what tables count for themselves to where the control plane reads it. */
+  private publish(): void {
+    const { counters, windows, synHold, watch } = this;
+    counters.setRouter(WINDOWS_USED, windows.used);
+    counters.setRouter(WINDOWS_EXHAUSTED, windows.exhausted);
+    counters.setRouter(SEGMENTS_STRANGE, windows.strange);
+    counters.setRouter(WINDOWS_RELEARNED, windows.relearned);
+    counters.setRouter(SYNS_HELD, synHold.count);
+    counters.setRouter(SYNS_TAKEN, synHold.taken);
+    counters.setRouter(SYNS_REFUSED, synHold.refused);
+    for (let i = 0; i < watch.counts.length; i++) counters.setAlg(i, watch.counts[i]);
   }
 
   /** A link's device came up or went down: neighbours, uplinks and announcements follow in the same step. */

@@ -87,7 +87,21 @@ export const PROBES_REFUSED = 7;
 export const PERSISTENCE_ENTRIES = 8;
 export const PERSISTENCE_EVICTED = 9;
 export const PERSISTENCE_REFUSED = 10;
-const ROUTER_DOUBLES = 12;
+/** From here on: what tables count for themselves, copied once a second (`publish` of stage/router.ts). TCP windows (table/tcp-window.ts). */
+export const WINDOWS_USED = 11;
+export const WINDOWS_EXHAUSTED = 12;
+export const SEGMENTS_STRANGE = 13;
+export const WINDOWS_RELEARNED = 14;
+/** SYNs nobody has asked for (table/syn-hold.ts): waiting now, that have waited, that found no room. */
+export const SYNS_HELD = 15;
+export const SYNS_TAKEN = 16;
+export const SYNS_REFUSED = 17;
+/** Each ALG's, in the plan's order and that of ALG_COUNTS; there are two, and room for more. */
+const ALGS_AT = 18;
+const ALGS_MAX = 4;
+export const ALG_COUNTS = ['watched', 'unwatched', 'announced', 'edited', 'foreign', 'refused', 'unasked', 'unreadable'] as const;
+export type AlgCount = (typeof ALG_COUNTS)[number];
+const ROUTER_DOUBLES = ALGS_AT + ALGS_MAX * ALG_COUNTS.length;
 
 /** Of how many of each there are counters. */
 export interface CountersShape { links: number; uplinks: number; filters?: number; virtualServers?: number; realServers?: number }
@@ -164,4 +178,13 @@ export class Counters {
   addRouter(counter: number, by: number): void { this.router[counter] += by; }
   setRouter(counter: number, value: number): void { this.router[counter] = value; }
   getRouter(counter: number): number { return this.router[counter]; }
+
+  setAlg(alg: number, counts: Readonly<Record<AlgCount, number>>): void {
+    for (let i = 0; i < ALG_COUNTS.length; i++) this.router[ALGS_AT + alg * ALG_COUNTS.length + i] = counts[ALG_COUNTS[i]];
+  }
+
+  alg(alg: number): Record<AlgCount, number> {
+    const at = ALGS_AT + alg * ALG_COUNTS.length;
+    return Object.fromEntries(ALG_COUNTS.map((name, i) => [name, this.router[at + i]])) as Record<AlgCount, number>;
+  }
 }

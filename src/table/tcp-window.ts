@@ -61,6 +61,9 @@ const LATE_ACK = 65_535;
 /** Where acknowledgements differ from the numbers they answer because an ALG edits the text, they do by less than this. */
 export const ALG_SLACK = 65_536;
 
+/** How many windows a table of so many flows has. */
+export function windowsOf(flows: number): number { return Math.max(1, flows >>> 1); }
+
 export class TcpWindows {
   /** Window i begins at i × WINDOW_WORDS. */
   readonly words: Int32Array;
@@ -77,7 +80,7 @@ export class TcpWindows {
   resetAck = 0;
 
   constructor(flows: number) {
-    const capacity = Math.max(1, flows >>> 1);
+    const capacity = windowsOf(flows);
     this.words = new Int32Array(capacity * WINDOW_WORDS);
     this.free = new Int32Array(capacity);
     for (let i = 0; i < capacity; i++) this.free[i] = capacity - 1 - i;
@@ -86,6 +89,8 @@ export class TcpWindows {
 
   /** The window `take` will give, NONE when none is left: a flow may use it before it is sure to live. */
   get candidate(): number { return this.freeCount === 0 ? NONE : this.free[this.freeCount - 1]; }
+
+  get used(): number { return this.free.length - this.freeCount; }
 
   take(): void { this.freeCount--; }
 

@@ -33,6 +33,30 @@ const forwards: RigOptions = { weights: [1, 0], plan: {
   oneToOne: [{ index: 0, name: 'pc2', uplink: 0, external: EXTERNAL, internal: PC2 }],
 } };
 
+test('what tables count for themselves is told: TCP windows, SYNs that wait, ALGs, ports refused and shared', () => {
+  const r = rig({
+    weights: [1, 0], limits: { flows: 8, snatPortFirst: 40_000, snatPortLast: 40_000 }, uplink: { whenExhausted: 'refuse' },
+    plan: { algs: [{ name: 'ftp', ports: [21] }] },
+  });
+  const syn = (sourcePort: number, destinationPort: number): Buffer => make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort, destinationPort, flags: 'S' }));
+  r.from('lan', syn(40_000, 21));
+  r.from('lan', syn(40_001, 80));
+  r.from('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.tcp({ sourcePort: 9, destinationPort: 9, flags: 'S' })));
+  const v = view(r);
+  r.advance(1000);
+  const status = v.status();
+  assert.equal(status.tcp, { windowsUsed: 1, windowsLimit: 4, windowsRefused: 0, strangeSegments: 0, windowsRelearned: 0 });
+  assert.equal(status.heldSyns, { count: 1, limit: r.router.plan.limits.heldSyns, taken: 1, refused: 0 });
+  assert.equal(status.algs, [{ name: 'ftp', watched: 1, unwatched: 0, announced: 0, edited: 0, foreign: 0, refused: 0, unasked: 0, unreadable: 0 }]);
+  assert.equal([status.uplinks[0].portsRefused, status.uplinks[0].portsShared], [1, 0]);
+  assert.ok(status.problems.some(({ subject, message }) => subject === 'uplink one' && message === 'new flows refused for want of an external port: 1'));
+  r.advance(7000, 1000);
+  assert.is(v.status().heldSyns.count, 0, 'told why after its time');
+  const sharing = rig({ weights: [1, 0], limits: { snatPortFirst: 40_000, snatPortLast: 40_000 }, uplink: { whenExhausted: 'share' } });
+  for (const [port, to] of [[40_000, SERVER], [40_001, CLIENT]] as const) sharing.from('lan', udp(PC1, to, port, 53));
+  assert.is(view(sharing).uplinks()[0].portsShared, 1);
+});
+
 test('a link that waits for its addresses is down, and so is its uplink, and both say why', () => {
   const r = rig();
   const v = view(r);

@@ -7,7 +7,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { LastingEvent } from '../../netns/kit/traffic.js';
-import { tally } from '../../netns/kit/traffic.js';
+import { tally, tcpFlows } from '../../netns/kit/traffic.js';
 import { ICMP, TCP, UDP, type Sighting } from '../../netns/kit/recording.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import type { Told } from '../../netns/kit/weir.js';
@@ -188,7 +188,9 @@ failover('all fail: clients are told at once, no flow is killed, and the first u
     await lab.hindered('netdev', `ingress device ${ISP3.port}`, ['drop'], async () => {
       const down = await lab.monitor.next(known, 'uplink.down', 'isp3');
       await lab.monitor.next(known, 'uplink.failover', 'isp3');
-      // Everybody is told at once, whatever they make of it: Linux tells ping, and goes on trying for the programs of TCP (RFC 1122 §4.2.3.9) and UDP.
+      // Everybody is told at once: the programs of new TCP flows and of the ping; Linux goes on trying for those of open flows (RFC 1122 §4.2.3.9) and UDP.
+      const refused = await tcpFlows(lab.pc, SERVER, 10);
+      assert.equal([...tally(refused.map(({ error }) => error)).keys()].filter((error) => error !== 'EHOSTUNREACH' && error !== 'ENETUNREACH'), [], JSON.stringify(refused));
       await waitFor(() => /From 10\.0\.1\.1 icmp_seq=\d+ Destination (Net|Host) Unreachable/.test(pinging.output()), WAIT_MS, 'the ping to be told unreachable');
       const quotes = (protocol: number): Sighting[] => lab.lanWire.frames.filter((one) => one.atMs > down.atMs && one.destination === PC
         && one.protocol === ICMP && one.icmpType === 3 && (one.icmpCode === 0 || one.icmpCode === 1) && one.payload[9] === protocol);

@@ -22,9 +22,9 @@ const NEW_FLOWS = 40;
 
 const flapping = suite<Context>('flapping and lossy uplinks under live traffic');
 flapping.before(telling(async (context) => {
-  context.lab = await FailoverLab.up({ window: 10 }, {
+  context.lab = await FailoverLab.up({
     // Two seconds apart, falls count 1, 1.7 and 2.2.
-    isp1: { loss: { fail: '25%', recover: '10%' }, damping: { halfLife: '4s', suppress: 2.1, reuse: 1, most: '5s' } },
+    isp1: { window: 10, loss: { fail: '25%', recover: '10%' }, damping: { halfLife: '4s', suppress: 2.1, reuse: 1, most: '5s' } },
   });
 }));
 flapping.after((context) => context.lab?.close());

@@ -177,7 +177,7 @@ test('an exact copy of a fragment is ignored', () => {
 });
 
 // conforms: frag-bad frag-first-short
-test('a first fragment too short for its transport header, or one that begins inside of it, is dropped (RFC 1858 §4)', () => {
+test('a first fragment too short for its transport header, or one that begins inside of it, is dropped (RFC 1858 §3, §4)', () => {
   const r = rig(ONE);
   const segment = make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 4000, destinationPort: 80, payload }));
   const [tiny, inside] = make.fragments(segment, [8, 16]);

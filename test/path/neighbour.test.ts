@@ -132,6 +132,18 @@ test('a conflict is noticed, told and defended, at most once in 10 s (RFC 5227 Â
   assert.is(r.router.neighbours.find(0, 0, 0, 0xffff, make.address(LAN).readInt32BE(0)), -1, 'never learned');
 });
 
+test('each address is defended by itself: a conflict about one hides none about another', () => {
+  const second = '192.168.0.2';
+  const r = rig({ link: { lan: { addresses: [{ address: LAN, prefixLength: 24 }, { address: second, prefixLength: 24 }] } } });
+  for (const address of [LAN, second]) {
+    const defended = arpOf(r.counted('ARP_CONFLICT', 'lan', () => put(r, 'lan', r.arpRequest(address, STRANGER, address))));
+    assert.is(defended.length, 1);
+    expect(defended[0].frame, ethernet({ source: MAC.lan, destination: broadcast }), arp({ operation: 'request', senderMac: MAC.lan, sender: address, target: address }));
+  }
+  assert.equal(conflicts(r).map((notice) => (notice as { address: string }).address), [LAN, second]);
+  assert.equal(arpOf(r.counted('ARP_CONFLICT', 'lan', () => put(r, 'lan', r.arpRequest(LAN, STRANGER, LAN)))), []);
+});
+
 const probes = (sent: Sent[]): Sent[] => arpOf(sent).filter((frame) => frame.frame.readUInt32BE(28) === 0);
 
 /** A LAN that asks for its addresses, its device just up. */

@@ -142,6 +142,9 @@ export class FakeView implements RouterView {
       flows: { count: this.#total, limit: 1_048_576, opened: 1_234_567, expired: 1_234_564 },
       packets: { received: 9_876_543, sent: 9_870_000, dropped: 6543 },
       dataPlane: { turns: 1_000_000, longestTurnUs: 812 },
+      tcp: { windowsUsed: 1200, windowsLimit: 524_288, windowsRefused: 0, strangeSegments: 17, windowsRelearned: 1 },
+      heldSyns: { count: 2, limit: 1024, taken: 12_345, refused: 0 },
+      algs: [{ name: 'ftp', watched: 1, unwatched: 0, announced: 40, edited: 38, foreign: 2, refused: 1, unasked: 0, unreadable: 1 }],
     };
   }
 
@@ -162,10 +165,10 @@ export class FakeView implements RouterView {
     return [
       { name: 'isp1', link: 'wan1', gateway: '203.0.113.1', groups: ['internet'], tiers: [{ group: 'internet', tier: 1 }], state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 3, isDrained: false, health: HEALTHY,
         wantedShare: this.#degraded ? 1 : 0.75, share: 0.7493, snat: ['203.0.113.2'], flows: 3, newFlows: 925_000, txBytes: 1_500_000, rxBytes: 123_456_789_012,
-        txPackets: 2000, rxPackets: 98_765_432, txBps: 1_250_000, rxBps: 48_300_000, portsUsed: 3, portsTotal: 129_024 },
+        txPackets: 2000, rxPackets: 98_765_432, txBps: 1_250_000, rxBps: 48_300_000, portsUsed: 3, portsTotal: 129_024, portsRefused: 4, portsShared: 1500 },
       { name: 'isp2', link: 'wan2', gateway: null, groups: ['internet'], tiers: [{ group: 'internet', tier: 1 }], state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 1, isDrained: false, health: null,
         wantedShare: 0.25, share: 0.2507, snat: [], flows: 0, newFlows: 309_567, txBytes: 999, rxBytes: 64_000, txPackets: 9, rxPackets: 1000, txBps: 0, rxBps: 512,
-        portsUsed: 0, portsTotal: 0, ...down },
+        portsUsed: 0, portsTotal: 0, portsRefused: 0, portsShared: 0, ...down },
     ].map((row, i): UplinkStatus => {
       const isDrained = this.drained.get(i) ?? row.isDrained;
       const weight = this.weights.get(i) ?? row.weight;

@@ -65,6 +65,8 @@ export interface UplinkStatus {
   txBps: number; rxBps: number;
   /** External ports in use on its translation addresses, and how many there are, all protocols together. */
   portsUsed: number; portsTotal: number;
+  /** New flows refused for want of a port, and those that share one with flows to other destinations, since the start. */
+  portsRefused: number; portsShared: number;
 }
 
 /**
@@ -209,6 +211,18 @@ export interface HookCounts {
   runs: number; failures: number; timeouts: number;
 }
 
+/** Windows by which TCP flows are followed: in use, how many there are, flows that found none; segments that fitted none, windows learned anew. */
+export interface TcpCounts { windowsUsed: number; windowsLimit: number; windowsRefused: number; strangeSegments: number; windowsRelearned: number }
+
+/** SYNs from outside that wait in case an inside host opens the same connection: now, at most, since the start, and refused for want of room. */
+export interface HeldSynCounts { count: number; limit: number; taken: number; refused: number }
+
+/** An ALG: control flows watched now, and those one too many; announcements honoured, and of these edited; announcements left alone, by why; control flows it could not read. */
+export interface AlgStatus {
+  name: string; watched: number; unwatched: number; announced: number; edited: number;
+  foreign: number; refused: number; unasked: number; unreadable: number;
+}
+
 export interface RouterStatus {
   schemaVersion: number; version: string; pid: number;
   state: 'up' | 'degraded'; problems: Problem[];
@@ -217,6 +231,10 @@ export interface RouterStatus {
   flows: { count: number; limit: number; opened: number; expired: number };
   packets: { received: number; sent: number; dropped: number };
   dataPlane: { turns: number; longestTurnUs: number };
+  /** Renewed once a second, as `heldSyns` and `algs` are. */
+  tcp: TcpCounts;
+  heldSyns: HeldSynCounts;
+  algs: AlgStatus[];
   events: EventCounts;
   /** Null where no hooks run. */
   hooks: HookCounts | null;

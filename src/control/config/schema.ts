@@ -525,8 +525,8 @@ const limits: Section<LimitsKeys> = {
       doc: 'ICMP errors the router sends, all together.',
     },
     icmpErrorsPerDestination: {
-      format: 'integer', min: 1, max: 1_000_000, unit: 'a second', default: 10,
-      doc: 'ICMP errors the router sends to one destination.',
+      format: 'integer', min: 1, max: 1_000_000, unit: 'a second', default: 100,
+      doc: 'ICMP errors the router sends to one destination. When every uplink is down, each new flow of a host is told by one.',
     },
     flowsPerSource: {
       format: 'integer', min: 0, max: 16_777_216, unit: 'flows', default: 0,
