@@ -29,7 +29,8 @@
  * windows waits for its next segment, which bears the numbers, and is refused with MIDSTREAM. Everything else gets the ICMP error that a
  * connected socket takes as final: port unreachable for UDP, host unreachable for the rest, about a packet as the end itself sent it. These answer no
  * packet, so no packet's rate limit (RFC 1812 §4.3.2.8) is theirs: there is one for each flow and end, once. An end that is reached by an
- * uplink is told only by that very uplink, and only while that is up: no other bears the address the end knows.
+ * uplink is told only by that very uplink, and only while that is up: no other bears the address the end knows. A client of a real server that
+ * stands on the uplink's own wire is told while that has carrier, for so long its packets come and go.
  *
  * Cost: nothing per packet but the comparison `route` makes; a flow looked at once per change, 20 ns to 2 µs.
  */
@@ -53,7 +54,7 @@ import * as tcp from '../wire/tcp.js';
 import { TUPLE_WORDS } from '../wire/tuple.js';
 import type { Tuple } from '../wire/tuple.js';
 import { UDP_HEADER } from '../wire/udp.js';
-import { LOCAL, SPRAYED } from './route.js';
+import { leadsNowhere, LOCAL, SPRAYED } from './route.js';
 import type { Router } from './router.js';
 
 /** What became of a flow. */
@@ -405,8 +406,7 @@ export class Fates {
       isUnknown = isTcp && words[at + WINDOW] === NONE;
       if (isUnknown && p === null) return UNKNOWN;
       for (let end = 0; end < 2 && !isUnknown; end++) {
-        const towards = this.uplinkTowards(at, end);
-        if (towards !== null && !towards.isUp) continue;
+        if (leadsNowhere(r, words[at + ROUTE + 1 - end])) continue;
         if (isTcp) this.reset(at, end, p);
         else this.unreachable(at, end);
       }

@@ -8,7 +8,7 @@ import type { VirtualServerPlan } from '../../src/base/plan.js';
 import { ethernet, expect, icmpError, ipv4, tcp } from '../support/expect.js';
 import * as make from '../support/frames.js';
 import { BOX, DMZ, DMZ_HOST, LAN, MAC, PC1, PC2, rig, WAN1 } from '../support/rig.js';
-import type { Rig } from '../support/rig.js';
+import type { Rig, Sent } from '../support/rig.js';
 import { Call, origin, servers, towards } from '../support/servers.js';
 
 const UDP = make.PROTOCOL.udp, TCP = make.PROTOCOL.tcp;
@@ -123,6 +123,24 @@ test('one wire for both: the outside’s client keeps its address, the server’
   const sent = r.run().filter(({ isArp }) => !isArp).map((one) => `${origin(one)} → ${towards(one)}`);
   assert.is(sent.length, 8);
   assert.ok(sent.includes('198.51.100.7:1 → 10.1.1.1:80') && sent.includes('192.168.201.10:80 → 198.51.100.7:1'), sent.join('\n'));
+});
+
+test('one wire for both, and the gateway has fallen silent: a neighbour outside is served on, told when its server is lost, and its late packets are answered', () => {
+  const r = rig({
+    weights: [1, 0], untranslated: ['192.168.201.55'], link: { wan1: { addresses: [{ address: WAN1, prefixLength: 24 }, { address: '10.1.1.254', prefixLength: 24 }] } },
+    plan: servers({ addresses: '192.168.201.10', realServers: [{ address: '10.1.1.1', port: 80 }] }),
+  });
+  for (const [address, station] of [['10.1.1.1', '02:00:00:00:77:01'], ['192.168.201.55', '02:00:00:00:77:02']] as const) for (let i = 0; i < 2; i++) r.put('wan1', r.arpRequest(address, station, '10.1.1.254'));
+  r.run();
+  r.router.setUplinkHealth(0, false);
+  r.run();
+  const call = new Call(r, { link: 'wan1', client: '192.168.201.55', port: 7, to: '192.168.201.10' });
+  assert.is(call.open(), '10.1.1.1:80');
+  r.router.setServerHealth(0, false);
+  const reset = (sent: Sent[]): string[] => sent.filter(({ isArp, packet }) => !isArp && (packet[33] & 4) !== 0).map((one) => `${origin(one)} → ${towards(one)}`);
+  assert.equal(reset(r.run()).sort(), ['192.168.201.10:80 → 192.168.201.55:7', '192.168.201.55:7 → 10.1.1.1:80']);
+  r.put('wan1', r.frame('wan1', call.packet('PA', 10)));
+  assert.equal(reset(r.run()), ['192.168.201.10:80 → 192.168.201.55:7']);
 });
 
 test('the box’s checks of a real server take its route and bear the router’s address there, whatever policies say', () => {
