@@ -5,6 +5,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readFrames, assertWireClean, type Capture, type Frame } from '../../netns/kit/capture.js';
+import { TCP } from '../../netns/kit/recording.js';
 import { bulkTcp, checksumErrors, recovery, steadyFlow, tally, tcpFlows, TrafficServer, udpEchoes, Watch } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { GATEWAY, INSIDE, Multiwan, PC1, ROUTER, SERVER, SPLIT_TOLERANCE, WAN1, WAN2, type Form } from '../../netns/multiwan.js';
@@ -70,8 +71,9 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
     }
     for (const { peer, port } of marks) {
       // The last segment of a flow may still be on its way into the file.
-      const seen = await waitFor(async () => {
-        const counts = await Promise.all(wires.map(async (wire) => (await readFrames(wire.file, `tcp.port == ${port} && ip.addr == ${peer} && !icmp && tcp.len > 0`)).length));
+      const seen = await waitFor(() => {
+        const counts = wires.map(({ recording }) => recording.frames.filter((one) => one.protocol === TCP && one.payload.length > 0
+          && (one.source === peer || one.destination === peer) && (one.sourcePort === port || one.destinationPort === port)).length);
         return counts[0] + counts[1] >= 200 ? counts : null;
       }, 10_000, 'both directions of the flow to be in the recordings');
       assert.is(Math.min(...seen), 0, `segments of port ${port} by wire: ${seen}`);

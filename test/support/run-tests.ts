@@ -10,8 +10,8 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const UNIT_LIMIT_MS = 120_000;
-const LAB_LIMIT_MS = 240_000;
+const UNIT_LIMIT_MS = 240_000;
+const LAB_LIMIT_MS = 480_000;
 /** What a file gets to clean up after being asked to end. */
 const GRACE_MS = 10_000;
 /** Files at a time. */
