@@ -7,34 +7,46 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { RunningScenario } from './kit/scenario.js';
+import type { RunningScenario, ScenarioOptions } from './kit/scenario.js';
 import { scenarios } from './registry.js';
 
-const USAGE = `usage: weir lab NAME [--form tap|raw] [--weights A:B] [--peer weir|kernel] [--exit-after-up]
+/** How each option is written. */
+const OPTIONS = { form: '--form tap|raw', weights: '--weights A:B', peer: '--peer weir|kernel', snat: '--snat auto|always|never' } as const satisfies Record<keyof ScenarioOptions, string>;
+const USAGE = `usage: weir lab NAME [OPTIONS] [--exit-after-up]
 
-${scenarios.map(({ name, summary }) => `  ${name.padEnd(12)} ${summary}`).join('\n')}
+${scenarios.map(({ name, summary, options }) => `  ${name.padEnd(12)} ${summary}\n${' '.repeat(15)}${options.map((option) => OPTIONS[option]).join(', ')}`).join('\n')}
 `;
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-interface Wish { name: string; form: 'tap' | 'raw'; peer: 'weir' | 'kernel'; weights: number[] | undefined; exitAfterUp: boolean }
+interface Wish { name: string; options: ScenarioOptions; exitAfterUp: boolean }
+
+/** The one of `allowed` that was given; undefined when it is none of them. */
+function choice<T extends string>(given: string, allowed: readonly T[]): T | undefined { return allowed.find((one) => one === given); }
 
 /** What the command line asks for, or a sentence on what is wrong with it. */
 function read(args: string[]): Wish | string {
   let parsed;
   try {
-    parsed = parseArgs({ args, allowPositionals: true, options: { form: { type: 'string', default: 'raw' }, weights: { type: 'string' }, peer: { type: 'string', default: 'weir' }, 'exit-after-up': { type: 'boolean', default: false } } });
+    parsed = parseArgs({ args, allowPositionals: true, options: { form: { type: 'string' }, weights: { type: 'string' }, peer: { type: 'string' }, snat: { type: 'string' }, 'exit-after-up': { type: 'boolean', default: false } } });
   } catch (error) {
     return (error as Error).message;
   }
-  const { form, weights: text, peer, 'exit-after-up': exitAfterUp } = parsed.values;
+  const { 'exit-after-up': exitAfterUp, ...given } = parsed.values;
   const [name, ...more] = parsed.positionals;
   if (more.length > 0) return `one scenario at a time, found ${parsed.positionals.join(' ')}`;
-  if (!scenarios.some((scenario) => scenario.name === name)) return `no scenario is called ${name}; there is: ${scenarios.map((scenario) => scenario.name).join(', ')}`;
-  if (form !== 'tap' && form !== 'raw') return `--form is tap or raw, found ${form}`;
-  if (peer !== 'weir' && peer !== 'kernel') return `--peer is weir or kernel, found ${peer}`;
-  const weights = text?.split(':').map((word) => /^\d{1,3}$/.test(word) ? Number(word) : Number.NaN);
-  if (weights !== undefined && (weights.length !== 2 || weights.some((weight) => !(weight >= 1 && weight <= 256)))) return `--weights is two numbers from 1 to 256 as in 3:1, found ${text}`;
-  return { name, form, peer, weights, exitAfterUp };
+  const chosen = scenarios.find((scenario) => scenario.name === name);
+  if (chosen === undefined) return `no scenario is called ${name}; there is: ${scenarios.map((scenario) => scenario.name).join(', ')}`;
+  const unknown = (Object.keys(given) as (keyof ScenarioOptions)[]).find((option) => !chosen.options.includes(option));
+  if (unknown !== undefined) return `${name} has no --${unknown}; it has: ${chosen.options.map((option) => OPTIONS[option]).join(', ')}`;
+  const form = choice(given.form ?? 'raw', ['tap', 'raw']);
+  const peer = choice(given.peer ?? 'weir', ['weir', 'kernel']);
+  const snat = given.snat === undefined ? null : choice(given.snat, ['auto', 'always', 'never']);
+  if (form === undefined) return `--form is tap or raw, found ${given.form}`;
+  if (peer === undefined) return `--peer is weir or kernel, found ${given.peer}`;
+  if (snat === undefined) return `--snat is auto, always or never, found ${given.snat}`;
+  const weights = given.weights?.split(':').map((word) => /^\d{1,3}$/.test(word) ? Number(word) : Number.NaN);
+  if (weights !== undefined && (weights.length !== 2 || weights.some((weight) => !(weight >= 1 && weight <= 256)))) return `--weights is two numbers from 1 to 256 as in 3:1, found ${given.weights}`;
+  return { name: chosen.name, options: { form, peer, ...(snat === null ? {} : { snat }), ...(weights === undefined ? {} : { weights }) }, exitAfterUp };
 }
 
 /** A shell on the scenario's client host, with `weir` asking the lab's daemon. Ends when the person leaves it. */
@@ -60,13 +72,14 @@ async function main(args: string[]): Promise<number> {
     process.stderr.write(`lab: ${wish}\n\n${USAGE}`);
     return 2;
   }
-  const { name, form, peer, weights, exitAfterUp } = wish;
+  const { name, options, exitAfterUp } = wish;
   const chosen = scenarios.find((scenario) => scenario.name === name)!;
-  const running = await chosen.up({ form, peer, ...(weights === undefined ? {} : { weights }) });
+  const running = await chosen.up(options);
   try {
     const width = Math.max(...running.commands.map(({ command }) => command.length));
-    console.log(`${chosen.name} (${peer === 'kernel' ? 'the kernel routes' : `weir, ${form} form`}): ${chosen.summary}\n${running.drawing}`);
+    console.log(`${chosen.name} (${options.peer === 'kernel' ? 'the kernel routes' : `weir, ${options.form} form`}): ${chosen.summary}\n${running.drawing}`);
     for (const host of running.lab.hosts) console.log(`  ${host.name.padEnd(10)} is the namespace ${host.namespace}`);
+    if (running.show !== undefined) console.log(`\n${await running.show()}`);
     console.log('\nTo try:');
     for (const { command, shows } of running.commands) console.log(`  ${command.padEnd(width)}  ${shows}`);
     console.log('');

@@ -217,6 +217,7 @@ export class Multiwan implements RunningScenario {
 export const scenario: Scenario = {
   name: 'multiwan',
   summary: 'two uplinks on one subnet with one gateway address, a router between, a PC behind it',
+  options: ['form', 'peer', 'weights'],
   async up({ form, peer, weights }) {
     const [first = 1, second = 1] = weights ?? [];
     const running = await Multiwan.up({ form, peer, ...(weights === undefined ? {} : { weights: [first, second] }) });

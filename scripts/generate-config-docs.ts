@@ -46,6 +46,14 @@ export const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Readonly<
     'by-the-routes': { to: '192.0.2.128/25', exclude: 'true' },
     backups: { from: '10.0.1.64/28', protocol: 'tcp', ports: '873', group: 'bulk' },
   },
+  virtualServers: {
+    shop: {
+      listen: '203.0.113.2:8080/tcp', scheduler: { name: 'mh', fallBack: 'true' }, persistence: { timeout: '5m', mask: '32' }, slowStart: '30s', sorry: '10.0.1.99:80',
+      quorum: { weight: '2', hysteresis: '1' },
+      check: { icmp: '{}', udp: { port: '9' }, tcp: { port: '80' }, http: { path: '/health' }, dns: { name: 'example.com' }, script: { command: '[/usr/local/lib/weir/check-server, "{address}", "{port}"]' } },
+      realServers: { shop1: { address: '10.0.1.21:80', upper: '1000', lower: '750' }, shop2: { address: '10.0.1.22:8000', weight: '2' } },
+    },
+  },
   portForwards: {
     web: { uplink: 'isp1', listen: '443/both', to: '10.0.1.11' },
     wiki: { uplink: 'isp2', listen: '198.51.100.2:8000-8009/tcp', to: '10.0.1.12:9000-9009' },
@@ -119,6 +127,13 @@ function setKey(name: string, key: Key, value: Example, indent: string, isExplai
   const lines = isExplained ? [] : comment(key, indent);
   if (typeof value === 'string') return [...lines, `${indent}${name}: ${value}`];
   lines.push(`${indent}${name}:`);
+  if (key.each !== undefined) {
+    Object.entries(value).forEach(([thing, keys], index) => {
+      const [, ...rest] = setKey(thing, { ...key.each!, doc: '' }, keys, `${indent}  `, isExplained || index > 0).slice(isExplained || index > 0 ? 0 : comment({ ...key.each!, doc: '' }, '').length);
+      lines.push(`${indent}  ${thing}:`, ...rest);
+    });
+    return lines;
+  }
   for (const [inner, schema] of Object.entries(key.part!.keys)) {
     const innerValue = value[inner] ?? defaultText(schema);
     if (innerValue !== undefined) lines.push(...setKey(inner, schema, innerValue, `${indent}  `, isExplained));
@@ -168,7 +183,8 @@ function cell(text: string): string {
 
 /** A key, the keys of its map, those of their maps, and so on. */
 export function rows(name: string, key: Key): [string, Key][] {
-  return [[name, key], ...Object.entries(key.part?.keys ?? {}).flatMap(([inner, schema]) => rows(`${name}.${inner}`, schema))];
+  const things: [string, Key][] = key.each?.part === undefined ? [] : rows(`${name}.NAME`, key.each).slice(1);
+  return [[name, key], ...things, ...Object.entries(key.part?.keys ?? {}).flatMap(([inner, schema]) => rows(`${name}.${inner}`, schema))];
 }
 
 function table(section: Section<unknown>): string[] {

@@ -1,6 +1,7 @@
 /**
  * The daemon: the one place that constructs and wires. In order: read the configuration, take the API's socket, run hooks on events, open the
- * devices, start the data plane, watch the devices, check the uplinks, serve; and all of it backwards on the way out, whatever the way out is.
+ * devices, start the data plane, watch the devices, check uplinks and real servers, serve; and all of it backwards on the way out, whatever the way out
+ * is.
  *
  *   TERM, INT   stop gracefully; a second one ends at once
  */
@@ -13,12 +14,14 @@ import { startApi } from './control/api/server.js';
 import type { ApiServer } from './control/api/server.js';
 import type { RouterActions } from './control/api/types.js';
 import { loadConfig } from './control/config/index.js';
+import { Checks } from './control/checks.js';
 import { EventLog } from './control/event.js';
 import { Hooks } from './control/hooks.js';
 import { componentLog, createLog, logEvents } from './control/log.js';
 import type { Log } from './control/log.js';
 import { Notices } from './control/notice.js';
-import { UplinkChecks } from './control/uplink-checks.js';
+import { serverName } from './control/server-view.js';
+import { serverSubjects, uplinkSubjects } from './control/subjects.js';
 import { View } from './control/view.js';
 import type { DataPlaneOptions, FromDataPlane, ToDataPlane } from './dataplane.js';
 import { KIND_PACKET } from './link/batch.js';
@@ -30,7 +33,7 @@ import { native } from './link/native.js';
 import { openLink } from './link/registry.js';
 import { KernelOffload } from './offload.js';
 import type { SharedMemory } from './stage/router.js';
-import { countersBytes } from './table/counters.js';
+import { countersBytes, countersShape } from './table/counters.js';
 import { flowTableBytes } from './table/flow.js';
 import { neighbourTableBytes } from './table/neighbour.js';
 
@@ -71,7 +74,7 @@ class Daemon {
   private api: ApiServer | undefined;
   private watch: HostWatch | undefined;
   private hooks: Hooks | undefined;
-  private checks: UplinkChecks | undefined;
+  private checks: Checks | undefined;
   private rates: NodeJS.Timeout | undefined;
   /** Settles when the daemon is to end, with its exit code. */
   private readonly ended: Promise<number>;
@@ -85,7 +88,7 @@ class Daemon {
     this.kernelDrops = plan.links.map(() => 0);
     this.memory = {
       flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
-      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
+      counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
     };
@@ -109,7 +112,7 @@ class Daemon {
       await hooks.start();
       this.hooks = hooks;
       const host = new Host({
-        journalPath: `${this.plan.control.socket}.journal`, links: this.plan.links, pins: this.plan.uplinks.flatMap(({ pin }) => (pin === undefined ? [] : [pin])),
+        journalPath: `${this.plan.control.socket}.journal`, links: this.plan.links, pins: [...this.plan.uplinks, ...this.plan.realServers].flatMap(({ pin }) => (pin === undefined ? [] : [pin])),
       });
       this.host = host;
       for (const problem of host.problems) this.log.warn(problem);
@@ -119,9 +122,20 @@ class Daemon {
       const view = new View({
         offload: this.offload, plan: this.plan, links: [...this.links], memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
       });
-      const checks = new UplinkChecks({
-        plan: this.plan, events: this.events, onStatus: (uplink, status) => view.setHealth(uplink, status),
-        onHealth: (uplink, isHealthy, reason) => this.tell({ type: 'health', uplink, isHealthy, reason }), ask: (id, request) => this.tell({ type: 'probe', id, request }),
+      const actions = this.actions(view);
+      const checks = new Checks({
+        seed: this.plan.seed, events: this.events, ask: (id, request) => this.tell({ type: 'probe', id, request }),
+        subjects: [
+          ...uplinkSubjects(this.plan, {
+            onStatus: (uplink, status) => view.setHealth(uplink, status),
+            onHealth: (uplink, isHealthy, reason) => this.tell({ type: 'health', uplink, isHealthy, reason }),
+          }),
+          ...serverSubjects(this.plan, {
+            onStatus: (server, status) => view.servers.setHealth(server, status),
+            onHealth: (server, isHealthy, reason) => this.tell({ type: 'serverHealth', server, isUp: isHealthy, reason }),
+            onWeight: (server, weight) => this.onScriptWeight(view, actions, server, weight),
+          }),
+        ],
       });
       const notices = new Notices({ plan: this.plan, events: this.events, view, onProbe: (outcome) => checks.answered(outcome) });
       await this.startDataPlane(notices);
@@ -129,7 +143,7 @@ class Daemon {
       this.checks = checks;
       checks.start();
       this.rates = setInterval(() => view.sampleRates(), RATES_MS);
-      this.api.serve(view, this.actions(view));
+      this.api.serve(view, actions);
       this.events.emit('daemon.ready', 'weir', `forwarding over ${this.plan.links.length} links`);
       return await this.ended;
     } finally {
@@ -207,13 +221,24 @@ class Daemon {
     native().wake(this.wakeFd);
   }
 
-  private onLink(view: View, checks: UplinkChecks, index: number, isUp: boolean, reason: string | null): void {
+  private onLink(view: View, checks: Checks, index: number, isUp: boolean, reason: string | null): void {
     if (!view.setLink(index, isUp, reason)) return;
     this.tell({ type: 'link', index, isUp, hasPeer: isUp && (this.offload?.hasPeer(this.links[index]) ?? false) });
     checks.carrier(index, isUp);
     const { name } = this.plan.links[index];
     const why = reason === null ? '' : `: ${reason}`;
     this.events.emit(isUp ? 'link.up' : 'link.down', name, `link ${name} is ${isUp ? 'up' : 'down'}${why}`, { link: name, reason, severity: isUp ? 'info' : 'warning' });
+  }
+
+  /** The script of a real server's check asks for another weight than it did before. */
+  private onScriptWeight(view: View, actions: RouterActions, index: number, weight: number): void {
+    const server = serverName(this.plan, index);
+    const { virtualServer, name } = this.plan.realServers[index];
+    const before = view.servers.server(index).weight;
+    actions.weightServer(index, weight);
+    if (weight === before) return;
+    this.events.emit('server.weight', server, `the weight of server ${server} was set to ${weight} by the script of its check; it was ${before}`,
+      { server, virtualServer: this.plan.virtualServers[virtualServer].name, realServer: name, weight, before });
   }
 
   /** What may be changed while it runs: the data plane is told, and the view, so that the next answer shows it. */
@@ -227,7 +252,18 @@ class Daemon {
         view.setWeight(uplink, weight);
         this.tell({ type: 'weight', uplink, weight });
       },
-      eraseAffinity: (address) => this.tell({ type: 'eraseAffinity', address }),
+      drainServer: (server, isDrained, isFlushed, reason) => {
+        view.servers.setDrained(server, isDrained, reason);
+        this.tell({ type: 'serverDrain', server, isDrained, isFlushed });
+      },
+      weightServer: (server, weight) => {
+        view.servers.setWeight(server, weight);
+        this.tell({ type: 'serverWeight', server, weight });
+      },
+      eraseAffinity: (address) => {
+        this.tell({ type: 'eraseAffinity', address });
+        this.tell({ type: 'erasePersistence', address });
+      },
     };
   }
 

@@ -3,7 +3,8 @@
  * only things it waits for are its devices and the wake-up eventfd.
  *
  * Told by the main thread: `link` (a device came up or went down), `health` (what an uplink's check has found), `weight` and `drain` (what a
- * person wants of an uplink), `probe` (ask something by an uplink), `eraseAffinity`, `stop`. Tells the main thread: `ready`, `notice`, `stopped`.
+ * person wants of an uplink), `serverHealth`, `serverWeight` and `serverDrain` (the same of a real server), `probe` (ask something by an uplink, or a real
+ * server), `eraseAffinity`, `erasePersistence`, `stop`. Tells the main thread: `ready`, `notice`, `stopped`.
  */
 import { isMainThread, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { systemClock } from './base/clock.js';
@@ -39,9 +40,15 @@ export type ToDataPlane =
   | { type: 'health'; uplink: number; isHealthy: boolean; /** The check's phrase for what is wrong. */ reason?: string | null }
   | { type: 'weight'; uplink: number; weight: number }
   | { type: 'drain'; uplink: number; isDrained: boolean }
+  /** What a real server's check has found; the weight a script has given it. */
+  | { type: 'serverHealth'; server: number; isUp: boolean; reason?: string | null; weight?: number }
+  | { type: 'serverWeight'; server: number; weight: number }
+  /** isFlushed: the flows it has end now. */
+  | { type: 'serverDrain'; server: number; isDrained: boolean; isFlushed: boolean }
   | { type: 'probe'; id: number; request: ProbeRequest }
   /** null = all of it. */
   | { type: 'eraseAffinity'; address: string | null }
+  | { type: 'erasePersistence'; address: string | null }
   | { type: 'stop' };
 export type FromDataPlane = { type: 'ready' } | { type: 'notice'; notice: Notice } | { type: 'stopped' };
 
@@ -75,8 +82,12 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
         case 'health': router.setUplinkHealth(message.uplink, message.isHealthy, message.reason ?? null); break;
         case 'weight': router.setUplinkWeight(message.uplink, message.weight); break;
         case 'drain': router.setUplinkDrained(message.uplink, message.isDrained); break;
+        case 'serverHealth': router.setServerHealth(message.server, message.isUp, message.reason ?? null, message.weight); break;
+        case 'serverWeight': router.setServerWeight(message.server, message.weight); break;
+        case 'serverDrain': router.setServerDrained(message.server, message.isDrained, message.isFlushed); break;
         case 'probe': router.probes.ask(message.id, message.request); break;
         case 'eraseAffinity': router.affinity.erase(message.address === null ? null : parseIpv4(message.address)); break;
+        case 'erasePersistence': router.virtualServers.persistence.erase(message.address === null ? null : parseIpv4(message.address)); break;
         case 'stop': return false;
       }
     }

@@ -9,7 +9,7 @@ import { constants as osConstants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigErrors, EXIT_UNAVAILABLE } from './base/error.js';
-import type { Actions, CheckResult } from './cli/command.js';
+import type { Actions, CheckResult, ImportRequest, ImportResult } from './cli/command.js';
 import { CliFailure } from './cli/failure.js';
 import { processIo } from './cli/io.js';
 import { runCommandLine } from './cli/main.js';
@@ -23,7 +23,13 @@ async function check(file: string): Promise<CheckResult> {
   const { loadConfig } = await import('./control/config/index.js');
   try {
     const { plan, warnings } = await loadConfig(file);
-    return { errors: [], warnings, counts: { links: plan.links.length, uplinks: plan.uplinks.length, groups: plan.groups.length, routes: plan.routes.length } };
+    const { links, uplinks, groups, routes, virtualServers } = plan;
+    // A sorry server is no real one of its virtual server, though it has a plan of the same kind.
+    const realServers = virtualServers.reduce((sum, server) => sum + server.realServers.length, 0);
+    return {
+      errors: [], warnings,
+      counts: { links: links.length, uplinks: uplinks.length, groups: groups.length, routes: routes.length, virtualServers: virtualServers.length, realServers },
+    };
   } catch (error) {
     if (error instanceof ConfigErrors) return { errors: error.errors, warnings: error.warnings };
     throw error;
@@ -58,10 +64,18 @@ function checkoutProgram(name: string, args: string[]): Promise<number> {
   });
 }
 
+async function importForeign({ format, name, text, into, ...options }: ImportRequest): Promise<ImportResult> {
+  const { formatRemark, importText } = await import('./control/import/index.js');
+  const { readConfig } = await import('./control/config/index.js');
+  const { yaml, remarks } = importText(format, name, text, { ...options, ...(into === undefined ? {} : { into: readConfig(into) }) });
+  return { yaml, remarks: remarks.map(formatRemark) };
+}
+
 const actions: Actions = {
   version,
   run: async (file, options) => (await import('./daemon.js')).runDaemon(file, { version, ...options }),
   check,
+  import: importForeign,
   probe: async () => (await import('./link/probe.js')).probe(),
   lab: async (args) => checkoutProgram('lab', args),
   selftest: async (args) => checkoutProgram('selftest', args),

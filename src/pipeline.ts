@@ -32,7 +32,7 @@ export function receive(p: Packet, r: Router): Verdict {
       || validate(p, r)    // IP header sane, no martians                              RFC 1812 §5.2.2
       || reassemble(p, r)  // fragments wait for their datagram                        RFC 791, 4787 REQ-14
       || track(p, r)       // find the flow, or open one; which direction              table/flow, tcp-state
-      || dnat(p, r)        // destination: undo of a SNAT
+      || dnat(p, r)        // destination: a virtual server's real one, a rule's; undo of a SNAT   balance/
       || route(p, r)       // policies, FIB → uplink pick → nexthop and out link, or LOCAL
       || filter(p, r)      // accept or drop
       || deliver(p, r)     // for the router itself: echo; else on
@@ -91,6 +91,7 @@ export function housekeep(r: Router): void {
   r.askGateways();
   r.claims.tick();
   r.announceDue();
+  if (!r.virtualServers.isEmpty) r.virtualServers.tick(r.nowMs, r.tick, EXPIRE_BUDGET);
   r.fates.sweep();
   r.probes.tick();
   sendWaiting(r);
@@ -116,6 +117,7 @@ function sendMade(r: Router, made: Made): void {
   p.parseIp();
   p.parseL4();
   p.nexthop = made.nexthop;
+  p.bearsFlowsSource = made.bearsFlowsSource ?? false;
   settle(p, r, originate(p, r));
 }
 

@@ -9,7 +9,7 @@ import { Exchange } from '../../src/link/exchange.js';
 import { turn } from '../../src/pipeline.js';
 import { Router } from '../../src/stage/router.js';
 import type { SharedMemory } from '../../src/stage/router.js';
-import { countersBytes } from '../../src/table/counters.js';
+import { countersBytes, countersShape } from '../../src/table/counters.js';
 import { flowTableBytes, HEADER_HIGH, UPLINK } from '../../src/table/flow.js';
 import { neighbourTableBytes } from '../../src/table/neighbour.js';
 import { parseIpv4, V4_MAPPED } from '../../src/wire/address.js';
@@ -62,7 +62,7 @@ export class Rig {
     this.plan = { ...plan, limits: { ...plan.limits, flows: capacity } };
     this.memory = {
       flows: new SharedArrayBuffer(flowTableBytes(capacity)),
-      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length)),
+      counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
     };

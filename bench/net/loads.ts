@@ -1,15 +1,12 @@
 /** The jobs every peer does. Each one is run for a moment on one site and gives one number per row of the table it serves. */
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import type { Process } from '../../netns/kit/process.js';
-import type { Host } from '../../netns/kit/lab.js';
 import { bulkTcp } from '../../netns/kit/traffic.js';
 import { median } from '../report/statistics.js';
 import { busySeconds, processSeconds } from './cpu.js';
+import { lastJson, READY_MS, ready, start } from './programs.js';
+import type { LoadContext as Context, RoundLoad } from './rounds.js';
 import { CLIENT, CLIENTS, SERVER, SERVERS, PEERS } from './site.js';
 import type { Peer, Site } from './site.js';
 
-const PROGRAMS = fileURLToPath(new URL('../out/bin', import.meta.url));
 /** An Ethernet frame of 64 bytes with its FCS: 18 bytes of UDP payload. */
 const SMALL_PAYLOAD_BYTES = 18;
 const SINK_PORT = 9000;
@@ -18,39 +15,13 @@ const TCP_PORT = 9002;
 /** TCP flows under way at once. */
 const CONCURRENCY = 64;
 const PING_INTERVAL_US = 500;
-const READY_MS = 10_000;
 /** What a program may take beyond its seconds before something is wrong. */
 const GRACE_MS = 15_000;
 /** Before packets are counted, flows are opened and everybody is warm. */
 const WARM_SECONDS = 0.3;
 
-export interface LoadContext {
-  seconds: number;
-  /** Samples so far, by row and peer. */
-  samples: (row: string, peer: Peer) => readonly number[];
-}
-
-export interface Load {
-  name: string;
-  /** Row → value. */
-  run: (site: Site, context: LoadContext) => Promise<Record<string, number>>;
-}
-
-async function lastJson<T>(process: Process): Promise<T> {
-  const exit = await process.exited;
-  const line = process.output().trimEnd().split('\n').at(-1) ?? '';
-  if (exit.code !== 0 || !line.startsWith('{')) throw new Error(`${process.name} ended with ${exit.signal ?? `exit code ${exit.code}`}: ${process.errors()}${line.slice(0, 200)}`);
-  return JSON.parse(line) as T;
-}
-
-function start(host: Host, program: 'udp' | 'tcp', ...args: (string | number)[]): Process {
-  return host.spawn(program, [join(PROGRAMS, program), ...args.map(String)]);
-}
-
-async function ready(process: Process): Promise<Process> {
-  await process.waitForOutput(/^ready$/m, READY_MS);
-  return process;
-}
+type LoadContext = Context<Peer>;
+export type Load = RoundLoad<Peer, Site>;
 
 interface Delivered {
   packetsPerSecond: number;

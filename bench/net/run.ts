@@ -1,7 +1,11 @@
-/** Rounds of every load on every peer, back and forth: A B C, B C A, C A B, … so that whatever drifts, drifts for all. */
+/** The jobs of a router and of a balancer: every load on every peer. */
 import { Lab } from '../../netns/kit/lab.js';
 import { busySeconds, CPU_COUNT } from './cpu.js';
+import { Farm, FARM_LOADS, FARM_PEERS, hasIpvs } from './farm.js';
+import type { FarmPeer } from './farm.js';
 import { LOADS } from './loads.js';
+import { runRounds } from './rounds.js';
+import type { Samples } from './rounds.js';
 import { PEERS, Site } from './site.js';
 import type { Peer } from './site.js';
 
@@ -13,8 +17,7 @@ export interface NetOptions {
   say: (line: string) => void;
 }
 
-/** Row → peer → one sample a round. */
-export type NetSamples = Record<string, Record<Peer, number[]>>;
+export type NetSamples = Samples<Peer>;
 
 export interface NetResult {
   rounds: number;
@@ -45,30 +48,38 @@ function chosen(only: readonly string[]): typeof LOADS {
 export async function runNet(options: NetOptions): Promise<NetResult | null> {
   const loads = chosen(options.only);
   if (loads.length === 0) return null;
-  const samples: NetSamples = {};
-  const of = (row: string): Record<Peer, number[]> => (samples[row] ??= { kernel: [], raw: [], tap: [], 'raw+': [], bridge: [], 'bridge+': [] });
   const lab = Lab.open('bench');
   try {
     const sites: Site[] = [];
     for (const peer of PEERS) sites.push(await Site.up(lab, peer));
     const others = await othersCpus();
     options.say(`${sites.length} sites are up; ${others.toFixed(2)} of ${CPU_COUNT} CPUs are busy with something else`);
-    for (let round = 0; round < options.rounds; round++) {
-      for (const load of loads) {
-        const line: string[] = [];
-        for (let i = 0; i < sites.length; i++) {
-          const site = sites[(i + round) % sites.length];
-          const values = await load.run(site, { seconds: options.seconds, samples: (row, peer) => of(row)[peer] });
-          site.assertRunning();
-          for (const [row, value] of Object.entries(values)) {
-            of(row)[site.peer].push(value);
-            line.push(`${site.peer} ${value.toPrecision(4)}`);
-          }
-        }
-        options.say(`round ${round + 1} of ${options.rounds}  ${load.name.padEnd(14)} ${line.join('  ')}`);
-      }
-    }
+    const samples = await runRounds(sites, loads, options);
     return { rounds: options.rounds, seconds: options.seconds, samples, othersCpus: others };
+  } finally {
+    lab.close();
+  }
+}
+
+export interface FarmResult {
+  rounds: number;
+  seconds: number;
+  samples: Samples<FarmPeer>;
+  /** What the kernel peer is. */
+  kernel: 'IPVS' | 'nftables';
+}
+
+/** The jobs of virtual servers. */
+export async function runFarm(options: NetOptions): Promise<FarmResult | null> {
+  const loads = FARM_LOADS.filter(({ name }) => options.only.length === 0 || options.only.some((part) => name.includes(part)));
+  if (loads.length === 0) return null;
+  const kernel = hasIpvs() ? 'IPVS' : 'nftables';
+  const lab = Lab.open('bench');
+  try {
+    const farms: Farm[] = [];
+    for (const peer of FARM_PEERS) farms.push(await Farm.up(lab, peer));
+    options.say(`four farms are up; the kernel's is ${kernel}`);
+    return { rounds: options.rounds, seconds: options.seconds, samples: await runRounds(farms, loads, options), kernel };
   } finally {
     lab.close();
   }

@@ -17,21 +17,15 @@
  *
  * Every peer has its three hosts to itself and stays up for the whole run, so that rounds can go back and forth between peers.
  */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { stringify } from 'yaml';
 import type { Host, Lab } from '../../netns/kit/lab.js';
 import type { Process } from '../../netns/kit/process.js';
 import { waitFor } from '../../netns/kit/wait.js';
+import { assertRuns, said, START_MS, startWeir } from './weir.js';
 
 export type Peer = 'kernel' | 'raw' | 'tap' | 'raw+' | 'bridge' | 'bridge+';
 export const PEERS: readonly Peer[] = ['kernel', 'raw', 'tap', 'raw+', 'bridge', 'bridge+'];
 /** In names of namespaces and devices. */
 const NAMES: Record<Peer, string> = { kernel: 'kernel', raw: 'raw', tap: 'tap', 'raw+': 'rawo', bridge: 'br', 'bridge+': 'bro' };
-
-const WEIR = fileURLToPath(new URL('../../bin/weir', import.meta.url));
-const START_MS = 20_000;
 
 /** First address of the far end, and how many it has. */
 export const SERVER = '198.18.0.1';
@@ -84,12 +78,10 @@ export class Site {
   get routerPid(): number | null { return this.daemon?.pid ?? null; }
 
   /** What the daemon said last. */
-  log(): string { return this.daemon === null ? '' : `${this.daemon.errors()}${this.daemon.output()}`.slice(-4096); }
+  log(): string { return this.daemon === null ? '' : said(this.daemon); }
 
   /** Throws when the router has ended meanwhile. */
-  assertRunning(): void {
-    if (this.daemon !== null && this.daemon.exit !== null) throw new Error(`weir (${this.peer}) ended with ${this.daemon.exit.signal ?? `exit code ${this.daemon.exit.code}`}\n${this.log()}`);
-  }
+  assertRunning(): void { if (this.daemon !== null) assertRuns(this.daemon); }
 
   /** A bridge with the router's end of a cable on it. */
   private bridge(device: string): void {
@@ -126,14 +118,12 @@ ${UPLINKS.map(({ link, own }) => `      oifname "${link}" snat to ${own}`).join(
   }
 
   private async startWeir(peer: Exclude<Peer, 'kernel'>): Promise<void> {
-    const name = NAMES[peer];
     const link = (device: string, address: string, host: Host, far: string): object => ({
       addresses: [`${address}/24`],
       ...(peer === 'tap' ? { type: 'tap', device: far, netns: host.namespace }
         : peer.startsWith('bridge') ? { type: 'tap', device: `weir-${device}`, bridge: `br-${device}` } : { type: 'raw', device }),
     });
-    const config = join(this.lab.directory, `${name}.yaml`);
-    writeFileSync(config, stringify({
+    this.daemon = await startWeir(this.lab, this.router, NAMES[peer], {
       ...(peer.endsWith('+') ? {} : { limits: { offloadedFlows: 0 } }),
       links: {
         lan: link('lan', '10.0.0.1', this.client, 'eth0'),
@@ -142,14 +132,6 @@ ${UPLINKS.map(({ link, own }) => `      oifname "${link}" snat to ${own}`).join(
       uplinks: Object.fromEntries(UPLINKS.map((uplink) => [`by-${uplink.link}`, { link: uplink.link, gateway: uplink.gateway }])),
       groups: { internet: { uplinks: UPLINKS.map((uplink) => `by-${uplink.link}`) } },
       routes: { default: { to: '0.0.0.0/0', group: 'internet' } },
-      control: { socket: join(this.lab.directory, `${name}.sock`), logLevel: 'warn' },
-    }));
-    const daemon = this.router.spawn(`weir-${name}`, [WEIR, 'run', '-c', config]);
-    this.daemon = daemon;
-    await waitFor(async () => {
-      if (daemon.exit !== null) return true;
-      return (await this.router.run([WEIR, 'status', '-j', '--socket', join(this.lab.directory, `${name}.sock`)], { check: false })).code <= 1;
-    }, START_MS, `weir (${peer}) to answer`);
-    this.assertRunning();
+    });
   }
 }

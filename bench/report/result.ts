@@ -1,6 +1,6 @@
 /** What a run of the bench leaves: the shape of bench/out/bench.json, from which table, plot and documentation are made. */
 import type { MicroResult } from '../micro/run.js';
-import type { NetResult } from '../net/run.js';
+import type { FarmResult, NetResult } from '../net/run.js';
 import type { Machine } from './machine.js';
 
 export interface BenchResult {
@@ -13,5 +13,7 @@ export interface BenchResult {
   only: string[];
   machine: Machine;
   net: NetResult | null;
+  /** Virtual servers. */
+  servers: FarmResult | null;
   micro: MicroResult | null;
 }

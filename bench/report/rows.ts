@@ -1,6 +1,6 @@
 /** Every row of the bench: what it measures, its unit, its goal (design goals, kept in docs/performance.md), and what it came to. */
 import type { MicroResult } from '../micro/run.js';
-import type { NetResult } from '../net/run.js';
+import type { FarmResult, NetResult } from '../net/run.js';
 import { median } from './statistics.js';
 
 /** A job weir and the kernel both did. */
@@ -62,6 +62,35 @@ export function netLines(net: NetResult): Line[] {
       const ok = less ? ratio <= wanted : ratio >= wanted;
       const links = LINKS[peer];
       return { cells: [`${work}, ${unit}`, links, number(median(samples[peer])), number(median(samples.kernel)), ratio.toFixed(2), `${less ? '≤' : '≥'} ${wanted}`, ok ? 'ok' : 'not yet'], ok };
+    });
+  });
+}
+
+const BULK_TO = 'iperf3 through one address to one real server, received there';
+/** Jobs of virtual servers; the goal is towards the kernel, HAProxy is to be beaten on each. */
+export const SERVER_ROWS: readonly Omit<NetRow, 'offloadedGoal'>[] = [
+  { key: 'servers-bulk-1', work: 'bulk TCP to a virtual server, 1 stream', unit: 'Gbit/s', less: false, goal: 0.9, meaning: BULK_TO },
+  { key: 'servers-bulk-4', work: 'bulk TCP to a virtual server, 4 streams', unit: 'Gbit/s', less: false, goal: 0.8, meaning: BULK_TO },
+  { key: 'servers-bulk-16', work: 'bulk TCP to a virtual server, 16 streams', unit: 'Gbit/s', less: false, goal: 0.8, meaning: BULK_TO },
+  { key: 'servers-new-flows', work: 'new TCP flows to a virtual server', unit: 'flows/s', less: false, goal: 0.7, meaning: 'connect, 64 bytes, 64 bytes back, closed by the server; 64 at once, two servers by turns' },
+];
+
+export const SERVER_HEAD = ['work', 'links', 'weir', 'kernel', 'ratio', 'goal', '', 'HAProxy', 'ratio', ''];
+
+/** One line per row and kind of link, beside the kernel and beside HAProxy. */
+export function serverLines({ samples }: FarmResult): Line[] {
+  return SERVER_ROWS.flatMap(({ key, work, unit, goal }) => {
+    const own = samples[key];
+    if (own === undefined) return [];
+    return (['raw', 'tap'] as const).map((peer): Line => {
+      const ratioTo = (other: 'kernel' | 'haproxy'): number => median(own[peer].map((value, round) => value / own[other][round]));
+      const toKernel = ratioTo('kernel'), toHaproxy = ratioTo('haproxy');
+      const word = (ok: boolean): string => (ok ? 'ok' : 'not yet');
+      return {
+        cells: [`${work}, ${unit}`, LINKS[peer === 'raw' ? 'raw+' : peer], number(median(own[peer])), number(median(own.kernel)), toKernel.toFixed(2), `≥ ${goal}`, word(toKernel >= goal),
+          number(median(own.haproxy)), toHaproxy.toFixed(2), word(toHaproxy > 1)],
+        ok: toKernel >= goal && toHaproxy > 1,
+      };
     });
   });
 }

@@ -4,6 +4,7 @@
  * A recording is judged only where its frames are as on a real wire (a cable made with `judged`): elsewhere the kernel leaves
  * checksums to an offload that never happens between namespaces.
  */
+import { readFileSync } from 'node:fs';
 import { waitFor } from './wait.js';
 import { run } from './command.js';
 import { signal, type Process } from './process.js';
@@ -92,6 +93,23 @@ export async function readFrames(file: string, filter?: string): Promise<Frame[]
       info: value[15] ?? '',
     };
   });
+}
+
+/** File header and packet header of a recording. */
+const PCAP_HEADER = 24, PCAP_RECORD = 16, PCAP_MAGIC = 0xa1b2c3d4;
+
+/** The bytes of every frame of a recording that tcpdump has written. */
+export function readBytes(file: string): Buffer[] {
+  const bytes = readFileSync(file);
+  const isLittle = bytes.readUInt32LE(0) === PCAP_MAGIC;
+  if (!isLittle && bytes.readUInt32BE(0) !== PCAP_MAGIC) throw new Error(`${file} is no recording in pcap form`);
+  const frames: Buffer[] = [];
+  for (let at = PCAP_HEADER; at + PCAP_RECORD <= bytes.length;) {
+    const length = isLittle ? bytes.readUInt32LE(at + 8) : bytes.readUInt32BE(at + 8);
+    frames.push(bytes.subarray(at + PCAP_RECORD, at + PCAP_RECORD + length));
+    at += PCAP_RECORD + length;
+  }
+  return frames;
 }
 
 /** What a wire is held to. */

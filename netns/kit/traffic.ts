@@ -4,9 +4,10 @@ import { signal, type Process } from './process.js';
 import { program } from './program.js';
 import { waitFor } from './wait.js';
 import type { DatagramResult, FlowResult, WatchResult } from '../traffic/client.js';
+import type { DatagramAnswer } from '../traffic/datagrams.js';
 import type { LastingEvent } from '../traffic/lasting.js';
 
-export type { DatagramResult, FlowResult, LastingEvent, WatchResult };
+export type { DatagramAnswer, DatagramResult, FlowResult, LastingEvent, WatchResult };
 
 export const TCP_PORT = 7000;
 export const UDP_PORT = 7001;
@@ -150,6 +151,33 @@ export function recovery(results: readonly WatchResult[], sinceMs: number): { fi
   const lastBad = after.findLastIndex((result) => !result.ok);
   if (after.length - 1 - lastBad < STEADY_FLOWS) return null;
   return { firstGoodMs: after[lastBad + 1].atMs - sinceMs, failed: after.filter((result) => !result.ok).length };
+}
+
+/** Answers every datagram to a port of a host with the host's name. */
+export async function serveDatagrams(host: Host, port: number): Promise<void> {
+  await host.spawn('datagrams', [...program('datagrams'), 'serve', host.name, String(port)]).waitForOutput(/^ready$/m, START_MS);
+}
+
+/** Datagrams of one flow, from one port, at a steady rate until it is stopped. */
+export class Datagrams {
+  readonly #process: Process;
+
+  private constructor(started: Process) { this.#process = started; }
+
+  /** Returns once the first was answered. */
+  static async start(host: Host, address: string, port: number, options: { localPort: number; perSecond: number }): Promise<Datagrams> {
+    const datagrams = new Datagrams(host.spawn('datagrams', [...program('datagrams'), 'ask', address, String(port), String(options.localPort), String(options.perSecond)]));
+    await datagrams.#process.waitForOutput(/\n/, START_MS);
+    return datagrams;
+  }
+
+  /** Those that have come so far. */
+  answers(): DatagramAnswer[] {
+    const text = this.#process.output();
+    return text.slice(0, text.lastIndexOf('\n') + 1).split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as DatagramAnswer);
+  }
+
+  async stop(): Promise<void> { await this.#process.stop('SIGTERM'); }
 }
 
 /** How often each value occurs. */

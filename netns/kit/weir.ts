@@ -67,8 +67,8 @@ export class Daemon {
   process: Process | null = null;
 
   /**
-   * Copies a scenario's configuration into the lab's directory and adds a drop-in with what differs there: the socket, and the
-   * weights, given by link.
+   * Copies a scenario's configuration (a path in the checkout, or a whole one) into the lab's directory and adds a drop-in with what
+   * differs there: the socket, and the weights, given by link.
    */
   constructor(host: Host, scenarioFile: string, weights: Record<string, number>) {
     this.host = host;

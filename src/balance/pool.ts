@@ -1,4 +1,7 @@
-/** A pool is the targets a scheduler picks from, in a fixed order, and the version that says when they last changed. */
+/**
+ * A pool is the targets a scheduler picks from, in a fixed order, and the version that says when they last changed. Weights and usability change by
+ * `set` alone; the counts of flows change without a word, for schedulers that read them read them at every pick.
+ */
 import type { Target } from './target.js';
 
 export class Pool<T extends Target = Target> {

@@ -15,17 +15,16 @@
  * Cost of a pick: without affinity that of the scheduler; nothing is allocated.
  */
 import { assert } from '../base/assert.js';
-import { finish, mix } from '../base/hash.js';
+import { finish, hashText, mix } from '../base/hash.js';
 import type { Balance, GroupPlan, Plan, UplinkPlan } from '../base/plan.js';
 import type { Asking } from '../table/policy.js';
 import { V4_MAPPED } from '../wire/address.js';
 import type { Tuple } from '../wire/tuple.js';
 import type { AffinityTable } from './affinity.js';
 import { Pool } from './pool.js';
-import { hash as hashScheduler } from './scheduler/hash.js';
-import { resilient } from './scheduler/resilient.js';
+import { Resilient, SLACK } from './scheduler/resilient.js';
 import type { Scheduler } from './scheduler/scheduler.js';
-import { wrr } from './scheduler/wrr.js';
+import { WeightedRoundRobin } from './scheduler/wrr.js';
 import type { Target } from './target.js';
 
 const NONE = -1;
@@ -85,10 +84,15 @@ export class Member implements Target {
   weight: number;
   isUsable: boolean;
   chosen = 0;
+  /** Nobody counts the flows of a member: no scheduler of a group asks. */
+  readonly active = 0;
+  readonly inactive = 0;
+  readonly key: number;
 
   constructor(uplink: Uplink, tier: number) {
     this.uplink = uplink;
     this.tier = tier;
+    this.key = hashText(uplink.name, 0);
     this.weight = uplink.weight;
     this.isUsable = uplink.isUsable;
   }
@@ -135,11 +139,11 @@ export class Group {
     this.seed = seed;
     this.members = plan.uplinks.map((uplink, i) => new Member(uplinks[uplink], plan.tiers[i]));
     this.byUplink = uplinks.map((uplink) => this.members.find((member) => member.uplink === uplink) ?? null);
-    const type = plan.balance === 'flow' || plan.balance === 'packet' ? resilient : hashScheduler;
+    const isByFlow = plan.balance === 'flow' || plan.balance === 'packet';
     const numbers = [...new Set(plan.tiers)].sort((a, b) => a - b);
     this.tiers = numbers.map((number) => {
       const pool = new Pool(this.members.filter((member) => member.tier === number));
-      return { number, pool, scheduler: type.create(pool), spray: wrr.create(pool) };
+      return { number, pool, scheduler: new Resilient(pool, isByFlow ? SLACK : Infinity), spray: new WeightedRoundRobin(pool) };
     });
     this.settle();
   }

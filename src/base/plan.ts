@@ -82,11 +82,11 @@ export type ProbePlan =
   | { kind: 'icmp'; /** IPv4 text. */ target: string }
   | { kind: 'arp'; target: string }
   /** A datagram with this TTL: the hop where it ends answers with time exceeded (RFC 792), the target itself with port unreachable. */
-  | { kind: 'udp'; target: string; port: number; ttl: number }
+  | { kind: 'udp'; target: string; port: number; ttl: number; /** Asks the target itself instead: it must not say port unreachable, and its answer must hold `expect` if that is given; silence is good otherwise. */ server?: { send: string; expect?: string } }
   /** Opened and closed again. */
   | { kind: 'tcp'; host: string; port: number }
   /** GET; the answer's status, and text its body holds. */
-  | { kind: 'http'; url: string; status: PortRangePlan[]; body?: string; /** False = certificates are not looked at. */ verify: boolean }
+  | { kind: 'http'; url: string; status: PortRangePlan[]; body?: string; /** False = certificates are not looked at. */ verify: boolean; /** Asked as this host (Host, SNI) instead of the URL's. */ host?: string }
   /** A question to a server; any answer but SERVFAIL and REFUSED will do, unless `address` must be in it. */
   | { kind: 'dns'; server: string; port: number; name: string; address?: string }
   /** Run without a shell; exit code 0 = good. setsWeight: 1 = bad, 2 … 255 = good with a weight of code - 2. */
@@ -219,6 +219,56 @@ export interface PolicyPlan {
   affinity?: AffinityPlan;
 }
 
+/** A server that a virtual server hands flows to. */
+export interface RealServerPlan {
+  /** Its number among the real servers of all virtual servers: place in Plan.realServers. */
+  index: number;
+  name: string;
+  virtualServer: number;
+  address: string;
+  /** Port flows are sent to; absent = the one they were sent to (a virtual server of a range or of all ports). */
+  port?: number;
+  /** 0 = no new flows. */
+  weight: number;
+  /** Flows at which it gets no more, and to which they must fall before it does again (Linux: lower = 3/4 of upper unless given); 0 = no limit. */
+  upper: number;
+  lower: number;
+  check?: CheckPlan;
+  /** Address the box binds a socket to so that its packets take the path the flows take; absent without a link to the box. */
+  pin?: string;
+}
+
+/** A name in src/balance/scheduler/registry.ts. */
+export type SchedulerName = string;
+
+export interface VirtualServerPlan {
+  index: number;
+  name: string;
+  /** IPv4 texts it listens on; links answer ARP for them where they are on-link and nobody else's. */
+  addresses: string[];
+  /** IP protocol numbers, TCP and UDP. */
+  protocols: number[];
+  /** 0-65535 = all ports (IPVS's port 0). */
+  ports: PortRangePlan;
+  scheduler: { name: SchedulerName; /** sh, mh: the port is hashed too, and another server is taken when the hashed one is gone. */ hashPort: boolean; fallBack: boolean };
+  /** Clients of one network (mask: prefix length) come back to their server for so many seconds after their last flow; one entry for all virtual servers of the same `tie`. */
+  persistence?: { timeout: number; mask: number; tie?: string };
+  /** UDP: every packet is scheduled by itself. */
+  onePacket: boolean;
+  /** Seconds over which the weight of a server that came up grows to the whole. */
+  slowStart: number;
+  /** Flows of a server that died or was removed. UDP flows never stay with the dead. */
+  onServerDown: 'reset' | 'keep' | 'move';
+  /** Instead of real servers, while there is no quorum; index in Plan.realServers, weight and check of no account. */
+  sorry?: number;
+  /** Total weight of usable servers below which it counts as down, and how much more than that until it is up again. */
+  quorum: { weight: number; hysteresis: number };
+  /** Rewrite the client's address as well: only where the answer would pass us by, always, never. */
+  snat: 'auto' | 'always' | 'never';
+  /** Indexes in Plan.realServers. */
+  realServers: number[];
+}
+
 /** Programs run on events. */
 export interface HooksPlan { /** Every executable file in it is run, in lexical order. */ directory: string; user: string; timeoutMs: number }
 
@@ -282,6 +332,9 @@ export interface Plan {
   uplinks: UplinkPlan[];
   groups: GroupPlan[];
   policies: PolicyPlan[];
+  virtualServers: VirtualServerPlan[];
+  /** Those of all virtual servers, each one's in a row, sorry servers behind their own. */
+  realServers: RealServerPlan[];
   filters: FilterRulePlan[];
   portForwards: PortForwardPlan[];
   oneToOne: OneToOnePlan[];

@@ -6,7 +6,14 @@
  */
 
 /** An ICMP error (RFC 792, RFC 1812 §5.2.7); with `reset`, a TCP segment is answered by a RST instead. */
-export interface Answer { type: number; code: number; text: string; reset: boolean }
+export interface Answer {
+  type: number;
+  code: number;
+  text: string;
+  reset: boolean;
+  /** Its resets are not limited: one is no longer than what it answers, and without it clients would wait until they give up. */
+  isUrgent?: boolean;
+}
 
 export interface VerdictRow {
   number: number;
@@ -97,6 +104,8 @@ const rows = {
   FILTER_DROP: drop('a filter rule drops it'),
   FILTER_REJECT: drop('a filter rule rejects it', REFUSED),
   UNSOLICITED: drop('new flow from an uplink to inside, which nothing allows', PROHIBITED),
+
+  NO_SERVER: drop('no real server of the virtual server takes new flows', { ...PORT_UNREACHABLE, isUrgent: true }),
 
   SYN_UNSOLICITED: drop('SYN from outside to a port nobody inside has mapped; nobody has opened the same connection from inside meanwhile', PORT_UNREACHABLE_ICMP),
   SYN_CROSSED: drop('SYN from outside that crossed one from inside for the same connection, which goes on'),

@@ -64,7 +64,7 @@ export const command: CommandFile = {
       .addHelpText('after', `
 New flows of SOURCE (to DESTINATION) go by UPLINK while it is usable; EXPIRES is how long yet unless a new flow comes. "any" is an
 address that does not count for it. POLICY is named where the affinity is a policy's own and not the group's. Erasing touches no
-flow: those that are open stay where they are, the next ones are chosen anew.
+flow: those that are open stay where they are, the next ones are chosen anew. The persistence of virtual servers is erased with it.
 
 Examples:
   weir affinity --uplink isp1         who comes back to isp1

@@ -154,8 +154,8 @@ export class Client {
   }
 
   /** A resource's bytes as they come, without reading anything into them. */
-  async copy(resource: string, write: (text: string) => Promise<void>): Promise<void> {
-    const answer = await this.#open(resource, {}, ANSWER_TIMEOUT_MS, {});
+  async copy(resource: string, write: (text: string) => Promise<void>, query: Query = {}): Promise<void> {
+    const answer = await this.#open(resource, query, ANSWER_TIMEOUT_MS, {});
     answer.setEncoding('utf8');
     for await (const chunk of this.#chunks(answer)) await write(chunk);
   }

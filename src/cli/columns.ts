@@ -1,10 +1,10 @@
-/** The columns of links and uplinks, which `weir status` shares with the commands of these names, and how states are painted. */
-import type { Health, LinkStatus, UplinkStatus } from '../control/api/types.js';
-import { formatBytes, formatCount, formatDuration, formatLatency, formatRate, formatShare } from './format.js';
+/** The columns of links, uplinks and servers, which `weir status` shares with the commands of these names, and how states are painted. */
+import type { LinkStatus, RealServerStatus, ServerState, UplinkStatus, VirtualServerStatus } from '../control/api/types.js';
+import { formatBytes, formatCount, formatDuration, formatEndpoint, formatLatency, formatRate, formatShare } from './format.js';
 import type { Column, Style } from './table.js';
 import { left, right } from './table.js';
 
-export function healthStyle(state: Health): Style {
+export function healthStyle(state: ServerState): Style {
   if (state === 'up') return 'good';
   return state === 'down' ? 'bad' : 'warning';
 }
@@ -36,8 +36,8 @@ export function linkColumns(nowMs: number): Record<'name' | 'type' | 'device' | 
   };
 }
 
-/** Why an uplink is as it is, or which of its targets fail although it is up. */
-function why(row: UplinkStatus, nowMs: number): string | null {
+/** Why an uplink or a real server is as it is, or which of its targets fail although it is up. */
+function why(row: Pick<UplinkStatus | RealServerStatus, 'state' | 'reason' | 'health'>, nowMs: number): string | null {
   const held = row.health?.suppressedUntilMs ?? null;
   const parts = [
     ...(row.reason === null ? [] : [row.reason]),
@@ -80,3 +80,60 @@ export function uplinkColumns(nowMs: number): Record<UplinkColumn, Column<Uplink
     reason: left('REASON', (row) => why(row, nowMs), (row) => (row.state === 'down' ? 'bad' : why(row, nowMs) === null ? null : 'warning')),
   };
 }
+
+export type ServerColumn =
+  'name' | 'address' | 'state' | 'since' | 'weight' | 'active' | 'inactive' | 'newFlows' | 'flowRate' | 'rxRate' | 'txRate' | 'latency' | 'reason';
+
+export function serverColumns(nowMs: number): Record<ServerColumn, Column<RealServerStatus>> {
+  return {
+    // Stands under the line of its virtual server.
+    name: left('  SERVER', (row) => `  ${row.name}`),
+    address: left('ADDRESS', (row) => formatEndpoint(row.address, row.port ?? 0)),
+    state: left('STATE', (row) => row.state, (row) => healthStyle(row.state)),
+    since: right('FOR', (row) => formatDuration(nowMs - row.sinceMs)),
+    weight: right('WEIGHT', (row) => String(row.weight)),
+    active: right('ACTIVE', (row) => formatCount(row.active)),
+    inactive: right('INACTIVE', (row) => formatCount(row.inactive)),
+    newFlows: right('NEW FLOWS', (row) => formatCount(row.newFlows)),
+    flowRate: right('FLOWS/S', (row) => formatFlowRate(row.newFlowsPerSecond)),
+    rxRate: right('RX', (row) => formatRate(row.rxBps)),
+    txRate: right('TX', (row) => formatRate(row.txBps)),
+    latency: right('LATENCY', (row) => measured(row.health?.latencyMs, formatLatency)),
+    reason: left('REASON', (row) => why(row, nowMs), (row) => (row.state === 'down' ? 'bad' : why(row, nowMs) === null ? null : 'warning')),
+  };
+}
+
+/** The addresses, ports and protocols of a virtual server: '203.0.113.2:80/tcp'. */
+export function formatListens({ addresses, ports, protocols }: VirtualServerStatus): string {
+  const range = ports.first === 0 && ports.last === 65_535 ? '*' : ports.first === ports.last ? String(ports.first) : `${ports.first}-${ports.last}`;
+  return addresses.map((address) => `${address}:${range}/${protocols.join('+')}`).join(' ');
+}
+
+/** Its real servers, and the sorry server that gets flows when they do not. */
+export function serversOf({ realServers, sorry }: VirtualServerStatus): readonly RealServerStatus[] {
+  return sorry === null ? realServers : [...realServers, sorry];
+}
+
+const sum = (rows: readonly RealServerStatus[], of: (row: RealServerStatus) => number): number => rows.reduce((total, row) => total + of(row), 0);
+
+export type VirtualServerColumn = 'name' | 'listens' | 'scheduler' | 'state' | 'since' | 'servers' | 'active' | 'inactive' | 'newFlows' | 'flowRate' | 'rxRate' | 'txRate';
+
+export function virtualServerColumns(nowMs: number): Record<VirtualServerColumn, Column<VirtualServerStatus>> {
+  return {
+    name: left('SERVER', (row) => row.name),
+    listens: left('ADDRESS', formatListens),
+    scheduler: left('SCHEDULER', (row) => row.scheduler.name),
+    state: left('STATE', (row) => row.state, (row) => healthStyle(row.state)),
+    since: right('FOR', (row) => formatDuration(nowMs - row.sinceMs)),
+    servers: right('SERVERS', (row) => `${row.realServers.filter(({ state }) => state !== 'down' && state !== 'drained').length} of ${row.realServers.length}`),
+    active: right('ACTIVE', (row) => formatCount(row.active)),
+    inactive: right('INACTIVE', (row) => formatCount(row.inactive)),
+    newFlows: right('NEW FLOWS', (row) => formatCount(row.newFlows)),
+    flowRate: right('FLOWS/S', (row) => formatFlowRate(sum(serversOf(row), ({ newFlowsPerSecond }) => newFlowsPerSecond))),
+    rxRate: right('RX', (row) => formatRate(sum(serversOf(row), ({ rxBps }) => rxBps))),
+    txRate: right('TX', (row) => formatRate(sum(serversOf(row), ({ txBps }) => txBps))),
+  };
+}
+
+/** Flows a second: whole ones, but for few. */
+function formatFlowRate(perSecond: number): string { return perSecond >= 10 ? formatCount(Math.round(perSecond)) : perSecond.toFixed(1); }

@@ -3,6 +3,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { ConfigError, ConfigWarning } from '../base/error.js';
 import { Client, DEFAULT_SOCKET } from './client.js';
+import type { Query } from './client.js';
 import type { Io } from './io.js';
 
 /** Where the configuration is unless told otherwise. */
@@ -15,11 +16,30 @@ export interface CheckResult {
   errors: readonly ConfigError[];
   warnings: readonly ConfigWarning[];
   /** Absent when there are mistakes. */
-  counts?: { links: number; uplinks: number; groups: number; routes: number };
+  counts?: { links: number; uplinks: number; groups: number; routes: number; virtualServers: number; realServers: number };
 }
 
 /** One thing `weir doctor` looked at. */
 export interface DoctorCheck { name: string; ok: boolean; detail: string; advice: string | null }
+
+/** What `weir import` can read. */
+export const IMPORT_FORMATS = ['ipvsadm', 'bng'] as const;
+
+/** A foreign configuration to turn into one of weir's, with what the command line adds to it. */
+export interface ImportRequest {
+  format: (typeof IMPORT_FORMATS)[number];
+  /** What places are told under. */
+  name: string;
+  text: string;
+  links: readonly { name: string; device: string; addresses: readonly string[] }[];
+  marks: readonly { mark: number; listens: readonly string[] }[];
+  gateway?: string;
+  /** The configuration the result is to be a drop-in of. */
+  into?: string;
+}
+
+/** What came of it: a configuration, and a line for everything that is not in it as it was. */
+export interface ImportResult { yaml: string; remarks: readonly string[] }
 
 /** What needs more than the API, handed in from above: the command line itself knows neither the daemon nor the configuration. */
 export interface Actions {
@@ -27,6 +47,8 @@ export interface Actions {
   /** Runs until it is told to stop; gives the exit code. */
   run(file: string, options: RunOptions): Promise<number>;
   check(file: string): Promise<CheckResult>;
+  /** Throws ConfigErrors for a text that is not what it should be. */
+  import(request: ImportRequest): Promise<ImportResult>;
   probe(): Promise<DoctorCheck[]>;
   /** Runs the lab with the person's terminal; gives the exit code. */
   lab(args: string[]): Promise<number>;
@@ -72,8 +94,8 @@ export async function withClient<T>(options: ReadingOptions, body: (client: Clie
 }
 
 /** Print a resource as the API gives it, one line. */
-export async function printJson(context: Context, client: Client, resource: string): Promise<void> {
-  await client.copy(resource, (text) => context.io.write(text));
+export async function printJson(context: Context, client: Client, resource: string, query: Query = {}): Promise<void> {
+  await client.copy(resource, (text) => context.io.write(text), query);
   await context.io.write('\n');
 }
 

@@ -35,6 +35,7 @@ const COLUMNS = [
   left<FlowStatus>('IN', (row) => row.inLink),
   left<FlowStatus>('OUT', (row) => row.outLink),
   left<FlowStatus>('UPLINK', (row) => row.uplink),
+  left<FlowStatus>('SERVER', (row) => row.server),
   right<FlowStatus>('SENT', (row) => formatBytes(row.originalBytes)),
   right<FlowStatus>('BACK', (row) => formatBytes(row.replyBytes)),
   right<FlowStatus>('PACKETS', (row) => formatCount(row.originalPackets + row.replyPackets)),
@@ -85,7 +86,7 @@ async function printAsText(context: Context, list: AsyncGenerator<FlowPage>): Pr
   await io.write(`${formatPlural(listed, 'flow')} listed, ${formatCount(last.total)} of ${formatCount(last.limit)} in the table${more}\n`);
 }
 
-const FILTERS = ['address', 'port', 'protocol', 'uplink', 'link', 'state'] as const;
+const FILTERS = ['address', 'port', 'protocol', 'uplink', 'link', 'server', 'state'] as const;
 
 export const command: CommandFile = {
   define(command: Command): void {
@@ -97,6 +98,7 @@ export const command: CommandFile = {
       .option('--protocol <name>', 'only this protocol: tcp, udp, icmp, … or its number')
       .option('--uplink <name>', 'only flows that bear this uplink\'s address')
       .option('--link <name>', 'only flows that come in or leave on this link')
+      .option('--server <name>', 'only flows a virtual server has given to a real server: web, or web/web1')
       .option('--state <state>', 'only flows in this state, as the STATE column shows it')
       .option('--limit <number>', 'at most so many flows', wholeNumber(1, fail))
       .option('--cursor <number>', 'go on where a listing with --limit stopped', wholeNumber(0, fail))
@@ -109,6 +111,7 @@ With -j all pages come as one document, in the shape of one page; nextCursor is 
 Examples:
   weir flows --address 10.0.1.7 --protocol tcp    one host's TCP flows
   weir flows --uplink isp1 --limit 20             a look at what leaves by isp1
+  weir flows --server web/web1                    who is on this server
   weir flows -j | jq '.flows | length'            how many there are`);
   },
   async run(context: Context, given): Promise<number> {

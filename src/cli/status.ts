@@ -1,7 +1,7 @@
 /** `weir status`: one screen, what is wrong first. The exit code tells a script the same: 0 all up, 1 degraded, 3 not running. */
 import type { Command } from 'commander';
-import type { AlgStatus, HookCounts, LinkStatus, Problem, RouterStatus, UplinkStatus } from '../control/api/types.js';
-import { linkColumns, uplinkColumns } from './columns.js';
+import type { AlgStatus, HookCounts, LinkStatus, Problem, RouterStatus, UplinkStatus, VirtualServerStatus } from '../control/api/types.js';
+import { linkColumns, uplinkColumns, virtualServerColumns } from './columns.js';
 import type { CommandFile, Context } from './command.js';
 import { defineReading, readingOptions, withClient } from './command.js';
 import { EXIT_DEGRADED, EXIT_NOT_RUNNING, NotRunning } from './failure.js';
@@ -51,11 +51,16 @@ export function formatStatus(status: RouterStatus, nowMs: number, color: boolean
   const uplinkRows: Column<UplinkStatus>[] = [
     uplink.name, uplink.link, uplink.state, uplink.since, uplink.loss, uplink.latency, uplink.tier, uplink.weight, uplink.wanted, uplink.share, uplink.flows, uplink.rxRate, uplink.txRate,
   ];
+  const server = virtualServerColumns(nowMs);
+  const serverRows: Column<VirtualServerStatus>[] = [
+    server.name, server.listens, server.scheduler, server.state, server.since, server.servers, server.active, server.inactive, server.flowRate, server.rxRate, server.txRate,
+  ];
   const { flows, packets, offload, dataPlane } = status;
   const state = paint(status.state, status.state === 'up' ? 'good' : 'bad', color);
   return `weir ${plain(status.version)} is ${state}, running for ${formatDuration(status.uptimeMs)}, pid ${status.pid}, generation ${status.generation} of ${plain(status.configFile)}\n`
     + problemLines(status.problems, color)
     + section('Uplinks', 'uplinks', status.uplinks, uplinkRows, color)
+    + section('Virtual servers', 'servers', status.virtualServers, serverRows, color)
     + section('Links', 'links', status.links, linkRows, color)
     + `\nflows    ${formatCount(flows.count)} of ${formatCount(flows.limit)} (${formatPart(flows.count, flows.limit)}), ${formatCount(flows.opened)} opened, ${formatCount(flows.expired)} expired\n`
     + `packets  ${formatCount(packets.received)} received, ${formatCount(packets.sent)} sent, ${formatCount(packets.dropped)} dropped\n`
@@ -92,7 +97,8 @@ export const command: CommandFile = {
     command.addHelpText('after', `
 Exit codes: 0 all is up, 1 degraded (the problems are listed first), 3 weir is not running, 77 no permission to ask.
 FOR is how long a state has lasted, WANTED and SHARE the part of new flows by weight and in fact since the start, LOSS and
-LATENCY what the uplink's check measures, RX and TX of an uplink its rates of the last seconds.`);
+LATENCY what the uplink's check measures, RX and TX of an uplink or a virtual server its rates of the last seconds, SERVERS how many
+of its real servers take new flows, ACTIVE and INACTIVE their flows now.`);
   },
   async run(context: Context, given): Promise<number> {
     const options = readingOptions(given);

@@ -1,4 +1,4 @@
-/** `weir weight`: another share of the new flows for an uplink, at once. */
+/** `weir weight`: another share of the new flows for an uplink or a real server, at once. */
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { act, defineAction } from './action.js';
@@ -14,9 +14,14 @@ export const command: CommandFile = {
       .addHelpText('after', `
 Only new flows are shared by the new weights, at once. It lasts until weir starts again: what is to stay belongs in the configuration.
 
-Example:
-  weir weight uplink isp2 5    five parts of the new flows`);
+Examples:
+  weir weight uplink isp2 5        five parts of the new flows
+  weir weight server web/web2 0    none`);
   },
-  run: (context, given, [, name, weight]) => act(context, given, name, 'weight', { weight: Number(weight) }, (uplink) =>
-    `uplink ${uplink.name} has weight ${uplink.weight}${uplink.weight === 0 ? ': it takes no new flows' : ''}`),
+  run: (context, given, operands) => act(context, given, operands, { action: 'weight', body: { weight: Number(operands[2]) } }, {
+    uplink: ({ name, weight }) => describe(`uplink ${name}`, weight),
+    server: ({ weight }, name) => describe(`server ${name}`, weight),
+  }),
 };
+
+function describe(subject: string, weight: number): string { return `${subject} has weight ${weight}${weight === 0 ? ': it takes no new flows' : ''}`; }

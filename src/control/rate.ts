@@ -7,13 +7,13 @@
 const SAMPLES = 6;
 
 export class Rates {
-  private readonly read: (subject: number) => readonly [number, number];
+  private readonly read: (subject: number) => readonly number[];
   private readonly nowMs: () => number;
   private readonly subjects: number;
-  private readonly samples: { atMs: number; bytes: (readonly [number, number])[] }[] = [];
+  private readonly samples: { atMs: number; counters: (readonly number[])[] }[] = [];
 
-  /** `read` gives the two byte counters of one of `subjects` subjects. */
-  constructor(subjects: number, read: (subject: number) => readonly [number, number], nowMs: () => number) {
+  /** `read` gives the counters of one of `subjects` subjects, always as many. */
+  constructor(subjects: number, read: (subject: number) => readonly number[], nowMs: () => number) {
     this.subjects = subjects;
     this.read = read;
     this.nowMs = nowMs;
@@ -21,15 +21,15 @@ export class Rates {
 
   sample(): void {
     if (this.samples.length === SAMPLES) this.samples.shift();
-    this.samples.push({ atMs: this.nowMs(), bytes: Array.from({ length: this.subjects }, (_, i) => this.read(i)) });
+    this.samples.push({ atMs: this.nowMs(), counters: Array.from({ length: this.subjects }, (_, i) => this.read(i)) });
   }
 
-  /** Both counters of a subject in bits per second; 0 until there are two samples. */
-  bitsPerSecond(subject: number): [number, number] {
-    const first = this.samples.at(0);
+  /** How much each counter of a subject grew a second; 0 until there are two samples. */
+  perSecond(subject: number): number[] {
     const last = this.samples.at(-1);
-    if (first === undefined || last === undefined || last.atMs <= first.atMs) return [0, 0];
-    const rate = (side: 0 | 1): number => Math.round(((last.bytes[subject][side] - first.bytes[subject][side]) * 8000) / (last.atMs - first.atMs));
-    return [rate(0), rate(1)];
+    if (last === undefined) return this.read(subject).map(() => 0);
+    const [first] = this.samples;
+    const seconds = (last.atMs - first.atMs) / 1000;
+    return last.counters[subject].map((count, i) => (seconds <= 0 ? 0 : (count - first.counters[subject][i]) / seconds));
   }
 }

@@ -8,13 +8,13 @@ import { affinityBytes, readAffinity } from '../balance/affinity.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, DECLINED, EXPECTATIONS_REFUSED,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, DECLINED, EXPECTATIONS_REFUSED,
   FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, OFFLOADED_FLOWS, OFFLOADED_RX_BYTES, OFFLOADED_RX_PACKETS, OFFLOADED_TX_BYTES,
-  OFFLOADED_TX_PACKETS, OFFLOAD_DECLINED, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN,
+  OFFLOADED_TX_PACKETS, OFFLOAD_DECLINED, PERSISTENCE_REFUSED, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN,
   TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_REFUSED, UPLINK_PORTS_SHARED, UPLINK_PORTS_USED,
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED, WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
-import { ALG, COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, STATE, UPLINK } from '../table/flow.js';
+import { ALG, COUNTERS, CREATED, DEADLINE, FLAG_DNAT, FLAGS, IN_LINK, INWARD, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, servedBy, STATE, UPLINK } from '../table/flow.js';
 import { DEFAULT_STATES } from '../table/filter-rule.js';
 import { FlowReader } from '../table/flow-reader.js';
 import { BUCKETS } from '../table/token-bucket.js';
@@ -26,9 +26,11 @@ import { formatIpv4, formatMac, parseIpv4 } from '../wire/address.js';
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.js';
 import type {
   AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus, ViewedStatus,
+  VirtualServerStatus,
 } from './api/types.js';
 import { SCHEMA_VERSION } from './api/types.js';
 import { Rates } from './rate.js';
+import { serverProblems, ServerView } from './server-view.js';
 
 /** Table entries one call of `flows` looks at, so that the main thread answers others in between. */
 const FLOW_SCAN = 50_000;
@@ -83,6 +85,8 @@ export class View implements RouterView {
   private readonly uplinkStates: UplinkState[];
   private readonly rates: Rates;
   private readonly offload: ViewOffload;
+  /** Virtual servers and their real ones. */
+  readonly servers: ServerView;
   private readonly kernelDrops: (link: number) => number;
   private readonly nowMs: () => number;
   private readonly startedAtMs: number;
@@ -95,10 +99,11 @@ export class View implements RouterView {
     this.kernelDrops = options.kernelDrops;
     this.nowMs = options.nowMs;
     this.startedAtMs = options.nowMs();
-    this.counters = new Counters(options.memory.counters, this.plan.links.length, this.plan.uplinks.length, this.plan.filters.length);
+    this.counters = new Counters(options.memory.counters, countersShape(this.plan));
     this.reader = new FlowReader(options.memory.flows, this.plan.limits.flows);
     this.uplinkStates = this.plan.uplinks.map(({ weight }) => ({ trouble: null, sinceMs: Date.now(), health: null, isDrained: false, isReturning: false, weight }));
     this.rates = new Rates(this.plan.uplinks.length, (uplink) => [this.counters.uplink(uplink, UPLINK_TX_BYTES), this.counters.uplink(uplink, UPLINK_RX_BYTES)], this.nowMs);
+    this.servers = new ServerView(this.plan, this.counters, this.nowMs);
     this.states = this.plan.links.map(() => ({ isUp: false, reason: 'starting', sinceMs: Date.now() }));
   }
 
@@ -132,15 +137,20 @@ export class View implements RouterView {
   private note(index: number, news: Partial<UplinkState>): void { this.uplinkStates[index] = { ...this.uplinkStates[index], ...news }; }
 
   /** Take the sample that rates are made of; to be called about every second. */
-  sampleRates(): void { this.rates.sample(); }
+  sampleRates(): void {
+    this.rates.sample();
+    this.servers.sample();
+  }
 
   status(): ViewedStatus {
     const links = this.links();
     const uplinks = this.uplinks();
+    const virtualServers = this.virtualServers();
     const problems: Problem[] = [
       ...this.plan.groups.filter((group) => group.uplinks.every((i) => uplinks[i].state !== 'up'))
         .map((group): Problem => ({ severity: 'error', subject: `group ${group.name}`, message: 'no uplink takes new flows' })),
       ...uplinks.flatMap(uplinkProblems),
+      ...virtualServers.flatMap(serverProblems),
       ...links.filter((link) => link.state === 'down').map((link): Problem => ({ severity: 'error', subject: `link ${link.name}`, message: link.reason ?? 'down' })),
       ...this.nearLimits(uplinks),
     ];
@@ -148,7 +158,7 @@ export class View implements RouterView {
     const drops = this.drops();
     return {
       state: problems.some((problem) => problem.severity === 'error') ? 'degraded' : 'up',
-      problems, uptimeMs: Math.round(this.nowMs() - this.startedAtMs), generation: this.plan.generation, links, uplinks,
+      problems, uptimeMs: Math.round(this.nowMs() - this.startedAtMs), generation: this.plan.generation, links, uplinks, virtualServers,
       flows: { count: reader.count, limit: reader.capacity, opened: reader.opened, expired: reader.expired },
       packets: {
         received: sum(links.map((link) => link.rxPackets)), sent: sum(links.map((link) => link.txPackets)), dropped: sum(drops.map((row) => row.packets)),
@@ -198,7 +208,7 @@ export class View implements RouterView {
       const groups = this.plan.groups.filter((g) => g.uplinks.includes(i));
       const group = groups.at(0);
       const count = (counter: number): number => this.counters.uplink(i, counter);
-      const [txBps, rxBps] = this.rates.bitsPerSecond(i);
+      const [txBps, rxBps] = this.rates.perSecond(i).map((bytes) => Math.round(bytes * 8));
       return {
         name: uplink.name, link: this.plan.links[uplink.link].name, gateway: uplink.gateway ?? null,
         groups: groups.map((g) => g.name), tiers: groups.map((g) => ({ group: g.name, tier: g.tiers[g.uplinks.indexOf(i)] })),
@@ -221,6 +231,10 @@ export class View implements RouterView {
     if (!state.isUp || claim === CLAIM_NONE) return state;
     return { ...state, isUp: false, reason: claim === CLAIM_ASKING ? 'asks whether its addresses are free' : 'another station has one of its addresses' };
   }
+
+  virtualServers(): VirtualServerStatus[] { return this.servers.list(); }
+
+  findServer(virtualServer: string, name: string): number { return this.servers.find(virtualServer, name); }
 
   /** An uplink that is drained but would not work either is down: whoever drained it wants to know. */
   private stateOf(i: number): Pick<UplinkStatus, 'state' | 'reason'> {
@@ -348,6 +362,8 @@ export class View implements RouterView {
     if (unexpected > 0) problems.push({ severity: 'warning', subject: 'algs', message: `limits.expectations was reached: ${unexpected} announced flows were not expected` });
     const unasked = this.counters.getRouter(PROBES_REFUSED);
     if (unasked > 0) problems.push({ severity: 'warning', subject: 'checks', message: `${unasked} probes were not sent, there were too many at once` });
+    const forgotten = this.counters.getRouter(PERSISTENCE_REFUSED);
+    if (forgotten > 0) problems.push({ severity: 'warning', subject: 'virtual servers', message: `limits.affinity was reached: ${forgotten} flows were not remembered for persistence` });
     const unwatched = this.counters.getRouter(CONTROL_FLOWS_UNWATCHED);
     if (unwatched > 0) problems.push({ severity: 'warning', subject: 'algs', message: `${unwatched} control flows were not watched, there were too many` });
     return problems;
@@ -376,6 +392,10 @@ export class View implements RouterView {
     if (filter.link !== undefined) {
       const link = this.plan.links.findIndex((l) => l.name === filter.link);
       tests.push(() => words[IN_LINK] === link || this.outLinkOf() === link);
+    }
+    if (filter.server !== undefined) {
+      const servers = this.servers.numbersOf(filter.server);
+      tests.push(() => servers.has(servedBy(words[INWARD])));
     }
     if (filter.state !== undefined) {
       const { state } = filter;
@@ -420,7 +440,7 @@ export class View implements RouterView {
       id: entry, protocol: protocolName(words[9]), state: STATE_NAMES[words[STATE] & STATE_MASK],
       original: tuple(ORIGINAL_TUPLE), reply: tuple(REPLY_TUPLE),
       inLink: this.plan.links[words[IN_LINK]]?.name ?? null, outLink: this.plan.links[out]?.name ?? null,
-      uplink: this.plan.uplinks[words[UPLINK]]?.name ?? null,
+      uplink: this.plan.uplinks[words[UPLINK]]?.name ?? null, server: this.servers.nameOf(servedBy(words[INWARD])),
       originalPackets: doubles[pair], originalBytes: doubles[pair + 1], replyPackets: doubles[pair + 2], replyBytes: doubles[pair + 3],
       ageMs: Math.max(0, nowTick - words[CREATED]) * 1000, expiresInMs: Math.max(0, words[DEADLINE] - nowTick) * 1000,
       offloaded: words[ALG] <= OFFLOADED,

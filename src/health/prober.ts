@@ -56,6 +56,8 @@ export interface ProberOptions {
 const FIRST_MOST_MS = 1_000;
 /** A round is put off by up to this part of an interval. */
 const JITTER_PART = 1 / 20;
+/** A moment of the grid that has passed by less than this part of an interval is not left out: a time limit of a whole interval ends a little later. */
+const LATE_PART = 1 / 4;
 /** Time the checks have beyond their time limit, since they keep it themselves. */
 const GRACE_MS = 500;
 /** Steps chance takes between none and all. */
@@ -143,11 +145,11 @@ export class Prober {
     }, Math.max(0, atMs - this.clock.nowMs()));
   }
 
-  /** On to the next moment of the grid that has not passed. */
+  /** On to the next moment of the grid that has not long passed. */
   private schedule(): void {
     const { intervalMs } = this.options.plan;
     const behind = this.clock.nowMs() - this.dueMs;
-    this.dueMs += intervalMs * Math.max(1, Math.ceil(behind / intervalMs));
+    this.dueMs += intervalMs * Math.max(1, Math.ceil(behind / intervalMs - LATE_PART));
     this.wait();
   }
 

@@ -16,6 +16,7 @@ import { hold, mayOpen, remap, undo } from './mapping.js';
 import { isTakenUp, keepsMapping } from './midstream.js';
 import type { Router } from './router.js';
 import { timeoutOf } from './timeout.js';
+import { enlist } from './virtual-server.js';
 
 const NONE = -1;
 
@@ -38,6 +39,7 @@ export function confirm(p: Packet, r: Router): Verdict {
   }
   hold(p, r);
   if (p.protocol === PROTOCOL_TCP) takeWindow(p, r);
+  if (!r.virtualServers.isEmpty) enlist(p, r);
   if (p.expected !== NONE) useExpectation(p, r);
   if (r.watch.algs.length > 0) attach(p, r);
   flows.account(p.flow, 0, p.end - p.ipAt);

@@ -25,7 +25,7 @@ export function deliver(p: Packet, r: Router): Verdict {
   switch (p.protocol) {
     case ip.PROTOCOL_TCP:
       if (isTakenUp(p)) return endHere(p, r);
-      return isUnsolicited(p, r) ? holdSyn(p, r) : V.PORT_CLOSED;
+      return isUnsolicited(p, r) && !r.onlyVirtual.has(p.tuple.d3) ? holdSyn(p, r) : V.PORT_CLOSED;
     case ip.PROTOCOL_UDP: return V.PORT_CLOSED;
     case ip.PROTOCOL_ICMP: return icmp.isError(p.icmpType) ? V.STRAY_ERROR : V.STRAY_REPLY;
     default: return V.PROTOCOL_UNKNOWN;

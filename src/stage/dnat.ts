@@ -1,14 +1,14 @@
 /**
  * dnat — the destination. For a known flow: the one its packets leave with in this direction, which undoes a SNAT on the way back. For a
- * new one: the inside endpoint that a rule or a mapping says an external one stands for.
+ * new one: the real server of a virtual one, or the inside endpoint that a rule or a mapping says an external one stands for.
  *
- * Reads: the flow's tuples. Writes: destination address and port, every checksum; hairpin; the flow's UPLINK and INWARD_MAPPING.
- * Drops: nothing.
+ * Reads: the flow's tuples. Writes: destination address and port, every checksum; hairpin; the flow's UPLINK and INWARD.
+ * Drops: NO_SERVER MIDSTREAM MIDSTREAM_SILENT.
  *
  * A packet of direction d leaves as the inverse of tuple[1 - d] (table/flow.ts): its new destination is that tuple's source.
  */
 import type { Verdict } from '../base/verdict.js';
-import { FLAG_DNAT, FLAG_SNAT, FLAGS, UPLINK } from '../table/flow.js';
+import { FLAG_DNAT, FLAG_SNAT, FLAGS, INWARD, UPLINK } from '../table/flow.js';
 import { NONE } from '../wire/packet.js';
 import type { Packet } from '../wire/packet.js';
 import { TUPLE_WORDS } from '../wire/tuple.js';
@@ -17,10 +17,15 @@ import { translateQuote } from './icmp-error.js';
 import { inward } from './mapping.js';
 import { forward } from './nat-rule.js';
 import type { Router } from './router.js';
+import { serve } from './virtual-server.js';
 
 export function dnat(p: Packet, r: Router): Verdict {
   if (p.flow < 0) return 0;
-  if (p.isNew) return decide(p, r);
+  if (p.isNew) {
+    const verdict = decide(p, r);
+    // Where packets are scheduled by themselves it may be a known flow's after all.
+    if (verdict !== 0 || p.isNew) return verdict;
+  }
   const { words } = r.flows;
   const at = r.flows.at(p.flow);
   const flags = words[at + FLAGS];
@@ -38,12 +43,16 @@ export function dnat(p: Packet, r: Router): Verdict {
  */
 function decide(p: Packet, r: Router): Verdict {
   const { words } = r.flows;
-  const uplinkAt = r.flows.at(p.flow) + UPLINK;
+  const at = r.flows.at(p.flow);
   if (!expected(p, r)) {
+    if (!r.virtualServers.isEmpty) {
+      const verdict = serve(p, r);
+      if (verdict !== 0 || !p.isNew || words[at + INWARD] !== NONE) return verdict;
+    }
     forward(p, r);
-    if (words[uplinkAt] === NONE && p.hairpin === NONE) inward(p, r);
+    if (words[at + UPLINK] === NONE && p.hairpin === NONE) inward(p, r);
   }
-  if (p.hairpin !== NONE) words[uplinkAt] = p.hairpin;
+  if (p.hairpin !== NONE) words[at + UPLINK] = p.hairpin;
   return 0;
 }
 

@@ -12,7 +12,7 @@ import type { AlgHost, Conversation } from '../alg/alg.js';
 import { EXPECTATIONS_REFUSED } from '../table/counters.js';
 import { EXPECTED_CONTROL, EXPECTED_DIRECTION, EXPECTED_LEAVING, EXPECTED_MAPPING } from '../table/expectation.js';
 import {
-  CONTROL, CONTROL_SERIAL, FLAG_CHOSEN, FLAG_SHARED, FLAGS, GROUP_SHIFT, INWARD_MAPPING, MAPPING, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, UPLINK,
+  CONTROL, CONTROL_SERIAL, FLAG_CHOSEN, FLAG_SHARED, FLAGS, GROUP_SHIFT, INWARD, MAPPING, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, UPLINK,
 } from '../table/flow.js';
 import { NONE } from '../wire/packet.js';
 import type { Packet } from '../wire/packet.js';
@@ -116,10 +116,12 @@ export function expected(p: Packet, r: Router): boolean {
     // What comes in by another uplink is not for this one's address.
     else if (r.links[p.link].uplinks.length > 0) return false;
     else p.hairpin = uplink;
-    words[at + INWARD_MAPPING] = expectations.words[entryAt + EXPECTED_MAPPING];
+    words[at + INWARD] = expectations.words[entryAt + EXPECTED_MAPPING];
     p.rewriteDestination(address, port);
   }
   p.expected = entry;
+  // It is its control flow's server's as well. That then keeps the port open by its tuples alone.
+  if (words[controlAt + INWARD] < NONE) words[at + INWARD] = words[controlAt + INWARD];
   words[at + CONTROL] = control;
   words[at + CONTROL_SERIAL] = words[controlAt + SERIAL];
   const direction = expectations.words[entryAt + EXPECTED_DIRECTION];
@@ -139,12 +141,13 @@ export function sourceOfExpected(p: Packet, r: Router): Verdict {
   const { words } = r.expectations;
   const entryAt = r.expectations.at(p.expected);
   const external = words[entryAt + EXPECTED_LEAVING + 3];
-  if (words[entryAt + EXPECTED_DIRECTION] === 0 || external === p.tuple.s3 || p.uplink === NONE) return 0;
   const at = r.flows.at(p.flow);
+  const isServed = r.flows.words[at + INWARD] < NONE;
+  if (words[entryAt + EXPECTED_DIRECTION] === 0 || external === p.tuple.s3 || (p.uplink === NONE && !isServed)) return 0;
   const port = p.tuple.sourcePort;
   r.flows.words[at + UPLINK] = p.uplink;
   const owner = r.mappings.uplinkOf(external);
-  if (port < SERVICES_END || owner === NONE || r.natRules.externalOf(p.tuple.s3, p.uplink) === external) {
+  if (isServed || port < SERVICES_END || owner === NONE || r.natRules.externalOf(p.tuple.s3, p.uplink) === external) {
     p.rewriteSource(external, port);
     return 0;
   }

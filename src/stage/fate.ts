@@ -29,17 +29,19 @@
  * windows waits for its next segment, which bears the numbers, and is refused with MIDSTREAM. Everything else gets the ICMP error that a
  * connected socket takes as final: port unreachable for UDP, host unreachable for the rest, about a packet as the end itself sent it. These answer no
  * packet, so no packet's rate limit (RFC 1812 §4.3.2.8) is theirs: there is one for each flow and end, once. An end that is reached by an
- * uplink is told only by that very uplink, and only while that is up: no other bears the address the end knows.
+ * uplink is told only by that very uplink, and only while that is up: no other bears the address the end knows. A client of a real server that
+ * stands on the uplink's own wire is told while that has carrier, for so long its packets come and go.
  *
  * Cost: nothing per packet but the comparison `route` makes; a flow looked at once per change, 20 ns to 2 µs.
  */
 import type { Group, Uplink } from '../balance/uplink.js';
+import type { RealServer } from '../balance/virtual-server.js';
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_FLOWS } from '../table/counters.js';
 import {
-  ALG, FILTER, FLAG_CHOSEN, FLAG_DNAT, FLAG_NO_REFRESH, FLAG_SNAT, FLAG_TOLD, FLAGS, GENERATION, GROUP_SHIFT, HEADER_HIGH, IN_LINK, INWARD_MAPPING, MAPPING,
-  NEIGHBOUR, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, STATE, UPLINK, WINDOW,
+  ALG, FILTER, FLAG_CHOSEN, FLAG_DNAT, FLAG_NO_REFRESH, FLAG_SERVER_TOLD, FLAG_SNAT, FLAG_TOLD, FLAGS, GENERATION, GROUP_SHIFT, HEADER_HIGH, IN_LINK, INWARD, MAPPING,
+  NEIGHBOUR, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, servedBy, STATE, UPLINK, WINDOW,
 } from '../table/flow.js';
 import { isOver } from '../table/tcp-state.js';
 import { formatIpv4 } from '../wire/address.js';
@@ -52,12 +54,12 @@ import * as tcp from '../wire/tcp.js';
 import { TUPLE_WORDS } from '../wire/tuple.js';
 import type { Tuple } from '../wire/tuple.js';
 import { UDP_HEADER } from '../wire/udp.js';
-import { LOCAL, SPRAYED } from './route.js';
+import { leadsNowhere, LOCAL, SPRAYED } from './route.js';
 import type { Router } from './router.js';
 
 /** What became of a flow. */
 export type Fate = 'reset' | 'moved' | 'kept' | 'draining';
-export type FateReason = 'uplinkDown' | 'betterUplink' | 'drainTimeout';
+export type FateReason = 'uplinkDown' | 'betterUplink' | 'drainTimeout' | 'serverDown' | 'serverFlushed';
 
 /** A flow as it was when it met its fate: who opened it to whom, and as whom the far side knew the opener. */
 export interface FateFlow {
@@ -69,7 +71,7 @@ export interface FateFlow {
   to: number | null;
 }
 
-/** Of one uplink, since something changed. */
+/** Of one uplink or real server, since something changed. */
 export interface FateCounts { reset: number; moved: number; kept: number; draining: number }
 
 /** Entries looked at in a turn, and flows ended in it: about 50 µs and 100 µs, and 1 to 2 ms the first times, while the compiler knows none of it. */
@@ -95,10 +97,12 @@ const RESET = 0;
 const MOVED = 1;
 const KEPT = 2;
 const DRAINING = 3;
-const REASONS: readonly FateReason[] = ['uplinkDown', 'betterUplink', 'drainTimeout'];
+const REASONS: readonly FateReason[] = ['uplinkDown', 'betterUplink', 'drainTimeout', 'serverDown', 'serverFlushed'];
 const UPLINK_DOWN = 0;
 const BETTER_UPLINK = 1;
 const DRAIN_TIMEOUT = 2;
+const SERVER_DOWN = 3;
+const SERVER_FLUSHED = 4;
 
 /** RFC 1812 §5.3.2: no lower default than the Internet's diameter. */
 const TTL = 64;
@@ -121,26 +125,27 @@ export class Fates {
   private changedAtMs = 0;
   /** By group × uplinks + uplink: when what the group has led there must be gone, for a better tier is back; Infinity = it may stay. */
   private readonly drainEndMs: Float64Array;
-  /** By uplink: fates met since the last summary, and whether one is owed. */
+  /** By owner, which is an uplink or, behind all of these, a real server: fates met since the last summary, and whether one is owed. */
   private readonly counts: readonly FateCounts[];
   private readonly isOwed: boolean[];
   private readonly owedReason: number[];
   private readonly details: (string | null)[];
-  /** Flows of the notice that is being gathered: one uplink, one fate, one reason. */
+  /** Flows of the notice that is being gathered: one owner, one fate, one reason. */
   private readonly told = new Int32Array(TOLD_MAX * TOLD_WORDS);
   private toldCount = 0;
-  private toldUplink = NONE;
+  private toldOwner = NONE;
   private toldFate = RESET;
   private toldReason = UPLINK_DOWN;
 
   constructor(r: Router) {
     this.r = r;
-    const { uplinks, groups } = r.plan;
+    const { uplinks, groups, realServers } = r.plan;
+    const owners = [...uplinks, ...realServers];
     this.drainEndMs = new Float64Array(groups.length * uplinks.length).fill(Infinity);
-    this.counts = uplinks.map(() => ({ ...NOTHING }));
-    this.isOwed = uplinks.map(() => false);
-    this.owedReason = uplinks.map(() => UPLINK_DOWN);
-    this.details = uplinks.map(() => null);
+    this.counts = owners.map(() => ({ ...NOTHING }));
+    this.isOwed = owners.map(() => false);
+    this.owedReason = owners.map(() => UPLINK_DOWN);
+    this.details = owners.map(() => null);
   }
 
   /** Flows are still to be looked at. */
@@ -151,6 +156,22 @@ export class Fates {
 
   /** What an uplink's check says is wrong with it. */
   explain(uplink: Uplink, detail: string | null): void { this.details[uplink.index] = detail; }
+
+  /** The same of a real server that was lost. */
+  expectServer(server: RealServer): void { this.owe(this.ownerOf(server.index), server.isUp ? SERVER_FLUSHED : SERVER_DOWN); }
+
+  explainServer(server: number, detail: string | null): void { this.details[this.ownerOf(server)] = detail; }
+
+  /** Let a flow go whose server was lost: its client's next packet is another server's. */
+  letGo(flow: number): void {
+    const { r } = this;
+    const at = r.flows.at(flow);
+    const server = r.virtualServers.servers[servedBy(r.flows.words[at + INWARD])];
+    this.gather(at, this.ownerOf(server.index), MOVED, server.isUp ? SERVER_FLUSHED : SERVER_DOWN, NONE);
+    r.flows.remove(flow);
+  }
+
+  private ownerOf(server: number): number { return this.r.uplinks.length + server; }
 
   /** Something has changed: every flow is to be looked at, beginning where the walk stands, so that changes in a row starve nobody. */
   begin(): void {
@@ -253,6 +274,10 @@ export class Fates {
       words[at + ROUTE] = NONE;
       words[at + ROUTE + 1] = NONE;
     }
+    if (words[at + INWARD] < NONE) {
+      const outcome = this.judgeServed(flow, at, r.virtualServers.servers[servedBy(words[at + INWARD])], p);
+      if (outcome !== GOES_ON) return outcome;
+    }
     const number = (words[at + FLAGS] >>> GROUP_SHIFT) - 1;
     const direction = this.boundDirection(at);
     if (number === NONE || direction === NONE) return this.goesOn(at, false);
@@ -262,9 +287,29 @@ export class Fates {
     if ((words[at + FLAGS] & FLAG_CHOSEN) !== 0) return this.goesOn(at, false);
     const endMs = this.drainEndMs[number * r.uplinks.length + uplink.index];
     if (endMs === Infinity) return this.goesOn(at, false);
-    if (endMs <= r.nowMs) return this.end(flow, at, uplink, group.onRecover === 'drain' ? DRAIN_TIMEOUT : BETTER_UPLINK, p);
+    if (endMs <= r.nowMs) return this.end(flow, at, uplink.index, group.onRecover === 'drain' ? DRAIN_TIMEOUT : BETTER_UPLINK, p);
     this.note(at, uplink, DRAINING, BETTER_UPLINK);
     return this.goesOn(at, true);
+  }
+
+  /** A flow that has a real server: that one may be lost to it. */
+  private judgeServed(flow: number, at: number, server: RealServer, p: Packet | null): number {
+    const { words } = this.r.flows;
+    if (!server.isLost) {
+      words[at + FLAGS] &= ~FLAG_SERVER_TOLD;
+      return GOES_ON;
+    }
+    if (words[at + 9] !== ip.PROTOCOL_TCP) {
+      this.letGo(flow);
+      return ENDED;
+    }
+    const owner = this.ownerOf(server.index);
+    if (server.isFlushed || isOver(words[at + STATE]) || this.r.virtualServers.list[server.virtualServer].onServerDown !== 'keep') {
+      return this.end(flow, at, owner, server.isUp ? SERVER_FLUSHED : SERVER_DOWN, p);
+    }
+    if ((words[at + FLAGS] & FLAG_SERVER_TOLD) === 0) this.gather(at, owner, KEPT, SERVER_DOWN, NONE);
+    words[at + FLAGS] |= FLAG_SERVER_TOLD;
+    return GOES_ON;
   }
 
   private judgeDown(flow: number, at: number, direction: number, group: Group, uplink: Uplink, p: Packet | null): number {
@@ -287,7 +332,7 @@ export class Fates {
         case 'reset':
       }
     }
-    return this.end(flow, at, uplink, UPLINK_DOWN, p);
+    return this.end(flow, at, uplink.index, UPLINK_DOWN, p);
   }
 
   /** The direction whose packets leave by an uplink (of two: one that is down first), or NONE. */
@@ -320,7 +365,7 @@ export class Fates {
   private move(at: number, direction: number, group: Group, from: Uplink): boolean {
     const { r } = this;
     const { words } = r.flows;
-    if ((words[at + FLAGS] & (FLAG_SNAT | FLAG_DNAT)) !== 0 || words[at + MAPPING] !== NONE || words[at + INWARD_MAPPING] !== NONE) return false;
+    if ((words[at + FLAGS] & (FLAG_SNAT | FLAG_DNAT)) !== 0 || words[at + MAPPING] !== NONE || words[at + INWARD] !== NONE) return false;
     r.spare.load(words, at + (direction === 0 ? ORIGINAL_TUPLE : REPLY_TUPLE));
     const to = group.pick(r.spare, r.flows.hash(r.spare), null, r.nowMs);
     if (to === null || !this.leavesAlone(at, direction, r.spare, to)) return false;
@@ -339,7 +384,7 @@ export class Fates {
       words[at + FLAGS] &= ~(FLAG_NO_REFRESH | (FLAG_NO_REFRESH << 1));
       if (!to.refreshesInbound && r.spare.protocol === ip.PROTOCOL_UDP) words[at + FLAGS] |= FLAG_NO_REFRESH << (1 - direction);
     }
-    this.gather(at, from, MOVED, UPLINK_DOWN, to.index);
+    this.gather(at, from.index, MOVED, UPLINK_DOWN, to.index);
     return true;
   }
 
@@ -352,7 +397,7 @@ export class Fates {
   }
 
   /** Tell the ends that can be told, and end the flow. */
-  private end(flow: number, at: number, uplink: Uplink, reason: number, p: Packet | null): number {
+  private end(flow: number, at: number, owner: number, reason: number, p: Packet | null): number {
     const { r } = this;
     const { words } = r.flows;
     let isUnknown = false;
@@ -363,12 +408,11 @@ export class Fates {
       isUnknown = isTcp && words[at + WINDOW] === NONE;
       if (isUnknown && p === null) return UNKNOWN;
       for (let end = 0; end < 2 && !isUnknown; end++) {
-        const towards = this.uplinkTowards(at, end);
-        if (towards !== null && !towards.isUp) continue;
+        if (leadsNowhere(r, words[at + ROUTE + 1 - end])) continue;
         if (isTcp) this.reset(at, end, p);
         else this.unreachable(at, end);
       }
-      this.gather(at, uplink, RESET, reason, NONE);
+      this.gather(at, owner, RESET, reason, NONE);
     }
     r.flows.remove(flow);
     return isUnknown ? UNKNOWN : ENDED;
@@ -406,7 +450,7 @@ export class Fates {
       tcp.writeTcp(view, tcpAt, ports, seq, resetAck, tcp.RST | tcp.ACK, 0);
       view.setUint16(tcpAt + tcp.TCP_CHECKSUM_OFFSET,
         checksum(view, tcpAt, tcp.TCP_HEADER, pseudoHeaderSum(source, destination, ip.PROTOCOL_TCP, tcp.TCP_HEADER)));
-      r.outbox.push({ ipAt, end: ipAt + length, nexthop });
+      r.outbox.push({ ipAt, end: ipAt + length, nexthop, bearsFlowsSource: true });
     }
   }
 
@@ -460,47 +504,47 @@ export class Fates {
 
   /** Tell of a flow that goes on, unless it has been told of. */
   private note(at: number, uplink: Uplink, fate: number, reason: number): void {
-    if ((this.r.flows.words[at + FLAGS] & FLAG_TOLD) === 0) this.gather(at, uplink, fate, reason, NONE);
+    if ((this.r.flows.words[at + FLAGS] & FLAG_TOLD) === 0) this.gather(at, uplink.index, fate, reason, NONE);
   }
 
   /** One more flow for the control plane to hear of. */
-  private gather(at: number, uplink: Uplink, fate: number, reason: number, to: number): void {
-    if (this.toldCount > 0 && (this.toldUplink !== uplink.index || this.toldFate !== fate || this.toldReason !== reason || this.toldCount === TOLD_MAX)) this.tell();
-    this.toldUplink = uplink.index;
+  private gather(at: number, owner: number, fate: number, reason: number, to: number): void {
+    if (this.toldCount > 0 && (this.toldOwner !== owner || this.toldFate !== fate || this.toldReason !== reason || this.toldCount === TOLD_MAX)) this.tell();
+    this.toldOwner = owner;
     this.toldFate = fate;
     this.toldReason = reason;
     const { words } = this.r.flows;
     const toldAt = this.toldCount++ * TOLD_WORDS;
     for (let i = 0; i < 2 * TUPLE_WORDS; i++) this.told[toldAt + i] = words[at + i];
     this.told[toldAt + 2 * TUPLE_WORDS] = to;
-    if (!this.isOwed[uplink.index]) this.owe(uplink.index, reason);
-    this.counts[uplink.index][FATES[fate]]++;
+    if (!this.isOwed[owner]) this.owe(owner, reason);
+    this.counts[owner][FATES[fate]]++;
   }
 
-  private owe(uplink: number, reason: number): void {
-    this.isOwed[uplink] = true;
-    this.owedReason[uplink] = reason;
+  private owe(owner: number, reason: number): void {
+    this.isOwed[owner] = true;
+    this.owedReason[owner] = reason;
   }
 
   private tell(): void {
-    const { toldUplink, toldCount } = this;
+    const { toldOwner, toldCount } = this;
     const fate = FATES[this.toldFate];
     this.toldCount = 0;
-    this.r.notify({
-      event: 'fate', uplink: toldUplink, fate, reason: REASONS[this.toldReason], flows: this.told.slice(0, toldCount * TOLD_WORDS),
-      total: this.counts[toldUplink][fate],
-    });
+    const told = { fate, reason: REASONS[this.toldReason], flows: this.told.slice(0, toldCount * TOLD_WORDS), total: this.counts[toldOwner][fate] };
+    const server = toldOwner - this.r.uplinks.length;
+    this.r.notify(server < 0 ? { event: 'fate', uplink: toldOwner, ...told } : { event: 'serverFate', server, ...told });
   }
 
-  /** The walk has come round: what it has found at each uplink that changed. */
+  /** The walk has come round: what it has found at each uplink and real server that changed. */
   private summarize(): void {
-    for (let uplink = 0; uplink < this.isOwed.length; uplink++) {
-      if (!this.isOwed[uplink]) continue;
-      this.isOwed[uplink] = false;
-      this.r.notify({
-        event: 'failover', uplink, reason: REASONS[this.owedReason[uplink]], ...this.counts[uplink], detail: this.details[uplink], tookMs: this.r.nowMs - this.changedAtMs,
-      });
-      Object.assign(this.counts[uplink], NOTHING);
+    const { r } = this;
+    for (let owner = 0; owner < this.isOwed.length; owner++) {
+      if (!this.isOwed[owner]) continue;
+      this.isOwed[owner] = false;
+      const summary = { reason: REASONS[this.owedReason[owner]], ...this.counts[owner], detail: this.details[owner], tookMs: r.nowMs - this.changedAtMs };
+      const server = owner - r.uplinks.length;
+      r.notify(server < 0 ? { event: 'failover', uplink: owner, ...summary } : { event: 'serverFailover', server, ...summary });
+      Object.assign(this.counts[owner], NOTHING);
     }
   }
 }

@@ -42,7 +42,7 @@ function judgeNew(p: Packet, r: Router): Verdict {
   }
   const link = r.links[p.link];
   if (!link.translates || isExpected || isTurnedInside(p, r)) return 0;
-  return p.isLocal && link.answersFor(p.tuple.d3) ? 0 : V.UNSOLICITED;
+  return p.isLocal && link.maySpeakFor(p.tuple.d3) ? 0 : V.UNSOLICITED;
 }
 
 function judgeRelated(p: Packet, r: Router): Verdict {

@@ -23,7 +23,7 @@ import {
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS,
 } from '../table/counters.js';
 import {
-  ALG, FLAG_NO_REFRESH, FLAGS, GENERATION, IN_LINK, NEIGHBOUR, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, STATE, UPLINK, WINDOW,
+  ALG, FLAG_NO_REFRESH, FLAGS, GENERATION, IN_LINK, INWARD, NEIGHBOUR, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, servedBy, STATE, UPLINK, WINDOW,
 } from '../table/flow.js';
 import { FAILED, INCOMPLETE } from '../table/neighbour.js';
 import { OffloadTable } from '../table/offload.js';
@@ -35,6 +35,7 @@ import { isSettled } from './filter.js';
 import { LOCAL, SPRAYED } from './route.js';
 import type { Router } from './router.js';
 import { timeoutOf } from './timeout.js';
+import { countServed } from './virtual-server.js';
 
 const NONE = -1;
 
@@ -53,7 +54,7 @@ const PLENTY = 7 / 8;
 const BEAT_MS = 500;
 
 /** Why a flow is not offloaded, as numbers: places in the list below. */
-const PROTOCOL = 0, ALG_WATCHES = 1, LOCALLY = 2, FILTER_ASKS = 3, WINDOWLESS = 4, SPREAD = 5, LINK = 6, SLOTS = 7, INDEX = 8;
+const PROTOCOL = 0, ALG_WATCHES = 1, LOCALLY = 2, FILTER_ASKS = 3, WINDOWLESS = 4, SPREAD = 5, LINK = 6, SLOTS = 7, INDEX = 8, ONE_PACKET = 9;
 /** Or: it is; it may be later. */
 const DONE = -1, NOT_YET = -2;
 
@@ -157,6 +158,8 @@ export class Offload {
     if (isTcp && (words[at + STATE] & STATE_MASK) !== TCP_ESTABLISHED) return NOT_YET;
     if (isTcp && words[at + WINDOW] === NONE) return WINDOWLESS;
     if (words[at + ALG] >= 0) return ALG_WATCHES;
+    const server = servedBy(words[at + INWARD]);
+    if (server !== NONE && r.virtualServers.isOnePacket(server)) return ONE_PACKET;
     if (!isSettled(r, at)) return FILTER_ASKS;
     const first = this.learn(flow, at, 0);
     const second = this.learn(flow, at, 1);
@@ -309,6 +312,8 @@ export class Offload {
       counters.addUplink(nexthop.uplink, UPLINK_TX_PACKETS, packets);
       counters.addUplink(nexthop.uplink, UPLINK_TX_BYTES, bytes);
     }
+    const server = servedBy(flows.words[at + INWARD]);
+    if (server !== NONE) countServed(r, at, server, direction, packets, bytes);
     if ((flows.words[at + FLAGS] & (FLAG_NO_REFRESH << direction)) === 0) {
       flows.refresh(flow, r.tick, timeoutOf(flows.words[at + ORIGINAL_TUPLE + 9], flows.words[at + STATE], r.plan.timeouts));
     }

@@ -1,10 +1,11 @@
 /**
- * Probes the router makes itself to find out whether an uplink works: echo requests, ARP requests, and datagrams whose hops are counted out so that a
- * router on the way has to answer (health checks ask for them, src/health). Not a stage of the path: `turn` lets `tick` send and give up what is due,
- * what is sent goes by `originate`, and answers are recognised by `track`, by stage/icmp-error.ts and by stage/arp.ts.
+ * Probes the router makes itself to find out whether an uplink or a real server works: echo requests, ARP requests, datagrams whose hops are counted out
+ * so that a router on the way has to answer, and datagrams with a question for the target itself (health checks ask for them, src/health). Not a
+ * stage of the path: `turn` lets `tick` send and give up what is due, what is sent goes by `originate`, and answers are recognised by `track`, by
+ * stage/icmp-error.ts and by stage/arp.ts.
  *
- * A probe leaves by the uplink under test, with an address its flows bear there, whatever routes, tiers, health or draining say: only the link's
- * carrier binds it. Is its gateway's MAC address not known, then it is asked for at once, and the probe waits for the answer here rather than in the
+ * A probe of an uplink leaves by it, with an address its flows bear there, whatever routes, tiers, health or draining say: only the link's carrier
+ * binds it. A probe of a real server takes the way the flows to it take: by its route, with our address on that link. Is its gateway's MAC address not known, then it is asked for at once, and the probe waits for the answer here rather than in the
  * neighbour's queue, whose places are the hosts'.
  *
  *      ask ──▶ WAITING ──neighbour known──▶ SENT ──answer──▶ told
@@ -12,7 +13,8 @@
  *
  * Recognised exactly, and so never taken for what belongs to a host. An echo reply: by link, both addresses, identifier, sequence number and a cookie of
  * 64 bits that only who has seen the request knows; what matches in all but the cookie is a host's. An ICMP error: by its quote, which
- * must hold what was sent, as far as it goes. A datagram: by both addresses and both ports. An ARP answer: by link and address. Identifiers and UDP ports are
+ * must hold what was sent, as far as it goes; of a question, which has no room for a cookie, by addresses, ports and checksum. A datagram: by both
+ * addresses and both ports. An ARP answer: by link and address. Identifiers and UDP ports are
  * set aside in the port pools for good (PortPool.reserve), so that no host's flow bears one and no answer's way is anyone else's.
  *
  * Bounded: PROBES_MAX at once, further ones are refused and counted (PROBES_REFUSED). An echo reply, and an error about an echo request, finds its probe by
@@ -44,7 +46,11 @@ const QUOTED_L4 = 8;
 
 export type DataPlaneProbeKind = 'icmp' | 'arp' | 'udp';
 
+/** What a datagram asks its target: silence is a good answer as well, unless the answer is to hold something. */
+export interface ProbeQuestion { send: Uint8Array; expect: Uint8Array | null }
+
 export interface ProbeRequest {
+  /** The uplink under test; NONE: the target is asked by its route, as a real server is. */
   uplink: number;
   kind: DataPlaneProbeKind;
   /** int32. */
@@ -52,10 +58,15 @@ export interface ProbeRequest {
   /** udp: destination port, and the hops it may make. */
   port: number;
   ttl: number;
+  /** udp: what the target itself is asked; absent = its hops are counted out. */
+  question?: ProbeQuestion;
   timeoutMs: number;
 }
 
-/** What became of a probe; the reason is one phrase, null when it was answered as it should be. */
+/** The way a probe takes: by `link` with our address `source`, to the neighbour `next`, by the nexthop of that number. Addresses int32. */
+interface Way { link: Link; source: number; next: number; nexthop: number }
+
+/** What became of a probe; the reason is one phrase, null when it was answered as it should be; no latency is known of silence. */
 export interface ProbeOutcome { event: 'probe'; id: number; isOk: boolean; latencyMs: number | null; reason: string | null }
 
 interface Probe {
@@ -93,7 +104,7 @@ export class Probes {
   private readonly slots: (Probe | null)[] = new Array<Probe | null>(PROBES_MAX).fill(null);
   private readonly free: number[] = Array.from({ length: PROBES_MAX }, (_, i) => PROBES_MAX - 1 - i);
   /** Identifiers and ports set aside, by protocol and address. */
-  private readonly ports = new Map<string, number>();
+  private readonly ports = new Map<number, number>();
   private readonly secret: number;
   private asked = 0;
   /** Of those under way: by ARP, by datagram; and those that wait for their neighbour. */
@@ -113,41 +124,44 @@ export class Probes {
     }
   }
 
+  /** True for a port of an address that answers to probes come to. */
+  uses(address: number, protocol: number, port: number): boolean { return this.ports.size > 0 && this.ports.get(keyOf(protocol, address)) === port; }
+
   /** When `tick` wants to be called next. */
   get nextDueMs(): number { return this.dueAtMs; }
 
   /** Begin a probe; whoever asked is told of its outcome by a notice, whatever that is. */
   ask(id: number, request: ProbeRequest): void {
     const { r } = this;
-    const uplink = r.uplinks[request.uplink];
-    const link = r.links[uplink.link];
     const slot = this.free.pop();
     if (slot === undefined) {
       r.counters.addRouter(PROBES_REFUSED, 1);
       this.tell(id, null, `more than ${PROBES_MAX} probes under way`);
       return;
     }
-    const refusal = this.prepare(id, request, link, slot);
+    const refusal = this.prepare(id, request, slot);
     if (refusal === null) return;
     this.free.push(slot);
     this.tell(id, null, refusal);
   }
 
   /** The probe in its place, due at once; or why there can be none. */
-  private prepare(id: number, request: ProbeRequest, link: Link, slot: number): string | null {
+  private prepare(id: number, request: ProbeRequest, slot: number): string | null {
     const { r } = this;
-    const uplink = r.uplinks[request.uplink];
-    const { kind, target } = request;
+    const { kind, target, question } = request;
+    const way = request.uplink === NONE ? this.wayByRoute(target) : this.wayByUplink(request.uplink, target);
+    if (typeof way === 'string') return way;
+    const { link, next, nexthop } = way;
     if (!link.isUp) return `link ${link.name} is down`;
     if (kind === 'arp' && !link.hasEthernet) return `link ${link.name} knows no ARP`;
-    const source = kind === 'arp' ? link.addressTowards(target) : this.sourceOf(uplink.index, target);
+    if (question !== undefined && ip.IPV4_HEADER + UDP_HEADER + question.send.length > link.mtu) return `the question is longer than the MTU of link ${link.name}`;
+    const source = kind === 'arp' ? link.addressTowards(target) : way.source;
     if (source === 0) return `link ${link.name} has no address`;
     const port = kind === 'arp' ? 0 : this.portOf(source, kind === 'udp' ? ip.PROTOCOL_UDP : ip.PROTOCOL_ICMP);
     if (port === NONE) return `no free port on ${formatIpv4(source)}`;
     const number = ++this.asked;
-    const isOnLink = uplink.gateway === null || link.isOnLink(target);
     const probe: Probe = {
-      id, request, link: link.index, source, port, next: isOnLink ? target : uplink.gateway as number, nexthop: isOnLink ? uplink.onLink : uplink.viaGateway,
+      id, request, link: link.index, source, port, next, nexthop,
       // The place in the low bits, and above it a number that differs from that of the last probe there.
       sequence: ((number % 64) * PROBES_MAX | slot) & 0xffff,
       cookieHigh: finish(mix(mix(this.secret, number), 1)), cookieLow: finish(mix(mix(this.secret, number), 2)),
@@ -170,7 +184,7 @@ export class Probes {
       const probe = active[i];
       const link = r.links[probe.link];
       if (!link.isUp) this.settle(i, `link ${link.name} is down`);
-      else if (r.nowMs >= probe.deadlineMs) this.settle(i, this.isSent(probe) ? 'timed out' : `${formatIpv4(probe.next)} does not answer ARP`);
+      else if (r.nowMs >= probe.deadlineMs) this.expire(i, probe);
       else if (!this.isSent(probe)) this.launch(probe, link);
     }
     this.dueAtMs = Infinity;
@@ -202,18 +216,19 @@ export class Probes {
     const probe = isUdp ? this.byQuote(p, at, l4At, end) : ip.protocol(view, at) === ip.PROTOCOL_ICMP && icmp.type(view, l4At) === icmp.ECHO_REQUEST
       ? this.bySequence(p, l4At) : null;
     if (probe === null || !this.isQuoted(p, at, l4At, end, probe)) return false;
-    this.answer(probe, isUdp && isEndOfWay(p) ? null : `${describeError(p)} from ${formatIpv4(p.tuple.s3)}`);
+    this.answer(probe, isUdp && probe.request.question === undefined && isEndOfWay(p) ? null : `${describeError(p)} from ${formatIpv4(p.tuple.s3)}`);
     return true;
   }
 
-  /** A datagram of no known flow at p: is it the answer of a probe's target? That something listens there is as good as that nothing does. */
+  /** A datagram of no known flow at p: is it the answer of a probe's target? Where hops are counted, that something listens is as good as that nothing does. */
   takeDatagram(p: Packet): boolean {
     if (this.udpCount === 0) return false;
     const { tuple } = p;
     const ports = (tuple.ports << 16) | (tuple.ports >>> 16);
     for (const probe of this.active) {
       if (!this.isDatagram(probe, p.link, ports) || probe.request.target !== tuple.s3 || probe.source !== tuple.d3) continue;
-      this.answer(probe, null);
+      const expected = probe.request.question?.expect ?? null;
+      this.answer(probe, expected === null || holds(p.u8.subarray(p.l4At + UDP_HEADER, p.end), expected) ? null : 'the answer is another one');
       return true;
     }
     return false;
@@ -242,6 +257,31 @@ export class Probes {
 
   private isSent(probe: Probe): boolean { return !Number.isNaN(probe.sentAtMs); }
 
+  private wayByUplink(index: number, target: number): Way {
+    const { r } = this;
+    const uplink = r.uplinks[index];
+    const link = r.links[uplink.link];
+    const isOnLink = uplink.gateway === null || link.isOnLink(target);
+    return { link, source: this.sourceOf(index, target), next: isOnLink ? target : uplink.gateway as number, nexthop: isOnLink ? uplink.onLink : uplink.viaGateway };
+  }
+
+  /** The way flows to a real server take: policies are not for them. Where routes leave it to a group, one of its uplinks that is usable. */
+  private wayByRoute(target: number): Way | string {
+    const { r } = this;
+    const number = r.fib.lookup(target);
+    if (number === NONE) return `no route to ${formatIpv4(target)}`;
+    const { group, link: linkIndex, via } = r.routes[number];
+    if (group !== NONE) {
+      const member = r.groups[group].members.find(({ isUsable }) => isUsable);
+      return member === undefined ? `no uplink of group ${r.groups[group].name} is usable` : this.wayByUplink(member.uplink.index, target);
+    }
+    const nexthop = r.routeNexthops[number];
+    if (nexthop === NONE) return `the routes do not lead to ${formatIpv4(target)}`;
+    const link = r.links[linkIndex];
+    const next = via ?? target;
+    return { link, source: link.addressTowards(next), next, nexthop };
+  }
+
   /** The address flows bear on the uplink; where they are not translated the link's own. 0 = it has none. */
   private sourceOf(uplink: number, target: number): number {
     const { snat, link } = this.r.uplinks[uplink];
@@ -251,7 +291,7 @@ export class Probes {
   /** The identifier or port of probes with this source, set aside when first used; NONE when none is free. */
   private portOf(source: number, protocol: number): number {
     const { r } = this;
-    const key = `${protocol} ${source}`;
+    const key = keyOf(protocol, source);
     const known = this.ports.get(key);
     if (known !== undefined) return known;
     const pool = r.mappings.poolOf(source, protocol);
@@ -286,9 +326,10 @@ export class Probes {
   /** Write the packet and hand it to `originate`; false when there is no room in this turn. */
   private make(probe: Probe): boolean {
     const { exchange } = this.r;
-    const { kind, target, port, ttl } = probe.request;
+    const { kind, target, port, ttl, question } = probe.request;
     const isUdp = kind === 'udp';
-    const length = ip.IPV4_HEADER + (isUdp ? UDP_HEADER + UDP_PAYLOAD : icmp.ICMP_HEADER + ECHO_PAYLOAD);
+    const payload = isUdp ? question?.send.length ?? UDP_PAYLOAD : ECHO_PAYLOAD;
+    const length = ip.IPV4_HEADER + (isUdp ? UDP_HEADER : icmp.ICMP_HEADER) + payload;
     const at = exchange.allocate(length);
     if (at < 0) return false;
     const { view } = exchange;
@@ -296,11 +337,13 @@ export class Probes {
     ip.writeIpv4(view, at, length, this.r.nextIpId(), ip.FLAG_DF, isUdp ? ttl : TTL, isUdp ? ip.PROTOCOL_UDP : ip.PROTOCOL_ICMP, probe.source, target);
     // Both headers are eight bytes long.
     exchange.u8.fill(0, l4At, at + length);
-    view.setInt32(l4At + UDP_HEADER, probe.cookieHigh);
-    view.setInt32(l4At + UDP_HEADER + 4, probe.cookieLow);
+    if (question === undefined) {
+      view.setInt32(l4At + UDP_HEADER, probe.cookieHigh);
+      view.setInt32(l4At + UDP_HEADER + 4, probe.cookieLow);
+    } else exchange.u8.set(question.send, l4At + UDP_HEADER);
     if (isUdp) {
       view.setInt32(l4At, (probe.port << 16) | port);
-      view.setUint16(l4At + 4, UDP_HEADER + UDP_PAYLOAD);
+      view.setUint16(l4At + 4, UDP_HEADER + payload);
       // RFC 768: a computed 0 is sent as 0xffff.
       const sum = checksum(view, l4At, length - ip.IPV4_HEADER, pseudoHeaderSum(probe.source, target, ip.PROTOCOL_UDP, length - ip.IPV4_HEADER)) || 0xffff;
       view.setUint16(l4At + UDP_CHECKSUM_OFFSET, sum);
@@ -345,7 +388,7 @@ export class Probes {
     const { view } = p;
     if (ip.destination(view, at) !== probe.request.target || ip.source(view, at) !== probe.source) return false;
     const payloadAt = l4At + QUOTED_L4;
-    if (payloadAt + COOKIE <= end) return this.hasCookie(p, payloadAt, probe);
+    if (probe.request.question === undefined && payloadAt + COOKIE <= end) return this.hasCookie(p, payloadAt, probe);
     return view.getUint16(l4At + (probe.request.kind === 'udp' ? UDP_CHECKSUM_OFFSET : icmp.ICMP_CHECKSUM_OFFSET)) === probe.checksum;
   }
 
@@ -355,10 +398,19 @@ export class Probes {
 
   /** The probe has had its answer; one that comes when its time is over does not count. */
   private answer(probe: Probe, reason: string | null): void {
-    this.settle(this.active.indexOf(probe), this.r.nowMs > probe.deadlineMs ? 'timed out' : reason);
+    const index = this.active.indexOf(probe);
+    if (this.r.nowMs > probe.deadlineMs) this.expire(index, probe);
+    else this.settle(index, reason);
   }
 
-  private settle(index: number, reason: string | null): void {
+  /** Its time is over. Who was asked a question and says nothing has at least not said that nobody listens. */
+  private expire(index: number, probe: Probe): void {
+    if (!this.isSent(probe)) this.settle(index, `${formatIpv4(probe.next)} does not answer ARP`);
+    else if (probe.request.question?.expect === null) this.settle(index, null, true);
+    else this.settle(index, 'timed out');
+  }
+
+  private settle(index: number, reason: string | null, isSilence = false): void {
     const { active } = this;
     const probe = active[index];
     active[index] = active[active.length - 1];
@@ -369,7 +421,7 @@ export class Probes {
     if (probe.request.kind === 'arp') this.arpCount--;
     if (probe.request.kind === 'udp') this.udpCount--;
     if (!this.isSent(probe)) this.waiting--;
-    this.tell(probe.id, reason === null ? this.r.nowMs - probe.sentAtMs : null, reason);
+    this.tell(probe.id, reason === null && !isSilence ? this.r.nowMs - probe.sentAtMs : null, reason);
   }
 
   private tell(id: number, latencyMs: number | null, reason: string | null): void {
@@ -378,10 +430,23 @@ export class Probes {
   }
 }
 
+/** A protocol and an address as one number, exact below 2⁵³. */
+function keyOf(protocol: number, address: number): number { return protocol * 0x1_0000_0000 + (address >>> 0); }
+
 /** The answers a datagram is sent for: its hops are used up in transit, or nothing listens at its target (RFC 792). */
 function isEndOfWay(p: Packet): boolean {
   const code = icmp.code(p.view, p.l4At);
   return (p.icmpType === icmp.TIME_EXCEEDED && code === 0) || (p.icmpType === icmp.DESTINATION_UNREACHABLE && code === 3);
+}
+
+/** True when `part` stands somewhere in `whole`. */
+function holds(whole: Uint8Array, part: Uint8Array): boolean {
+  for (let at = 0; at + part.length <= whole.length; at++) {
+    let i = 0;
+    while (i < part.length && whole[at + i] === part[i]) i++;
+    if (i === part.length) return true;
+  }
+  return false;
 }
 
 function describeError(p: Packet): string {

@@ -36,11 +36,15 @@ export function refuse(p: Packet, r: Router, verdict: Verdict): void {
   if (source === 0 || source >>> 24 === 127 || source >>> 24 >= 224 || r.isOwnAddress(source) && r.links[p.link] !== r.hostLink) return;
   // Not every verdict has come after `route`, which drops these.
   if (r.isBroadcast(p.tuple.d3)) return;
-  // By an uplink that is down nothing leaves but what is to find out whether it is up again, and what the router itself is asked.
-  const { uplinks } = r.links[p.link];
-  if (uplinks.length > 0 && !r.uplinks[r.nexthops.get(backNexthop(p, r)).uplink].isUp) return;
-  if (!r.icmpLimit.take(source, r.nowMs)) return;
-  if (answer.reset && p.protocol === ip.PROTOCOL_TCP && maySpeakFor(p, r)) {
+  // By an uplink that is down nothing leaves but what is to find out whether it is up again, what the router itself is asked, and what goes no
+  // further than the wire: a virtual server is there for its neighbours whether the gateway is or not.
+  if (r.links[p.link].uplinks.length > 0) {
+    const { uplink, gateway } = r.nexthops.get(backNexthop(p, r));
+    if (gateway !== null && !r.uplinks[uplink].isUp) return;
+  }
+  const isReset = answer.reset && p.protocol === ip.PROTOCOL_TCP && maySpeakFor(p, r);
+  if (!(isReset && answer.isUrgent === true) && !r.icmpLimit.take(source, r.nowMs)) return;
+  if (isReset) {
     // A connection the box has had since before we came goes on as soon as its far end speaks (`track`).
     if (!r.isOwnAddress(source)) sendReset(p, r);
   } else {
@@ -51,7 +55,7 @@ export function refuse(p: Packet, r: Router, verdict: Verdict): void {
 /** A reset bears the address it answers for: an inside one must not be seen on an uplink that translates. */
 function maySpeakFor(p: Packet, r: Router): boolean {
   const link = r.links[p.link];
-  return !link.translates || link.answersFor(p.tuple.d3);
+  return !link.translates || link.maySpeakFor(p.tuple.d3);
 }
 
 /** Make the packet again what it was when it arrived. */

@@ -15,7 +15,7 @@
 import type { Group, Uplink } from '../balance/uplink.js';
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
-import { FLAG_SNAT, FLAGS, GENERATION, IN_LINK, ORIGINAL_TUPLE, ROUTE, UPLINK } from '../table/flow.js';
+import { FLAG_SNAT, FLAGS, GENERATION, IN_LINK, INWARD, ORIGINAL_TUPLE, ROUTE, UPLINK } from '../table/flow.js';
 import type { Asking } from '../table/policy.js';
 import { V4_MAPPED } from '../wire/address.js';
 import * as ethernet from '../wire/ethernet.js';
@@ -53,9 +53,15 @@ export function route(p: Packet, r: Router): Verdict {
 
 /** The answers to a new flow. What comes by an uplink that is down, and would have to be answered by it, is not let in; the router itself answers. */
 function decideBack(p: Packet, r: Router, at: number): Verdict {
-  const way = p.isLocal ? backNexthop(p, r) : r.fates.bindBack(p.flow, backNexthop(p, r));
+  const back = backNexthop(p, r);
+  const way = p.isLocal || isNeighbourServed(p, r, at) ? back : r.fates.bindBack(p.flow, back);
   r.flows.words[at + ROUTE + 1] = way;
   return leadsNowhere(r, way) ? V.UPLINK_DOWN : 0;
+}
+
+/** True for a client on an uplink's own wire that a real server takes: whether the uplink leads anywhere is nothing to them. */
+function isNeighbourServed(p: Packet, r: Router, at: number): boolean {
+  return r.flows.words[at + INWARD] < NONE && r.links[p.link].isOnLink(p.tuple.s3);
 }
 
 /** True for a flow's way by an uplink that is closed now. */
@@ -75,12 +81,15 @@ export function recheck(p: Packet, r: Router): Verdict {
   return isOpen && link === p.outLink ? 0 : V.UPLINK_DOWN;
 }
 
+/** True for what the box asks a real server from a pinned address (RealServerPlan.pin): it goes as the flows to the server do. */
+export function isServerCheck(p: Packet, r: Router): boolean { return r.links[p.link] === r.hostLink && r.serverPins.has(p.tuple.s3); }
+
 /** A flow's own direction: a policy decides, or the FIB. */
 function forth(p: Packet, r: Router, at: number): Verdict {
   const bound = p.link !== NONE && r.links[p.link] === r.hostLink ? boundTo(p, r) : null;
   if (bound !== null) return leave(p, r, r.links[bound.link].isOnLink(p.tuple.d3) ? bound.onLink : bound.viaGateway);
   const { policies } = r;
-  if (policies.isEmpty || p.link === NONE) return byFib(p, r);
+  if (policies.isEmpty || p.link === NONE || isServerCheck(p, r)) return byFib(p, r);
   const number = r.fib.lookup(p.tuple.d3);
   if (number !== NONE && r.routes[number].kind !== 'static') return byRoute(p, r, number);
   if (r.flows.words[at + ORIGINAL_TUPLE + 7] === p.tuple.d3) {
@@ -187,11 +196,11 @@ function leave(p: Packet, r: Router, number: number): Verdict {
   return nexthop.uplink === NONE ? V.LINK_DOWN_OUT : V.UPLINK_DOWN;
 }
 
-/** For the router's own address: on to the box's stack where there is a link to it. What the box itself sent does not come back to it. */
+/** For the router's own address: on to the box's stack where there is a link to it. What the box itself sent does not come back to it, and of virtual addresses it knows nothing. */
 function local(p: Packet, r: Router): Verdict {
   p.isLocal = true;
   const host = r.hostLink;
-  if (host === null || host.index === p.link) return 0;
+  if (host === null || host.index === p.link || r.onlyVirtual.has(p.tuple.d3)) return 0;
   p.outLink = host.index;
   p.setNext(p.tuple.d3);
   return host.isUp ? 0 : V.LINK_DOWN_OUT;

@@ -9,10 +9,12 @@ import { Watch } from '../alg/watch.js';
 import { AffinityTable } from '../balance/affinity.js';
 import { makeGroups, Uplink } from '../balance/uplink.js';
 import type { Group } from '../balance/uplink.js';
+import { VirtualServers } from '../balance/virtual-server.js';
+import type { RealServer, ServerNotice } from '../balance/virtual-server.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
   WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
 import { ExpectationTable } from '../table/expectation.js';
@@ -32,6 +34,7 @@ import { planRoutes } from '../table/route.js';
 import type { Route } from '../table/route.js';
 import { SynHold } from '../table/syn-hold.js';
 import { TcpWindows } from '../table/tcp-window.js';
+import { onlyVirtualAddresses, virtualAddresses, virtualAddressesOn } from '../table/virtual-server.js';
 import { RateLimit } from '../table/rate-limit.js';
 import { SentDatagrams } from '../table/sent-datagram.js';
 import { maskOf, parseIpv4, parseMac, V4_MAPPED } from '../wire/address.js';
@@ -48,6 +51,7 @@ import { giveBack, release } from './mapping.js';
 import { Offload } from './offload.js';
 import { Probes } from './probe.js';
 import type { ProbeOutcome } from './probe.js';
+import { discharge } from './virtual-server.js';
 
 export const NONE = -1;
 
@@ -87,6 +91,10 @@ export type Notice =
   | { event: 'fate'; uplink: number; fate: Fate; reason: FateReason; flows: Int32Array; total: number }
   /** Every flow of an uplink has met its fate since something changed; `detail` is what its check says is wrong with it, if that is known. */
   | ({ event: 'failover'; uplink: number; reason: FateReason; detail: string | null; tookMs: number } & FateCounts)
+  /** The same of a real server's flows. */
+  | { event: 'serverFate'; server: number; fate: Fate; reason: FateReason; flows: Int32Array; total: number }
+  | ({ event: 'serverFailover'; server: number; reason: FateReason; detail: string | null; tookMs: number } & FateCounts)
+  | ServerNotice
   /** A probe made in the data plane has been answered, or will not be. */
   | ProbeOutcome
   | { event: 'deviceError'; link: string; errno: number }
@@ -111,8 +119,10 @@ export class Link {
   /** Highest MSS let through: 'auto' by MTU, a number of bytes, or Infinity. */
   readonly mssClamp: 'auto' | number;
   readonly siblings: Uint8Array;
-  /** Addresses we answer for here: our own, those the link's uplinks translate to, and those of their NAT rules. */
+  /** Addresses we answer for here: our own, those the link's uplinks translate to, those of their NAT rules, and the virtual ones of its networks. */
   readonly claimed: ReadonlySet<number>;
+  /** Virtual addresses, whichever link they are on: what is asked of them is answered by the link it came in by. */
+  private readonly virtual: ReadonlySet<number>;
   /** Not in use before the wire has been asked whether somebody has them (stage/claim.ts). */
   readonly probesAddresses: boolean;
   isUp = false;
@@ -140,7 +150,8 @@ export class Link {
     const isHere = (uplink: number): boolean => whole.uplinks[uplink].link === plan.index;
     const shared = new Set(whole.groups.filter((group) => group.uplinks.some(isHere)).flatMap((group) => group.uplinks.map((uplink) => whole.uplinks[uplink].link)));
     this.siblings = Uint8Array.from(whole.links, (_, i) => (shared.has(i) ? 1 : 0));
-    this.claimed = new Set([...this.addresses.map((own) => own.address), ...externalAddresses(whole, plan.index)]);
+    this.claimed = new Set([...this.addresses.map((own) => own.address), ...externalAddresses(whole, plan.index), ...virtualAddressesOn(whole, plan.index)]);
+    this.virtual = new Set(virtualAddresses(whole));
     this.probesAddresses = this.hasEthernet && plan.probeAddresses === true && this.claimed.size > 0;
   }
 
@@ -150,6 +161,9 @@ export class Link {
   }
 
   answersFor(address: number): boolean { return this.claimed.has(address); }
+
+  /** True for an address that may be seen here as one of ours. */
+  maySpeakFor(address: number): boolean { return this.claimed.has(address) || this.virtual.has(address); }
 
   /** True when an uplink of this link translates: inside addresses must not be seen there. */
   get translates(): boolean {
@@ -171,7 +185,14 @@ export class Link {
 }
 
 /** A packet the router made, waiting to be sent through `originate`. */
-export interface Made { ipAt: number; end: number; /** Nexthop it must take, or NONE: by the FIB. */ nexthop: number }
+export interface Made {
+  ipAt: number;
+  end: number;
+  /** Nexthop it must take, or NONE: by the FIB. */
+  nexthop: number;
+  /** Its source is the one that its flow's packets bear there: it leaves with it. */
+  bearsFlowsSource?: boolean;
+}
 
 export class Router {
   readonly plan: Plan;
@@ -188,6 +209,11 @@ export class Router {
   readonly groups: readonly Group[];
   /** Addresses the box binds to so that its packets leave by an uplink of its choice (UplinkPlan.pin), int32, and that uplink. */
   readonly pins: ReadonlyMap<number, number>;
+  /** Addresses the box asks real servers from (RealServerPlan.pin), int32. */
+  readonly serverPins: ReadonlySet<number>;
+  readonly virtualServers: VirtualServers;
+  /** Virtual addresses that are nothing else, int32. */
+  readonly onlyVirtual: ReadonlySet<number>;
   readonly affinity: AffinityTable;
   readonly policies: Policies;
   readonly nexthops = new NexthopTable();
@@ -257,7 +283,7 @@ export class Router {
     this.nextId = this.random.below(65536);
     this.startMs = clock.nowMs();
     this.nowMs = this.startMs;
-    this.counters = new Counters(memory.counters, plan.links.length, plan.uplinks.length, plan.filters.length);
+    this.counters = new Counters(memory.counters, countersShape(plan));
     this.links = plan.links.map((link, i) => new Link(link, devices[i], plan));
     this.hostLink = this.links.find((link, i) => !link.hasEthernet && plan.links[i].type === 'tun' && plan.links[i].peer !== undefined) ?? null;
     this.hostNexthop = this.hostLink === null ? NONE : this.nexthops.intern(this.hostLink.index, null, NONE);
@@ -271,6 +297,8 @@ export class Router {
     this.planEpoch = plan.generation;
     this.uplinkReasons = this.uplinks.map(() => 'linkDown');
     this.pins = new Map(plan.uplinks.flatMap(({ index, pin }) => (pin === undefined ? [] : [[parseIpv4(pin), index] as const])));
+    this.serverPins = new Set(plan.realServers.flatMap(({ pin }) => (pin === undefined ? [] : [parseIpv4(pin)])));
+    this.onlyVirtual = onlyVirtualAddresses(plan);
     this.affinity = new AffinityTable(
       memory.affinity, plan.limits.affinity, [...plan.groups, ...plan.policies].map((owner) => owner.affinity), plan.seed,
       () => this.counters.addRouter(AFFINITY_EVICTED, 1));
@@ -281,6 +309,7 @@ export class Router {
       giveBack(this, flow);
       detach(this, flow);
       giveWindow(this, flow);
+      if (!this.virtualServers.isEmpty) discharge(this, flow);
     });
     this.neighbours = new NeighbourTable(
       memory.neighbours, plan.limits.neighbours, this.random.next(), plan.timeouts.neighbourReachable * 1000, plan.timeouts.neighbourStale * 1000, {
@@ -311,6 +340,7 @@ export class Router {
     this.expecting = new Expecting(this);
     this.fates = new Fates(this);
     this.probes = new Probes(this);
+    this.virtualServers = new VirtualServers(plan, this.counters, this.random, () => this.nowMs, notify);
     this.claims = new Claims(this, (link) => this.useLink(link, true));
     this.routes = planRoutes(plan);
     this.fillFib();
@@ -396,6 +426,30 @@ export class Router {
     this.settleUplink(uplink);
   }
 
+  /** What a real server's check has found; `reason` is its phrase for what is wrong, `weight` what a script has given it. */
+  setServerHealth(index: number, isUp: boolean, reason: string | null = null, weight?: number): void {
+    const server = this.virtualServers.servers[index];
+    this.fates.explainServer(server.index, isUp ? null : reason);
+    if (weight !== undefined && weight !== server.wanted) this.virtualServers.setWeight(server, weight, this.nowMs);
+    if (server.isUp !== isUp) this.settleServer(server, this.virtualServers.setHealth(server, isUp, reason, this.nowMs));
+  }
+
+  /** Its share of new flows from now on; 0 = none, old ones stay. */
+  setServerWeight(index: number, weight: number): void { this.virtualServers.setWeight(this.virtualServers.servers[index], weight, this.nowMs); }
+
+  /** Take a real server out of use by hand, or back: no new flows; the old ones stay, or, `isFlushed`, end now. */
+  setServerDrained(index: number, isDrained: boolean, isFlushed: boolean): void {
+    const server = this.virtualServers.servers[index];
+    this.settleServer(server, this.virtualServers.setDrained(server, isDrained, isFlushed, this.nowMs));
+  }
+
+  /** A real server was lost, or is not any more: its flows are to be looked at. */
+  private settleServer(server: RealServer, isChange: boolean): void {
+    if (!isChange) return;
+    this.invalidateDecisions();
+    if (server.isLost) this.fates.expectServer(server);
+  }
+
   /** An uplink's state from all that is known of it: groups, flows and the control plane learn of a change in the same step. */
   private settleUplink(uplink: Uplink): void {
     const isLinkUp = this.links[uplink.link].isUp;
@@ -478,7 +532,7 @@ export class Router {
   idleMs(most: number): number {
     if (this.isBehind || this.fates.isPending) return 0;
     if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
-    let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.claims.dueMs, this.offload.nextDueMs);
+    let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.claims.dueMs, this.virtualServers.dueMs, this.offload.nextDueMs);
     for (const due of this.announcements) at = Math.min(at, due.atMs);
     return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));
   }

@@ -14,7 +14,7 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
-import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, OFFLOADED, ROUTE, STATE, UPLINK, WINDOW } from '../table/flow.js';
+import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, INWARD, OFFLOADED, ROUTE, servedBy, STATE, UPLINK, WINDOW } from '../table/flow.js';
 import { challengedTcp, isIllegal, isOver, nextTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
 import { ALG_SLACK, RESET_INSIDE, RESET_OUTSIDE, STRANGE } from '../table/tcp-window.js';
 import * as icmp from '../wire/icmp.js';
@@ -27,6 +27,7 @@ import { CONSIDER_PACKETS } from './offload.js';
 import type { Router } from './router.js';
 import { checkSource } from './source-check.js';
 import { timeoutOf } from './timeout.js';
+import { countPacket, countState, mustBegin } from './virtual-server.js';
 
 const NONE = -1;
 /** In place of a state: the segment is refused. */
@@ -44,6 +45,11 @@ export function track(p: Packet, r: Router): Verdict {
   const { flows } = r;
   const words = flows.words;
   const at = flows.at(p.flow);
+  const server = servedBy(words[at + INWARD]);
+  if (server !== NONE && p.direction === 0 && mustBegin(p, r, at)) {
+    p.flow = NONE;
+    return open(p, r);
+  }
   const uplink = words[at + UPLINK];
   const uplinkLink = uplink === NONE ? NONE : r.uplinks[uplink].link;
   // Whoever knows the addresses and ports could otherwise speak in a flow from the wrong side. Answers by the link their questions leave by need no
@@ -63,8 +69,10 @@ export function track(p: Packet, r: Router): Verdict {
   }
   if (after !== before) {
     words[at + STATE] = after;
+    if (server !== NONE) countState(r, server, before, after);
     if (p.protocol === ip.PROTOCOL_TCP && words[at + ALG] <= OFFLOADED) r.offload.release(p.flow);
   }
+  if (server !== NONE) countPacket(p, r, at, server);
   // RFC 4787 REQ-6: packets from outside do not prolong it either, where the uplink says so.
   if ((words[at + FLAGS] & (FLAG_NO_REFRESH << p.direction)) === 0) prolong(p, r, at, before, after);
   if ((flows.account(p.flow, p.direction, p.end - p.ipAt) & (CONSIDER_PACKETS - 1)) === 0) r.offload.consider(p.flow);

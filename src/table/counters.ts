@@ -2,6 +2,7 @@
  * What is counted, in shared memory: written by the data plane alone, read by the control plane at any moment. Float64 throughout, exact
  * up to 2⁵³; an aligned double is never torn.
  */
+import type { Plan } from '../base/plan.js';
 import { VERDICTS } from '../base/verdict.js';
 
 /** Doubles per link: packets and bytes in and out, frames the device would not take, reads that failed. */
@@ -44,6 +45,35 @@ export const FILTER_PACKETS = 0;
 export const FILTER_BYTES = 1;
 const FILTER_DOUBLES = 2;
 
+/** Doubles per real server (RealServerPlan.index). New flows it was given since start, and flows it has now: at work (TCP established; of other protocols every one), or not (yet, or any more). */
+export const SERVER_NEW = 0;
+export const SERVER_ACTIVE = 1;
+export const SERVER_INACTIVE = 2;
+/** What passed to it and from it, as the client saw it: bytes of IP packets. */
+export const SERVER_IN_PACKETS = 3;
+export const SERVER_IN_BYTES = 4;
+export const SERVER_OUT_PACKETS = 5;
+export const SERVER_OUT_BYTES = 6;
+/** The weight the scheduler goes by now: 0 while drained, a part of the wanted one in a slow start. */
+export const SERVER_WEIGHT = 7;
+/** The weight it is to have: configured, or set since. */
+export const SERVER_WANTED = 8;
+/** 1 or 0: its check finds it up; it takes new flows; it has had as many flows as `upper` and not yet as few as `lower`; it is drained. */
+export const SERVER_UP = 9;
+export const SERVER_USABLE = 10;
+export const SERVER_FULL = 11;
+export const SERVER_DRAINED = 12;
+const SERVER_DOUBLES = 16;
+
+/** Doubles per virtual server (VirtualServerPlan.index). 1 while it has its quorum; the weight that counts for it. */
+export const VIRTUAL_UP = 0;
+export const VIRTUAL_WEIGHT = 1;
+/** New flows nobody took: they were refused at once. */
+export const VIRTUAL_REFUSED = 2;
+/** New flows that came back to the server their client had, by persistence. */
+export const VIRTUAL_RETURNED = 3;
+const VIRTUAL_DOUBLES = 8;
+
 /** Doubles of the router as a whole. */
 export const TURNS = 0;
 export const LONGEST_TURN_US = 1;
@@ -58,28 +88,43 @@ export const CONTROL_FLOWS_UNWATCHED = 5;
 export const AFFINITY_EVICTED = 6;
 /** Probes that were one too many at once (stage/probe.ts). */
 export const PROBES_REFUSED = 7;
+/** Clients that virtual servers remember now, those that made room for others before their end, and flows that could not be remembered (limits.affinity). */
+export const PERSISTENCE_ENTRIES = 8;
+export const PERSISTENCE_EVICTED = 9;
+export const PERSISTENCE_REFUSED = 10;
 /** From here on: what tables count for themselves, copied once a second (`publish` of stage/router.ts). TCP windows (table/tcp-window.ts). */
-export const WINDOWS_USED = 8;
-export const WINDOWS_EXHAUSTED = 9;
-export const SEGMENTS_STRANGE = 10;
-export const WINDOWS_RELEARNED = 11;
+export const WINDOWS_USED = 11;
+export const WINDOWS_EXHAUSTED = 12;
+export const SEGMENTS_STRANGE = 13;
+export const WINDOWS_RELEARNED = 14;
 /** SYNs nobody has asked for (table/syn-hold.ts): waiting now, that have waited, that found no room. */
-export const SYNS_HELD = 12;
-export const SYNS_TAKEN = 13;
-export const SYNS_REFUSED = 14;
+export const SYNS_HELD = 15;
+export const SYNS_TAKEN = 16;
+export const SYNS_REFUSED = 17;
 /** Each ALG's, in the plan's order and that of ALG_COUNTS; there are two, and room for more. */
-const ALGS_AT = 16;
+const ALGS_AT = 18;
 const ALGS_MAX = 4;
 export const ALG_COUNTS = ['watched', 'unwatched', 'announced', 'edited', 'foreign', 'refused', 'unasked', 'unreadable'] as const;
 export type AlgCount = (typeof ALG_COUNTS)[number];
 /** Flows the kernel forwards by itself now, and how often one was considered and declined, by reason. */
 export const OFFLOADED_FLOWS = ALGS_AT + ALGS_MAX * ALG_COUNTS.length;
 export const OFFLOAD_DECLINED = OFFLOADED_FLOWS + 1; // … + DECLINED.length - 1
-export const DECLINED = ['protocol', 'alg', 'local', 'filter', 'window', 'spread', 'link', 'slots', 'index'] as const;
+export const DECLINED = ['protocol', 'alg', 'local', 'filter', 'window', 'spread', 'link', 'slots', 'index', 'onePacket'] as const;
 const ROUTER_DOUBLES = OFFLOAD_DECLINED + DECLINED.length;
 
-export function countersBytes(links: number, uplinks: number, filters = 0): number {
-  return (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES + (links + 1) * VERDICTS.length + filters * FILTER_DOUBLES) * 8;
+/** Of how many of each there are counters. */
+export interface CountersShape { links: number; uplinks: number; filters?: number; virtualServers?: number; realServers?: number }
+
+export function countersShape(plan: Plan): CountersShape {
+  return {
+    links: plan.links.length, uplinks: plan.uplinks.length, filters: plan.filters.length,
+    virtualServers: plan.virtualServers.length, realServers: plan.realServers.length,
+  };
+}
+
+export function countersBytes({ links, uplinks, filters = 0, virtualServers = 0, realServers = 0 }: CountersShape): number {
+  return (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES + (links + 1) * VERDICTS.length + filters * FILTER_DOUBLES
+    + virtualServers * VIRTUAL_DOUBLES + realServers * SERVER_DOUBLES) * 8;
 }
 
 export class Counters {
@@ -89,16 +134,25 @@ export class Counters {
   /** One row per link, and one (the last) for packets the router made itself. */
   private readonly verdicts: Float64Array;
   private readonly filters: Float64Array;
+  private readonly virtualServers: Float64Array;
+  private readonly servers: Float64Array;
   private readonly linkCount: number;
 
-  constructor(memory: SharedArrayBuffer, links: number, uplinks: number, filters = 0) {
+  constructor(memory: SharedArrayBuffer, { links, uplinks, filters = 0, virtualServers = 0, realServers = 0 }: CountersShape) {
     this.linkCount = links;
-    this.router = new Float64Array(memory, 0, ROUTER_DOUBLES);
-    this.links = new Float64Array(memory, ROUTER_DOUBLES * 8, links * LINK_DOUBLES);
-    this.uplinks = new Float64Array(memory, (ROUTER_DOUBLES + links * LINK_DOUBLES) * 8, uplinks * UPLINK_DOUBLES);
-    this.verdicts = new Float64Array(
-      memory, (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES) * 8, (links + 1) * VERDICTS.length);
-    this.filters = new Float64Array(memory, countersBytes(links, uplinks), filters * FILTER_DOUBLES);
+    let at = 0;
+    const next = (doubles: number): Float64Array => {
+      const array = new Float64Array(memory, at, doubles);
+      at += doubles * 8;
+      return array;
+    };
+    this.router = next(ROUTER_DOUBLES);
+    this.links = next(links * LINK_DOUBLES);
+    this.uplinks = next(uplinks * UPLINK_DOUBLES);
+    this.verdicts = next((links + 1) * VERDICTS.length);
+    this.filters = next(filters * FILTER_DOUBLES);
+    this.virtualServers = next(virtualServers * VIRTUAL_DOUBLES);
+    this.servers = next(realServers * SERVER_DOUBLES);
   }
 
   addLink(link: number, counter: number, by: number): void { this.links[link * LINK_DOUBLES + counter] += by; }
@@ -121,6 +175,14 @@ export class Counters {
 
   addFilter(rule: number, counter: number, by: number): void { this.filters[rule * FILTER_DOUBLES + counter] += by; }
   filter(rule: number, counter: number): number { return this.filters[rule * FILTER_DOUBLES + counter]; }
+
+  addServer(server: number, counter: number, by: number): void { this.servers[server * SERVER_DOUBLES + counter] += by; }
+  setServer(server: number, counter: number, value: number): void { this.servers[server * SERVER_DOUBLES + counter] = value; }
+  server(server: number, counter: number): number { return this.servers[server * SERVER_DOUBLES + counter]; }
+
+  addVirtualServer(one: number, counter: number, by: number): void { this.virtualServers[one * VIRTUAL_DOUBLES + counter] += by; }
+  setVirtualServer(one: number, counter: number, value: number): void { this.virtualServers[one * VIRTUAL_DOUBLES + counter] = value; }
+  virtualServer(one: number, counter: number): number { return this.virtualServers[one * VIRTUAL_DOUBLES + counter]; }
 
   addRouter(counter: number, by: number): void { this.router[counter] += by; }
   setRouter(counter: number, value: number): void { this.router[counter] = value; }

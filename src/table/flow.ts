@@ -65,8 +65,8 @@ export const OFFLOADED = -2;
 /** The control flow that this flow was expected of, or NONE, and that flow's SERIAL: an entry has many owners in its life. */
 export const CONTROL = 44;
 export const CONTROL_SERIAL = 45;
-/** Decision of `dnat`: the mapping that let the flow in from outside and is held by it, as in MAPPING, or NONE. */
-export const INWARD_MAPPING = 46;
+/** Decision of `dnat`: the mapping that let the flow in from outside and is held by it, as in MAPPING; or the real server it was given to (`servedBy`); or NONE. */
+export const INWARD = 46;
 
 /** Its TCP windows (table/tcp-window.ts), or NONE. */
 export const WINDOW = 47;
@@ -90,6 +90,10 @@ export const FLAG_PAIRED = 128;
 export const FLAG_TOLD = 256;
 /** Its uplink was chosen although a better tier was usable: that one's return means nothing to it. */
 export const FLAG_CHOSEN = 512;
+/** Counts for its client's entry in persistence (balance/persistence.ts). */
+export const FLAG_REMEMBERED = 1024;
+/** Its fate has been told of since its real server was lost (stage/fate.ts). */
+export const FLAG_SERVER_TOLD = 2048;
 /** The high half of FLAGS: the group that chose its uplink, + 1; 0 = none did. */
 export const GROUP_SHIFT = 16;
 
@@ -101,10 +105,17 @@ export const HEADER_HIGH = 1;
 export const HEADER_NOW = 2;
 export const HEADER_OPENED = 3;
 export const HEADER_EXPIRED = 4;
-/** Flows ended before their time: their uplink went down. */
+/** Flows ended before their time: their uplink or real server went down, or a SYN began them anew. */
 export const HEADER_ENDED = 5;
 
 const NONE = -1;
+
+/** The real server (RealServerPlan.index) that a flow's INWARD names, or NONE. */
+export function servedBy(inward: number): number { return inward < NONE ? -2 - inward : NONE; }
+
+/** INWARD of a flow that was given to a real server. */
+export function inwardOf(server: number): number { return -2 - server; }
+
 /** Ticks of one second; the longest default timeout (2 h 4 min) fits the wheel. */
 const WHEEL_SPAN = 8192;
 
@@ -173,6 +184,21 @@ export class FlowTable {
     return NONE;
   }
 
+  /**
+   * The flow of this ORIGINAL tuple that has this INWARD, or NONE. Where every packet is scheduled by itself a client's packets belong to a flow for each
+   * real server they went to, and their answers are told apart by who sent them.
+   */
+  findServed(tuple: Tuple, inward: number): number {
+    const hash = tuple.hash(this.seed);
+    const { index, words } = this;
+    for (let slot = index.first(hash); slot >= 0; slot = index.next(slot, hash)) {
+      const reference = index.reference(slot);
+      const at = HEADER_WORDS + (reference >>> 1) * FLOW_WORDS;
+      if ((reference & 1) === 0 && words[at + INWARD] === inward && tuple.isAt(words, at)) return reference >>> 1;
+    }
+    return NONE;
+  }
+
   /** The hash a tuple is found by; also what balancing picks with. */
   hash(tuple: Tuple): number { return tuple.hash(this.seed); }
 
@@ -194,7 +220,7 @@ export class FlowTable {
     words[at + UPLINK] = NONE;
     words[at + MAPPING] = NONE;
     words[at + FILTER] = 0;
-    words[at + INWARD_MAPPING] = NONE;
+    words[at + INWARD] = NONE;
     words[at + NEIGHBOUR] = NONE;
     words[at + NEIGHBOUR + 1] = NONE;
     words[at + IN_LINK] = inLink;

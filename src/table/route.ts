@@ -7,6 +7,7 @@ import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { formatIpv4, maskOf, parseIpv4, parsePrefix } from '../wire/address.js';
 import { externalAddresses } from './nat-rule.js';
+import { virtualAddresses } from './virtual-server.js';
 
 const NONE = -1;
 
@@ -62,6 +63,12 @@ export function planRoutes(plan: Plan): Route[] {
   for (const { address, link } of all) routes.push({ ...derived, kind: 'local', prefix: address, prefixLength: 32, link });
   for (const { link, address: prefix } of plan.links.flatMap((link) => externalAddresses(plan, link.index).map((address) => ({ link: link.index, address })))) {
     if (!all.some((own) => own.address === prefix)) routes.push({ ...derived, kind: 'local', prefix, prefixLength: 32, link });
+  }
+  for (const prefix of virtualAddresses(plan)) {
+    if (routes.some((route) => route.kind === 'local' && route.prefix === prefix)) continue;
+    // One that is in no link's network has been routed to us.
+    const link = all.find((own) => ((own.address ^ prefix) & maskOf(own.prefixLength)) === 0)?.link ?? NONE;
+    routes.push({ ...derived, kind: 'local', prefix, prefixLength: 32, link });
   }
   const byPrefix = new Map(routes.map((route) => [`${route.prefix}/${route.prefixLength}`, route]));
   return [...byPrefix.values()];

@@ -89,6 +89,8 @@ export class Packet {
   mssBefore = 0;
   /** Its flow ended while it waited for its neighbour. */
   isOrphan = false;
+  /** Made by the router with the source its flow's packets bear. */
+  bearsFlowsSource = false;
   /** Larger than the out link's MTU and allowed to be fragmented. */
   mustFragment = false;
   /** Largest fragment a reassembled datagram came in, bytes of IP packet; 0 = it was whole. */
@@ -135,6 +137,7 @@ export class Packet {
     this.hops = 0;
     this.mssBefore = 0;
     this.isOrphan = false;
+    this.bearsFlowsSource = false;
     this.mustFragment = false;
     this.fragmentSize = 0;
   }

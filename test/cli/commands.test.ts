@@ -13,15 +13,16 @@ import { ask, temporaryDirectory, withApi } from '../support/api.js';
 import { golden, weir } from '../support/cli.js';
 import { fakeFlow } from '../support/fake-view.js';
 
-const READING = ['status', 'links', 'uplinks', 'routes', 'neighbours', 'flows', 'filters', 'drops'];
+const READING = ['status', 'links', 'uplinks', 'servers', 'routes', 'neighbours', 'flows', 'filters', 'drops'];
 /** Those that change something, with operands that make sense. */
-const CHANGING = [['drain', 'uplink', 'isp1'], ['undrain', 'uplink', 'isp1'], ['weight', 'uplink', 'isp1', '5']];
+const CHANGING = [['drain', 'uplink', 'isp1'], ['undrain', 'uplink', 'isp1'], ['weight', 'uplink', 'isp1', '5'],
+  ['drain', 'server', 'web/web1'], ['undrain', 'server', 'web/web1'], ['weight', 'server', 'web/web1', '5'], ['maint', 'server', 'web/web1']];
 
 /** The pid is the only thing in a golden output that differs from run to run. */
 const withoutPid = (text: string): string => text.replaceAll(`pid ${process.pid}`, 'pid PID').replaceAll(`"pid":${process.pid}`, '"pid":0');
 
 test('each reading command prints its table', async () => {
-  await withApi({ flows: 6 }, async ({ socket }) => {
+  await withApi({ flows: 6, servers: true }, async ({ socket }) => {
     for (const name of READING) {
       const { exitCode, out, err } = await weir([name, '--socket', socket]);
       assert.is(err, '', name);
@@ -32,7 +33,7 @@ test('each reading command prints its table', async () => {
 });
 
 test('each reading command with -j prints one valid document, exactly as the API gives it', async () => {
-  await withApi({ flows: 6 }, async ({ socket }) => {
+  await withApi({ flows: 6, servers: true }, async ({ socket }) => {
     for (const name of READING) {
       const { exitCode, out, err } = await weir([name, '-j', '--socket', socket]);
       assert.is(err, '', name);
@@ -77,6 +78,7 @@ test('an empty table says so in words', async () => {
     assert.is((await weir(['neighbours', '--socket', socket])).out, 'no neighbours\n');
     view.filters = () => [];
     assert.is((await weir(['filters', '--socket', socket])).out, 'no filters\n');
+    assert.is((await weir(['servers', '--socket', socket])).out, 'no virtual servers\n');
     assert.is((await weir(['drops', '--socket', socket])).out, 'no drops\n');
     assert.match((await weir(['drops', '--all', '--socket', socket])).out, /^PACKETS.*\n +0 {2}TTL/);
     assert.is((await weir(['flows', '--socket', socket])).out, '0 flows listed, 0 of 1,048,576 in the table\n');
@@ -92,10 +94,12 @@ test('flows filters reach the daemon, alone and together', async () => {
     [['--uplink', 'isp2'], (flow) => flow.uplink === 'isp2'],
     [['--link', 'wan1'], (flow) => flow.outLink === 'wan1'],
     [['--state', 'time-wait'], (flow) => flow.state === 'time-wait'],
+    [['--server', 'web/web1'], (flow) => flow.server === 'web/web1'],
+    [['--server', 'web', '--protocol', 'udp'], (flow) => flow.server !== null && flow.protocol === 'udp'],
     [['--protocol', 'tcp', '--uplink', 'isp2', '--state', 'established'], (flow) => flow.protocol === 'tcp' && flow.uplink === 'isp2' && flow.state === 'established'],
   ];
   const all = Array.from({ length: 200 }, (_, i) => fakeFlow(i));
-  await withApi({ flows: 200 }, async ({ socket }) => {
+  await withApi({ flows: 200, servers: true }, async ({ socket }) => {
     for (const [args, keep] of rows) {
       const expected = all.filter(keep);
       const json = await weir(['flows', '-j', '--socket', socket, ...args]);
@@ -176,9 +180,18 @@ test('usage errors exit 2 and say where to look', async () => {
     [['check', '--socket', 'x'], /unknown option '--socket'/],
     [['drain'], /missing required argument 'kind'/],
     [['drain', 'isp1'], /missing required argument 'name'/],
-    [['drain', 'server', 'isp1'], /Allowed choices are uplink/],
+    [['drain', 'link', 'wan1'], /Allowed choices are uplink, server/],
     [['drain', 'uplink'], /missing required argument 'name'/],
     [['drain', 'uplink', 'isp1', 'isp2'], /too many arguments/],
+    [['drain', 'server', 'web1'], /server: found 'web1', allowed: the name of a virtual server, a slash and the name of its server/],
+    [['drain', 'server', 'web/'], /server: found 'web\/'/],
+    [['drain', 'server', 'a/b/c'], /server: found 'a\/b\/c'/],
+    [['drain', 'uplink', 'isp1', '--flush'], /--flush is for servers/],
+    [['maint', 'uplink', 'isp1'], /Allowed choices are server/],
+    [['maint', 'server', 'web/web1', 'maybe'], /Allowed choices are on, off/],
+    [['maint', 'server', 'web/web1', 'off', '--reason', 'x'], /--reason is for the beginning/],
+    [['maint', 'server', 'web/web1', '--reason', ' '], /--reason: found ''/],
+    [['servers', 'web', 'dns'], /too many arguments/],
     [['weight', 'uplink', 'isp1'], /missing required argument 'weight'/],
     [['weight', 'uplink', 'isp1', 'heavy'], /whole number, at least 0/],
     [['affinity', '--erase', '--uplink', 'isp1'], /cannot be combined/],
@@ -209,7 +222,7 @@ test('help and version go to standard output and exit 0', async () => {
     assert.is(own.err, '');
     assert.match(own.out, new RegExp(`^Usage: weir ${name}`));
     assert.is((await weir(['help', name])).out, own.out);
-    if (READING.includes(name) || ['monitor', 'affinity', 'drain', 'undrain', 'weight'].includes(name)) {
+    if (READING.includes(name) || ['monitor', 'affinity', 'drain', 'undrain', 'weight', 'maint'].includes(name)) {
       assert.match(own.out, /-j, --json/);
       assert.match(own.out, /--socket <path>/);
       assert.match(own.out, /WEIR_SOCKET/);
@@ -460,11 +473,13 @@ test('lab hands everything on and gives back the exit code', async () => {
 test('check prints mistakes where editors find them, warnings beside a sound file, both as JSON', async () => {
   const warning = { file: 'w.yaml', line: 3, column: 5, path: 'links.lan', message: 'has no address' };
   const error = { file: 'w.yaml', line: 9, column: 7, path: 'uplinks.isp1.weight', found: '-1', allowed: 'a whole number from 0' };
-  const good: CheckResult = { errors: [], warnings: [warning], counts: { links: 3, uplinks: 2, groups: 1, routes: 1 } };
+  const good: CheckResult = { errors: [], warnings: [warning], counts: { links: 3, uplinks: 2, groups: 1, routes: 1, virtualServers: 0, realServers: 0 } };
   const bad: CheckResult = { errors: [error, { ...error, line: 0, path: '' }], warnings: [warning] };
   assert.equal(await weir(['check', '-c', 'w.yaml'], { actions: { check: async () => good } }), {
     exitCode: 0, out: 'w.yaml: sound: 3 links, 2 uplinks, 1 group, 1 route\n', err: 'w.yaml:3:5: links.lan: warning: has no address\n', writes: 1,
   });
+  const serving: CheckResult = { ...good, warnings: [], counts: { ...good.counts!, virtualServers: 2, realServers: 5 } };
+  assert.is((await weir(['check', '-c', 'w.yaml'], { actions: { check: async () => serving } })).out, 'w.yaml: sound: 3 links, 2 uplinks, 1 group, 1 route, 2 virtual servers of 5 real servers\n');
   assert.equal(await weir(['check', '-c', 'w.yaml'], { actions: { check: async () => bad } }), {
     exitCode: 78, out: '', writes: 0,
     err: 'w.yaml:3:5: links.lan: warning: has no address\nw.yaml:9:7: uplinks.isp1.weight: found -1, allowed: a whole number from 0\nw.yaml: found -1, allowed: a whole number from 0\n',

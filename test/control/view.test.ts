@@ -228,13 +228,13 @@ test('a target that fails while the uplink is up is told as a warning', () => {
   assert.is(seen.uplinks()[1].health!.targets.length, 3);
 });
 
-test('rates are those of the last samples, in bits per second', () => {
+test('rates are those of the last samples', () => {
   let nowMs = 0;
   const bytes: [number, number] = [1000, 0];
   const rates = new Rates(1, () => [...bytes], () => nowMs);
-  assert.equal(rates.bitsPerSecond(0), [0, 0]);
+  assert.equal(rates.perSecond(0), [0, 0]);
   rates.sample();
-  assert.equal(rates.bitsPerSecond(0), [0, 0], 'one sample is no rate');
+  assert.equal(rates.perSecond(0), [0, 0], 'one sample is no rate');
   const second = (tx: number, rx: number): void => {
     nowMs += 1000;
     bytes[0] += tx;
@@ -242,11 +242,11 @@ test('rates are those of the last samples, in bits per second', () => {
     rates.sample();
   };
   second(125, 1000);
-  assert.equal(rates.bitsPerSecond(0), [1000, 8000]);
+  assert.equal(rates.perSecond(0), [125, 1000]);
   second(375, 0);
-  assert.equal(rates.bitsPerSecond(0), [2000, 4000]);
+  assert.equal(rates.perSecond(0), [250, 500]);
   for (let i = 0; i < 5; i++) second(0, 125);
-  assert.equal(rates.bitsPerSecond(0), [0, 1000], 'what is long past is forgotten');
+  assert.equal(rates.perSecond(0), [0, 125], 'what is long past is forgotten');
 });
 
 test('rates in the view: of the bytes the uplink has carried', () => {

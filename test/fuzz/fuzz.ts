@@ -1,5 +1,5 @@
 /**
- * The fuzz: random and mutated frames of every protocol through a whole router with NAT rules, filters and ALGs on, and what must hold
+ * The fuzz: random and mutated frames of every protocol through a whole router with NAT rules, virtual servers, filters and ALGs on, and what must hold
  * whatever comes in:
  *
  *   - nothing throws, and the router comes to rest;
@@ -17,6 +17,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import type { Plan } from '../../src/base/plan.js';
 import { V, VERDICTS } from '../../src/base/verdict.js';
 import { BATCH_MAX, HEADROOM, OFFLOAD_CSUM, OFFLOAD_TSO4, RX_FRAME_AT, RX_LENGTH_BYTES, RX_LINK, RX_VLAN_TCI, RX_WORDS, SCRATCH_AT, SCRATCH_LENGTH, TX_ERRNO, TX_FRAME_AT, TX_LENGTH_BYTES, TX_LINK, TX_WORDS } from '../../src/link/batch.js';
 import type { BatchDevice } from '../../src/link/exchange.js';
@@ -24,6 +25,7 @@ import { turn } from '../../src/pipeline.js';
 import { RX_PACKETS, TX_PACKETS, UPLINK_FLOWS, UPLINK_PORTS_USED } from '../../src/table/counters.js';
 import { rig } from '../support/rig.js';
 import type { Rig, RigOptions } from '../support/rig.js';
+import { servers } from '../support/servers.js';
 import { Dice, FrameMaker, fold, HOST, ICMP, ip, isInside, LAN, OUR_MAC, sumOf, TCP, UDP, WAN1, WAN2 } from './frames.js';
 import type { Sums } from './frames.js';
 
@@ -94,11 +96,31 @@ function setUp(seed: number): { options: RigOptions; sums: Sums; isStrict: boole
       noNat: noNat ? [{ index: 0, name: 'plain', match: { from: ['192.168.0.5/32'], to: ['198.51.100.8/32'] } }] : [],
     },
   };
+  // Asked last, so that the rest of what a seed stands for is as it was without them.
+  const hasServers = d.chance(70);
+  if (hasServers) Object.assign(options.plan!, virtualServers(d));
+  const virtual = hasServers ? VIRTUAL : [];
   const own = (...texts: string[]): Set<number> => new Set([...texts, ...untranslated, ...(pool ? ['192.168.201.11', '192.168.201.13'] : [])].map(ip));
   const allowed: ReadonlySet<number>[] = [];
-  allowed[WAN1] = own('192.168.201.11', '192.168.201.50');
-  allowed[WAN2] = own(secondWan);
+  allowed[WAN1] = own('192.168.201.11', '192.168.201.50', ...virtual);
+  allowed[WAN2] = own(secondWan, ...virtual);
   return { options, sums: (['right', 'wrong', 'any', 'any'] as const)[seed & 3], isStrict: !noNat && d.chance(60), allowed };
+}
+
+/** An address of a link's own, one that is claimed on a link, one that is routed to us: what is asked of them by any link is answered by it. */
+const VIRTUAL = ['192.168.201.11', '192.168.201.77', '198.51.100.200'];
+
+function virtualServers(d: Dice): Pick<Plan, 'virtualServers' | 'realServers'> {
+  const [own, claimed, routed] = VIRTUAL;
+  const common = { onServerDown: d.of(['reset', 'keep', 'move'] as const), snat: d.of(['auto', 'always'] as const) };
+  return servers(
+    { ...common, addresses: own, ports: { first: 21, last: 21 }, scheduler: 'wlc', realServers: [{ address: '192.168.0.5', port: 21, upper: 20, lower: 15 }, { address: '10.9.0.9', port: 21 }] },
+    {
+      ...common, addresses: claimed, protocols: [TCP, UDP], ports: { first: 0, last: 65_535 }, scheduler: d.of(['rr', 'wrr', 'mh', 'lblc'] as const), slowStart: d.of([0, 20]),
+      persistence: { timeout: 30, mask: d.of([24, 32]) }, realServers: [{ address: '192.168.0.4' }, { address: '192.168.0.5' }, { address: '10.9.0.9', weight: 3 }], sorry: { address: '192.168.0.9' },
+    },
+    { ...common, addresses: routed, protocols: [UDP], ports: { first: 0, last: 65_535 }, onePacket: d.chance(70), realServers: [{ address: '192.168.0.4', port: 7 }, { address: '192.168.0.5', port: 7 }] },
+  );
 }
 
 /** The device side: puts frames into the arena between guards, judges what leaves. */
@@ -307,6 +329,16 @@ class FuzzIo implements BatchDevice {
   }
 }
 
+/** A real server goes, comes, or is no longer wanted. */
+function upset({ router }: Rig, d: Dice): void {
+  const server = d.below(router.plan.realServers.length);
+  const isGood = d.chance(60);
+  const what = d.below(3);
+  if (what === 0) router.setServerHealth(server, isGood);
+  else if (what === 1) router.setServerDrained(server, !isGood, d.chance(50));
+  else router.setServerWeight(server, isGood ? 1 + d.below(4) : 0);
+}
+
 /** So many packets of one seed; throws a FuzzError when a promise is broken. */
 export function fuzz(seed: number, packets: number): FuzzResult {
   const startMs = performance.now();
@@ -348,6 +380,7 @@ export function fuzz(seed: number, packets: number): FuzzResult {
         }
         r.router.setLinkUp(link, true);
       }
+      if (event >= 990 && r.router.plan.realServers.length > 0) upset(r, d);
       if (batch % 64 === 0) check();
     }
     drive();
@@ -384,6 +417,11 @@ function released(r: Rig): void {
     left[`flows of uplink ${name}`] = router.counters.uplink(index, UPLINK_FLOWS);
     left[`ports of uplink ${name}`] = router.counters.uplink(index, UPLINK_PORTS_USED);
   }
+  for (const server of router.virtualServers.servers) {
+    left[`active flows of server ${server.index}`] = server.active;
+    left[`inactive flows of server ${server.index}`] = server.inactive;
+  }
+  left['clients remembered'] = router.virtualServers.persistence.count;
   for (const name of r.names) left[`frames held on ${name}`] = router.counters.verdict(r.index(name), V.HELD);
   const kept = Object.entries(left).filter(([, count]) => count !== 0);
   if (kept.length > 0) throw new Error(`not given back: ${kept.map(([what, count]) => `${count} ${what}`).join(', ')}`);

@@ -123,6 +123,17 @@ test('a round never begins before the last one has ended, also when probes take 
   prober.stop();
 });
 
+test('a time limit of a whole interval does not halve the pace of what is silent', async () => {
+  const { timers, targets, prober } = scene({ intervalMs: 2000, timeoutMs: 2000 });
+  prober.start();
+  targets[0].answer = null;
+  await timers.advance(60_000);
+  const { askedMs, mostUnderWay } = targets[0];
+  assert.is(mostUnderWay, 1);
+  assert.ok(askedMs.length >= 29, `${askedMs.length} rounds in 60 s`);
+  prober.stop();
+});
+
 test('rounds that were missed are left out, not made up for', async () => {
   const { timers, targets, prober } = scene({ intervalMs: 1000 });
   prober.start();

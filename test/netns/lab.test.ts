@@ -11,6 +11,7 @@ import { runNow } from '../../netns/kit/command.js';
 import { Lab, sweep, type Cable, type Host } from '../../netns/kit/lab.js';
 import { bulkTcp } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
+import { scenarios } from '../../netns/registry.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LEFT = '10.9.0.1';
@@ -66,6 +67,18 @@ test('devices of a lab are never seen outside it', () => {
   } finally {
     lab.close();
   }
+});
+
+test('without a name the lab lists what there is, and a name it does not know is told with those it does', () => {
+  const lab = (...args: string[]): ReturnType<typeof runNow> => runNow([process.execPath, '--import', 'tsx', 'netns/lab.ts', ...args], { check: false, cwd: ROOT });
+  const list = lab();
+  assert.is(list.code, 0);
+  assert.equal([...list.stdout.matchAll(/^ {2}([a-z-]+) {2,}\S/gm)].map(([, name]) => name), scenarios.map(({ name }) => name));
+  const unknown = lab('multi');
+  assert.is(unknown.code, 2);
+  assert.ok(unknown.stderr.startsWith(`lab: no scenario is called multi; there is: ${scenarios.map(({ name }) => name).join(', ')}\n`), unknown.stderr);
+  const option = lab('one-arm', '--snat', 'never');
+  assert.equal([option.code, option.stderr.split('\n')[0]], [2, 'lab: one-arm has no --snat; it has: --peer weir|kernel']);
 });
 
 /** A lab in a process of its own, up. */

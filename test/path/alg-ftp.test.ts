@@ -10,8 +10,9 @@ import { EXPECTATIONS_REFUSED } from '../../src/table/counters.js';
 import { CONTROL, MAPPING } from '../../src/table/flow.js';
 import { ethernet, expect, icmpError, ipv4, tcp } from '../support/expect.js';
 import * as make from '../support/frames.js';
-import { MAC, PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
+import { DMZ_HOST, LAN, MAC, PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { LinkName, Rig, RigOptions, Sent } from '../support/rig.js';
+import { realServer, servers } from '../support/servers.js';
 
 const FTP = 21;
 const TCP = 6;
@@ -643,5 +644,37 @@ test('only the ports of the plan are watched; a forwarded port counts by either 
   hear(server, client.say('PASV\r\n'));
   assert.is(payload(server.say(`227 Ok (${commas(PC2, 30_000)})\r\n`)[0]), `227 Ok (${commas(WAN1, 30_000)})\r\n`);
 });
+
+for (const address of [WAN1, '192.168.201.80', '203.0.113.80']) {
+  for (const [where, link, client, seen] of [['outside', 'wan1', SERVER, SERVER], ['inside', 'dmz', DMZ_HOST, DMZ_HOST], ['on the server’s own network', 'lan', PC1, LAN]] as const) {
+    test(`a virtual server at ${address}, client ${where}: both modes, data flows are its real server’s, and end with it`, () => {
+      const r = rig({ ...ONE, dmz: true, plan: servers({ addresses: address, ports: { first: FTP, last: FTP }, realServers: [{ address: PC2, port: FTP }] }) });
+      const { client: caller, server } = control(r, new End(r, link, client, 40_000, address, FTP, START), new End(r, 'lan', PC2, FTP, SERVER, 40_000, 7000));
+      assert.is(server.peer, seen);
+      const [command] = caller.say(`PORT ${commas(client, 51_234)}\r\n`);
+      assert.is(payload(command), `PORT ${commas(seen, 51_234)}\r\n`);
+      hear(server, [command]);
+      const [active] = r.from('lan', syn(PC2, 20, seen, 51_234));
+      assert.is(active.link, link);
+      expect(active.packet, ipv4({ source: address, destination: client }), tcp({ sourcePort: 20, destinationPort: 51_234, flags: 'S' }));
+      const [answer] = r.from(link, make.ipv4({ source: client, destination: address }, make.tcp({ sourcePort: 51_234, destinationPort: 20, flags: 'SA', acknowledgement: 1001 })));
+      assert.is(answer.link, 'lan');
+      expect(answer.packet, ipv4({ source: seen, destination: PC2 }), tcp({ sourcePort: 51_234, destinationPort: 20 }));
+      hear(server, caller.say('PASV\r\n'));
+      const [reply] = server.say(`227 Ok (${commas(PC2, 30_000)})\r\n`);
+      assert.is(payload(reply), `227 Ok (${commas(address, 30_000)})\r\n`);
+      hear(caller, [reply]);
+      const [passive] = r.from(link, syn(client, 41_000, address, 30_000));
+      expect(passive.packet, ipv4({ source: seen, destination: PC2 }), tcp({ destinationPort: 30_000 }));
+      const [open] = r.from('lan', make.ipv4({ source: PC2, destination: seen }, make.tcp({ sourcePort: 30_000, destinationPort: passive.packet.readUInt16BE(20), flags: 'SA', acknowledgement: 1001 })));
+      expect(open.packet, ipv4({ source: address, destination: client }), tcp({ sourcePort: 30_000, destinationPort: 41_000 }));
+      const real = realServer(r, PC2);
+      assert.equal([real.chosen, real.flows, r.flowCount], [1, 3, 3], 'chosen once, for the control flow');
+      r.router.setServerHealth(0, false);
+      r.run();
+      assert.equal([real.flows, r.flowCount, r.router.expectations.count], [0, 0, 0]);
+    });
+  }
+}
 
 test.run();

@@ -6,11 +6,13 @@ import { CONSIDER_PACKETS } from '../../src/stage/offload.js';
 import { BUCKET_BYTES, bucketsFor, REFERENCES, TAG_MASK } from '../../src/table/offload-index.js';
 import { BYTES, CONTROL_EPOCH, CONTROL_IN_USE, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LIMITS, MARK, PACKETS, REDIRECT, SLOT_BYTES, SLOT_WORDS, TO_PEER, WINDOW } from '../../src/table/offload-slot.js';
 import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
+import { SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_OUT_BYTES, SERVER_OUT_PACKETS } from '../../src/table/counters.js';
 import { ACKED, END } from '../../src/table/tcp-window.js';
 import { expect, ipv4, tcp } from '../support/expect.js';
 import * as make from '../support/frames.js';
 import { GATEWAY, LAN, MAC, PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { LinkName, Rig, RigOptions, Sent } from '../support/rig.js';
+import { Call, realServer, servers } from '../support/servers.js';
 
 const SLOTS = 4;
 
@@ -333,6 +335,39 @@ test('offloading off: nothing is written', () => {
   const r = lab({}, undefined, 0);
   repeat(r, 'lan', udp(), 64);
   assert.equal([offloaded(r), r.kernel.keys.size, r.kernel.epoch], [0, 0, 0]);
+});
+
+test('a flow to a virtual server is offloaded, and what the kernel forwarded counts as its server\u2019s; it ends with its server', () => {
+  const r = lab({ plan: servers({ addresses: '192.168.201.80', realServers: [{ address: PC1, port: 8080 }] }) });
+  const call = new Call(r, { to: '192.168.201.80' });
+  call.open();
+  for (let i = 0; i < CONSIDER_PACKETS; i++) {
+    call.say('A');
+    call.answer('A');
+  }
+  assert.is(offloaded(r), 1);
+  const { index } = realServer(r, PC1);
+  const counts = (): number[] => [SERVER_IN_PACKETS, SERVER_IN_BYTES, SERVER_OUT_PACKETS, SERVER_OUT_BYTES].map((counter) => r.router.counters.server(index, counter));
+  const before = counts();
+  r.kernel.forward(0, 0, 5, 500);
+  r.kernel.forward(0, 1, 7, 9000);
+  r.advance(1000);
+  assert.equal(counts().map((count, i) => count - before[i]), [5, 500, 7, 9000]);
+  r.router.setServerHealth(index, false, 'test');
+  r.advance(10);
+  assert.is(offloaded(r), 0);
+  assert.is(r.kernel.keys.size, 0);
+});
+
+test('packets that are scheduled by themselves all come up', () => {
+  const r = lab({ plan: servers({ addresses: '192.168.201.80', protocols: [make.PROTOCOL.udp], onePacket: true, realServers: [{ address: PC1, port: 8080 }] }) });
+  const call = new Call(r, { to: '192.168.201.80', protocol: 'udp' });
+  for (let i = 0; i < 2 * CONSIDER_PACKETS; i++) {
+    call.say();
+    call.answer();
+  }
+  assert.is(offloaded(r), 0);
+  assert.ok(declined(r)['onePacket'] > 0);
 });
 
 test.run();

@@ -10,7 +10,7 @@ import { parseIpv4 } from '../../src/wire/address.js';
 import { arp, bytes, echo, ethernet, expect, icmpError, ipv4, tcp, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
 import { check } from '../support/oracle/property.js';
-import { BOX, GATEWAY, HOST, LAN, MAC, PC1, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
+import { BOX, DMZ, DMZ_HOST, GATEWAY, HOST, LAN, MAC, PC1, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
 import type { LinkName, Rig, RigOptions, Sent } from '../support/rig.js';
 
 const HOP = '203.0.113.200';
@@ -640,4 +640,65 @@ pinned('but to the LAN it goes to the LAN, and what a route refuses is refused',
   assert.ok(any.link === 'wan1' || any.link === 'wan2');
 });
 
-for (const one of [echoes, datagrams, arps, table, pinned]) one.run();
+const servers = suite('probe: real servers');
+const NO_UPLINK = -1;
+/** What a datagram's target says to `question`. */
+const said = (request: Buffer, text: string): Buffer => make.ipv4({ source: make.formatAddress(request.subarray(16, 20)), destination: make.formatAddress(request.subarray(12, 16)) },
+  make.udp({ sourcePort: request.readUInt16BE(22), destinationPort: request.readUInt16BE(20), payload: Buffer.from(text) }));
+
+servers('go by the route, with our address on that link, whatever uplinks do', () => {
+  const r = rig({ dmz: true });
+  r.router.setUplinkHealth(0, false);
+  r.run();
+  for (const [link, target, from] of [['lan', PC1, LAN], ['dmz', DMZ_HOST, DMZ]] as const) {
+    const [sent] = packets(ask(r, { uplink: NO_UPLINK, target }));
+    assert.is(sent.link, link);
+    expect(sent.frame, ethernet(), ipv4({ source: from, destination: target }), echo({ type: 'request' }));
+    r.from(link, replyTo(sent.packet));
+    assert.equal(last(r), good());
+  }
+});
+
+servers('by a gateway inside, by an uplink where the route is a group’s, and not where no route leads', () => {
+  const r = rig({ dmz: true, weights: [1, 0], routes: [{ name: 'far', to: '172.20.0.0/16', via: DMZ_HOST }, { name: 'world', to: '198.51.100.0/24', group: 0 }] });
+  const [far] = packets(ask(r, { uplink: NO_UPLINK, target: '172.20.0.9' }));
+  expect(far.frame, ethernet({ destination: MAC.dmzHost }), ipv4({ source: DMZ, destination: '172.20.0.9' }), echo());
+  const [world] = packets(ask(r, { uplink: NO_UPLINK, target: SERVER }));
+  assert.ok(world.link === 'wan1' || world.link === 'wan2');
+  r.from(world.link, replyTo(world.packet));
+  assert.equal(last(r), good());
+  assert.equal(packets(ask(r, { uplink: NO_UPLINK, target: '192.0.2.9' })), []);
+  assert.equal(last(r), bad('no route to 192.0.2.9'));
+});
+
+servers('a datagram with a question: its answer must hold what is expected; silence is good where nothing is; that nobody listens never', () => {
+  const r = rig();
+  const send = Buffer.from('ping');
+  const put = (expected: string | null): Buffer => {
+    const [sent] = packets(ask(r, { uplink: NO_UPLINK, kind: 'udp', target: PC1, port: 53, ttl: 64, question: { send, expect: expected === null ? null : Buffer.from(expected) } }));
+    expect(sent.frame, ethernet({ destination: MAC.pc1 }), ipv4({ source: LAN, destination: PC1, ttl: 64 }), udp({ destinationPort: 53, payload: send }));
+    return sent.packet;
+  };
+  r.from('lan', said(put('pong'), 'a pong b'));
+  assert.equal(last(r), good());
+  r.from('lan', said(put('pong'), 'other'));
+  assert.equal(last(r), bad('the answer is another one'));
+  put('pong');
+  r.advance(900);
+  assert.equal(last(r), bad('timed out'));
+  put(null);
+  r.advance(900);
+  assert.equal([last(r)!.isOk, last(r)!.latencyMs], [true, null]);
+  r.from('lan', make.ipv4({ source: PC1, destination: LAN }, make.icmp({ type: 3, code: 3 }, put(null).subarray(0, 28))));
+  assert.equal(last(r), bad(`port unreachable from ${PC1}`));
+});
+
+servers('by ARP', () => {
+  const r = rig();
+  ask(r, { uplink: NO_UPLINK, kind: 'arp', target: PC1 });
+  r.put('lan', r.arpReply('lan', PC1, MAC.pc1));
+  r.run();
+  assert.equal(last(r), good());
+});
+
+for (const one of [echoes, datagrams, arps, table, servers, pinned]) one.run();

@@ -40,6 +40,14 @@ export async function withApi<T>(options: FakeOptions & { heartbeatMs?: number; 
       note('weight')(uplink, weight);
       view.weights.set(uplink, weight);
     },
+    drainServer(server, isDrained, isFlushed, reason) {
+      note('drainServer')(server, isDrained, isFlushed, reason);
+      view.drainedServers.set(server, isDrained ? reason ?? '' : null);
+    },
+    weightServer(server, weight) {
+      note('weightServer')(server, weight);
+      view.serverWeights.set(server, weight);
+    },
     eraseAffinity: note('eraseAffinity'),
   };
   const api = await startApi({

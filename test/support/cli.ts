@@ -11,7 +11,7 @@ export interface Outcome { exitCode: number; out: string; err: string; /** How m
 /** Actions that must not be called, but for those given. */
 export function fakeActions(given: Partial<Actions> = {}): Actions {
   const never = (name: string) => (): never => { throw new Error(`${name} was called`); };
-  return { version: '0.1.0', run: never('run'), check: never('check'), probe: never('probe'), lab: never('lab'), selftest: never('selftest'), ...given };
+  return { version: '0.1.0', run: never('run'), check: never('check'), import: never('import'), probe: never('probe'), lab: never('lab'), selftest: never('selftest'), ...given };
 }
 
 export interface CliOptions { actions?: Partial<Actions>; color?: boolean; io?: Partial<Io> }

@@ -3,7 +3,8 @@
  * number when a page asks for them, so a million of them take no memory; the view remembers the largest page it was asked for.
  */
 import type {
-  AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus,
+  AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RealServerStatus, RouterView, RouteStatus,
+  UplinkStatus, VirtualServerStatus,
 } from '../../src/control/api/types.js';
 
 /** The moment all fixed times of the view refer to: 2026-01-31T12:00:00Z. */
@@ -14,6 +15,8 @@ export interface FakeOptions {
   flows?: number;
   /** isp2 is down. */
   degraded?: boolean;
+  /** Three virtual servers, one of them down. */
+  servers?: boolean;
   /** Entries looked at per call of flows(). */
   scanMax?: number;
 }
@@ -38,7 +41,7 @@ export function fakeFlow(i: number): FlowStatus {
     id: i, protocol, state: STATES[protocol][(i >> 2) % 2]!,
     original: { source, sourcePort, destination, destinationPort },
     reply: { source: destination, sourcePort: destinationPort, destination: external, destinationPort: 32768 + (i % 30000) },
-    inLink: 'lan', outLink: second ? 'wan2' : 'wan1', uplink: second ? 'isp2' : 'isp1',
+    inLink: 'lan', outLink: second ? 'wan2' : 'wan1', uplink: second ? 'isp2' : 'isp1', server: i % 5 === 4 ? 'web/web1' : null,
     originalPackets: i, originalBytes: i * 100, replyPackets: 2 * i, replyBytes: i * 1500,
     ageMs: i * 10, expiresInMs: 300_000 - (i % 300_000), offloaded: i % 2 === 1,
   };
@@ -51,6 +54,7 @@ function matches(flow: FlowStatus, filter: FlowFilter): boolean {
   if (filter.protocol !== undefined && flow.protocol !== filter.protocol) return false;
   if (filter.uplink !== undefined && flow.uplink !== filter.uplink) return false;
   if (filter.link !== undefined && flow.inLink !== filter.link && flow.outLink !== filter.link) return false;
+  if (filter.server !== undefined && flow.server !== filter.server && flow.server?.startsWith(`${filter.server}/`) !== true) return false;
   return filter.state === undefined || flow.state === filter.state;
 }
 
@@ -65,10 +69,50 @@ const HEALTHY: HealthStatus = {
   targets: [{ target: 'icmp 192.0.2.1', isOk: true, reason: null, latencyMs: 12.1 }, { target: 'https://status.example/', isOk: false, reason: 'status 503', latencyMs: 40.2 }],
 };
 
+const SERVER: Omit<RealServerStatus, 'name' | 'address' | 'port'> = {
+  state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 1, effectiveWeight: 1, isDrained: false, drainReason: null, upper: 0, lower: 0, health: null,
+  active: 0, inactive: 0, newFlows: 0, txPackets: 0, rxPackets: 0, txBytes: 0, rxBytes: 0, txBps: 0, rxBps: 0, newFlowsPerSecond: 0,
+};
+
+const BUSY = {
+  active: 120, inactive: 34, newFlows: 1_234_567, txPackets: 9_000_000, rxPackets: 8_000_000, txBytes: 1_200_000_000, rxBytes: 9_800_000_000, txBps: 4_800_000, rxBps: 51_200_000,
+  newFlowsPerSecond: 61.3,
+};
+
+const VIRTUAL_SERVER = {
+  persistence: null, onePacket: false, snat: 'auto', onServerDown: 'reset', slowStartSeconds: 0, state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000,
+  quorum: { weight: 1, hysteresis: 0 }, refusedFlows: 0, returnedFlows: 0, sorry: null,
+} as const;
+
+const VIRTUAL_SERVERS: readonly VirtualServerStatus[] = [
+  {
+    ...VIRTUAL_SERVER, name: 'web', addresses: ['203.0.113.10'], protocols: ['tcp'], ports: { first: 80, last: 80 }, scheduler: { name: 'wlc', hashPort: false, fallBack: false },
+    persistence: { timeoutSeconds: 300, maskLength: 24, tie: 'shop' }, slowStartSeconds: 30, usableWeight: 3, quorum: { weight: 2, hysteresis: 1 },
+    active: 240, inactive: 68, newFlows: 2_469_134, returnedFlows: 4711,
+    realServers: [
+      { ...SERVER, ...BUSY, name: 'web1', address: '10.0.1.11', port: 80, health: HEALTHY },
+      { ...SERVER, ...BUSY, name: 'web2', address: '10.0.1.12', port: 8000, weight: 2, effectiveWeight: 0.5, state: 'slow-start', reason: 'weight 0.5 of 2, all of it within 30 s', sinceMs: NOW_MS - 8000, newFlowsPerSecond: 6.4 },
+      { ...SERVER, name: 'web3', address: '10.0.1.13', port: 80, state: 'down', reason: 'tcp 10.0.1.13:80: connection refused', sinceMs: NOW_MS - 65_000 },
+    ],
+    sorry: { ...SERVER, name: 'sorry', address: '10.0.1.99', port: 80, weight: 0, effectiveWeight: 0 },
+  },
+  {
+    ...VIRTUAL_SERVER, name: 'dns', addresses: ['203.0.113.10', '203.0.113.11'], protocols: ['tcp', 'udp'], ports: { first: 53, last: 53 },
+    scheduler: { name: 'sh', hashPort: true, fallBack: true }, onePacket: true, onServerDown: 'keep', snat: 'always', usableWeight: 1, active: 1000, inactive: 0, newFlows: 1000,
+    realServers: [{ ...SERVER, name: 'ns1', address: '10.0.1.53', port: 53, active: 1000, newFlows: 1000, upper: 1000, lower: 750, state: 'full', reason: 'has had 1000 flows, takes more once it is down to 750' }],
+  },
+  {
+    ...VIRTUAL_SERVER, name: 'all', addresses: ['203.0.113.12'], protocols: ['tcp'], ports: { first: 0, last: 65_535 }, scheduler: { name: 'rr', hashPort: false, fallBack: false },
+    state: 'down', reason: 'no real server takes flows', sinceMs: NOW_MS - 12_000, usableWeight: 0, active: 2, inactive: 0, newFlows: 7, refusedFlows: 19,
+    realServers: [{ ...SERVER, name: 'old', address: '10.0.1.20', port: null, active: 2, newFlows: 7, state: 'drained', isDrained: true, drainReason: 'maintenance: new disk', reason: 'maintenance: new disk', effectiveWeight: 0 }],
+  },
+];
+
 export class FakeView implements RouterView {
   readonly #total: number;
   readonly #degraded: boolean;
   readonly #scanMax: number;
+  readonly #servers: boolean;
   /** The most flows any one call has made, and how many calls there were. */
   largestPage = 0;
   calls = 0;
@@ -77,11 +121,15 @@ export class FakeView implements RouterView {
   /** By number: what was asked of the uplinks. */
   readonly drained = new Map<number, boolean>();
   readonly weights = new Map<number, number>();
+  /** The same of real servers: why they are drained, null = they are not. */
+  readonly drainedServers = new Map<number, string | null>();
+  readonly serverWeights = new Map<number, number>();
 
   constructor(options: FakeOptions = {}) {
     this.#total = options.flows ?? 3;
     this.#degraded = options.degraded ?? false;
     this.#scanMax = options.scanMax ?? 50_000;
+    this.#servers = options.servers ?? false;
   }
 
   status(): ReturnType<RouterView['status']> {
@@ -91,12 +139,12 @@ export class FakeView implements RouterView {
       : [];
     return {
       state: this.#degraded ? 'degraded' : 'up', problems, uptimeMs: 11_220_000, generation: 1,
-      links: this.links(), uplinks: this.uplinks(),
+      links: this.links(), uplinks: this.uplinks(), virtualServers: this.virtualServers(),
       flows: { count: this.#total, limit: 1_048_576, opened: 1_234_567, expired: 1_234_564 },
       packets: { received: 9_876_543, sent: 9_870_000, dropped: 6543 },
       offload: {
         flows: 2, limit: 32_768, packets: 3600, bytes: 240_000, reason: null,
-        declined: { protocol: 0, alg: 1, local: 0, filter: 0, window: 0, spread: 0, link: 2, slots: 0, index: 0 },
+        declined: { protocol: 0, alg: 1, local: 0, filter: 0, window: 0, spread: 0, link: 2, slots: 0, index: 0, onePacket: 0 },
       },
       dataPlane: { turns: 1_000_000, longestTurnUs: 812 },
       tcp: { windowsUsed: 1200, windowsLimit: 524_288, windowsRefused: 0, strangeSegments: 17, windowsRelearned: 1 },
@@ -133,6 +181,28 @@ export class FakeView implements RouterView {
       const drained = row.state === 'up' && (isDrained || weight === 0);
       return { ...row, isDrained, weight, ...(drained ? { state: 'drained', reason: isDrained ? 'drained by hand' : 'its weight is 0' } : {}) } as UplinkStatus;
     });
+  }
+
+  virtualServers(): VirtualServerStatus[] {
+    if (!this.#servers) return [];
+    let index = 0;
+    const now = (server: RealServerStatus): RealServerStatus => {
+      const number = index++;
+      const asked = this.drainedServers.get(number);
+      const weight = this.serverWeights.get(number) ?? server.weight;
+      const isDrained = asked === undefined ? server.isDrained : asked !== null;
+      const drainReason = asked === undefined ? server.drainReason : asked === '' ? null : asked;
+      if (asked === undefined && weight === server.weight) return server;
+      return { ...server, weight, isDrained, drainReason, ...(server.state === 'down' ? {} : isDrained ? { state: 'drained', reason: drainReason ?? 'drained by hand' } : { state: 'up', reason: null }) };
+    };
+    return VIRTUAL_SERVERS.map((one) => {
+      const realServers = one.realServers.map(now);
+      return { ...one, realServers, sorry: one.sorry === null ? null : now(one.sorry) };
+    });
+  }
+
+  findServer(virtualServer: string, name: string): number {
+    return this.virtualServers().flatMap((one) => [...one.realServers, ...(one.sorry === null ? [] : [one.sorry])].map((server) => `${one.name}/${server.name}`)).indexOf(`${virtualServer}/${name}`);
   }
 
   routes(): RouteStatus[] {

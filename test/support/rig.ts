@@ -21,7 +21,7 @@ import { MemoryIo } from '../../src/link/memory.js';
 import { turn } from '../../src/pipeline.js';
 import { Router } from '../../src/stage/router.js';
 import type { Notice, SharedMemory } from '../../src/stage/router.js';
-import { countersBytes, RX_PACKETS } from '../../src/table/counters.js';
+import { countersBytes, countersShape, RX_PACKETS } from '../../src/table/counters.js';
 import { flowTableBytes } from '../../src/table/flow.js';
 import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
 import { neighbourTableBytes } from '../../src/table/neighbour.js';
@@ -73,7 +73,7 @@ export interface RigOptions {
   group?: Partial<GroupPlan>;
   link?: Partial<Record<LinkName, Partial<LinkPlan>>>;
   /** Rules and the like: whole parts of the plan. */
-  plan?: Partial<Pick<Plan, 'groups' | 'policies' | 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
+  plan?: Partial<Pick<Plan, 'groups' | 'policies' | 'virtualServers' | 'realServers' | 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
   /** Inside addresses that a rule lets leave by an uplink as they are. */
   untranslated?: string[];
   /** False: no neighbour has been heard of. */
@@ -112,7 +112,7 @@ export class Rig {
     this.exchange.connect(this.io);
     this.memory = {
       flows: new SharedArrayBuffer(flowTableBytes(plan.limits.flows)),
-      counters: new SharedArrayBuffer(countersBytes(plan.links.length, plan.uplinks.length, plan.filters.length)),
+      counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
     };
@@ -129,7 +129,7 @@ export class Rig {
       const own = plan.links[uplink.link].addresses.map((a) => a.address);
       const ruled = [...plan.portForwards.filter((rule) => rule.uplink === uplink.index).flatMap((rule) => rule.addresses),
         ...plan.oneToOne.filter((rule) => rule.uplink === uplink.index).map((rule) => rule.external)];
-      if (uplink.snat.length > 0) this.allowed.set(this.names[uplink.link], new Set([...own, ...uplink.snat, ...ruled, ...options.untranslated ?? []]));
+      if (uplink.snat.length > 0) this.allowed.set(this.names[uplink.link], new Set([...own, ...uplink.snat, ...ruled, ...plan.virtualServers.flatMap(({ addresses }) => addresses), ...options.untranslated ?? []]));
     }
   }
 
@@ -324,7 +324,7 @@ function planOf(options: RigOptions): Plan {
       index: 0, name: 'internet', uplinks: [0, 1], tiers: [1, 1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable',
       ...options.group,
     }],
-    policies: [], filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
+    policies: [], virtualServers: [], realServers: [], filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
     limits: {
       flows: 2048, neighbours: 64, neighbourQueue: 4, heldPackets: 64, fragments: 32, fragmentBytes: 1_048_576,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,

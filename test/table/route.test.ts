@@ -1,7 +1,7 @@
 /** The routes that follow from a plan. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { GroupPlan, LinkPlan, Plan, RoutePlan, UplinkPlan } from '../../src/base/plan.js';
+import type { GroupPlan, LinkPlan, Plan, RoutePlan, UplinkPlan, VirtualServerPlan } from '../../src/base/plan.js';
 import { V } from '../../src/base/verdict.js';
 import { formatPrefix, planRoutes } from '../../src/table/route.js';
 import type { Route } from '../../src/table/route.js';
@@ -9,10 +9,10 @@ import { parseIpv4 } from '../../src/wire/address.js';
 
 const NONE = -1;
 
-interface Draft { links: string[][]; routes?: RoutePlan[]; uplinks?: { link: number; snat?: string[] }[]; groups?: number[][] }
+interface Draft { links: string[][]; routes?: RoutePlan[]; uplinks?: { link: number; snat?: string[] }[]; groups?: number[][]; virtual?: string[] }
 
 /** Only what routes are made of. */
-function plan({ links, routes = [], uplinks = [], groups = [] }: Draft): Plan {
+function plan({ links, routes = [], uplinks = [], groups = [], virtual = [] }: Draft): Plan {
   return {
     links: links.map((addresses, index) => ({
       index, name: `link${index}`,
@@ -20,7 +20,7 @@ function plan({ links, routes = [], uplinks = [], groups = [] }: Draft): Plan {
     }) as LinkPlan),
     routes,
     uplinks: uplinks.map(({ link, snat = [] }, index) => ({ index, name: `wan${index}`, link, snat, weight: 1 }) as unknown as UplinkPlan),
-    portForwards: [], oneToOne: [], noNat: [], filters: [], algs: [],
+    portForwards: [], oneToOne: [], noNat: [], filters: [], algs: [], virtualServers: virtual.map((address) => ({ addresses: [address] }) as unknown as VirtualServerPlan),
     groups: groups.map((members, index) => ({ index, name: `group${index}`, uplinks: members }) as GroupPlan),
   } as unknown as Plan;
 }
@@ -93,6 +93,13 @@ test('a subnet that two uplinks share is reached by their group; one that a thir
   assert.equal(['192.168.201.0/24', '192.168.202.0/24'].map((text) => routeOf(apart, text)?.link), [1, 2], 'not shared');
   const third = planRoutes(plan({ links: [...links, ['192.168.201.99/24']], uplinks, groups: [[0, 1]] }));
   assert.is(routeOf(third, '192.168.201.0/24')?.group, NONE);
+});
+
+test('a virtual address is the router’s own: on the link whose network has it, or on none', () => {
+  const all = planRoutes(plan({ links: [['10.0.0.1/8'], ['192.0.2.1/24']], virtual: ['192.0.2.80', '203.0.113.9', '10.0.0.1'] }));
+  assert.equal(summary(routeOf(all, '192.0.2.80/32')), ['local', 1, NONE, null, 0]);
+  assert.equal(summary(routeOf(all, '203.0.113.9/32')), ['local', NONE, NONE, null, 0]);
+  assert.equal(summary(routeOf(all, '10.0.0.1/32')), ['local', 0, NONE, null, 0]);
 });
 
 test.run();

@@ -5,7 +5,7 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { STATE_NAMES } from '../../table/tcp-state.js';
-import type { AffinityFilter, FlowFilter, RouterView } from './types.js';
+import type { AffinityFilter, FlowFilter, RouterView, VirtualServerStatus } from './types.js';
 import { FLOW_PAGE_DEFAULT, FLOW_PAGE_MAX } from './types.js';
 
 /** A query or a body that cannot be answered; the server says so with status 400. */
@@ -23,8 +23,13 @@ export class QueryError extends Error {
   }
 }
 
+/** A name in a path that nothing bears; the server says so with status 404. */
+export class NoSuchName extends QueryError {}
+
 /** The highest weight, as in the configuration. */
 export const WEIGHT_MAX = 65_535;
+/** Characters of the reason something is drained for: it stands in a table. */
+export const REASON_MAX = 200;
 /** Characters of a bad body that its refusal repeats. */
 const SHOWN_CHARACTERS = 200;
 
@@ -84,7 +89,7 @@ function readName(kind: string, text: string, names: string[]): string {
 
 export interface FlowQuery { filter: FlowFilter; cursor: number; limit: number }
 
-const FLOW_PARAMETERS = ['address', 'port', 'protocol', 'uplink', 'link', 'state', 'cursor', 'limit'] as const;
+const FLOW_PARAMETERS = ['address', 'port', 'protocol', 'uplink', 'link', 'server', 'state', 'cursor', 'limit'] as const;
 
 /** The filter and page of an `affinity` query. Throws QueryError. */
 export function readAffinityQuery(query: URLSearchParams, view: Pick<RouterView, 'uplinks'>): { filter: AffinityFilter; cursor: number } {
@@ -95,6 +100,20 @@ export function readAffinityQuery(query: URLSearchParams, view: Pick<RouterView,
   const uplink = values.get('uplink');
   if (uplink !== undefined) filter.uplink = readName('uplink', uplink, view.uplinks().map((row) => row.name));
   return { filter, cursor: readInteger(values, 'cursor', 0, Number.MAX_SAFE_INTEGER) ?? 0 };
+}
+
+/** What commands call the real servers of a virtual server, its sorry server among them. */
+export function serverNames({ name, realServers, sorry }: VirtualServerStatus): string[] {
+  return [...realServers, ...(sorry === null ? [] : [sorry])].map((server) => `${name}/${server.name}`);
+}
+
+/** The virtual servers a `servers` query asks for: all, or the one it names. Throws QueryError. */
+export function readServersQuery(query: URLSearchParams, view: Pick<RouterView, 'virtualServers'>): VirtualServerStatus[] {
+  const name = readParameters(query, ['virtualServer']).get('virtualServer');
+  const all = view.virtualServers();
+  if (name === undefined) return all;
+  readName('virtual server', name, all.map((row) => row.name));
+  return all.filter((row) => row.name === name);
 }
 
 /** The address whose affinity is to be forgotten, or null for all. Throws QueryError. */
@@ -115,9 +134,10 @@ function shown(value: unknown): string {
   return JSON.stringify(value) ?? 'nothing';
 }
 
-/** A JSON body: an object that holds exactly `keys`. No body stands for an empty object. Throws QueryError. */
-export function readBody(text: string, keys: readonly string[]): Record<string, unknown> {
-  const allowed = keys.length === 0 ? 'no body, or {}' : `{${keys.map((key) => `"${key}": …`).join(', ')}}`;
+/** A JSON body: an object that holds all of `keys`, and of others only those that are `optional`. No body stands for an empty object. Throws QueryError. */
+export function readBody(text: string, keys: readonly string[], optional: readonly string[] = []): Record<string, unknown> {
+  const members = [...keys, ...optional].map((key) => `"${key}": …`).join(', ');
+  const allowed = members === '' ? 'no body, or {}' : keys.length === 0 ? `no body, or {${members}} or parts of it` : `{${members}}`;
   let body: unknown;
   try {
     body = text.trim() === '' ? {} : JSON.parse(text);
@@ -129,7 +149,7 @@ export function readBody(text: string, keys: readonly string[]): Record<string, 
   }
   const values = body as Record<string, unknown>;
   for (const key of Object.keys(values)) {
-    if (!keys.includes(key)) throw new QueryError(`unknown key '${key}' in the body`, key, shown(values[key]).slice(0, SHOWN_CHARACTERS), allowed);
+    if (!keys.includes(key) && !optional.includes(key)) throw new QueryError(`unknown key '${key}' in the body`, key, shown(values[key]).slice(0, SHOWN_CHARACTERS), allowed);
   }
   for (const key of keys) if (!Object.hasOwn(values, key)) throw new QueryError(`the body lacks '${key}'`, key, null, allowed);
   return values;
@@ -144,8 +164,27 @@ export function readWeight(body: Record<string, unknown>): number {
   return weight;
 }
 
+/** Whether flows are to end now, and why something is drained. */
+export interface Drain { isFlushed: boolean; reason: string | null }
+
+/** What a body says of a drain; nothing must be said. Throws QueryError. */
+export function readDrain(text: string): Drain {
+  const { flush = false, reason = null } = readBody(text, [], ['flush', 'reason']);
+  if (typeof flush !== 'boolean') throw new QueryError(`'flush' is neither true nor false`, 'flush', shown(flush).slice(0, SHOWN_CHARACTERS), 'true, false');
+  if (reason !== null && (typeof reason !== 'string' || reason.trim() === '' || reason.length > REASON_MAX)) {
+    throw new QueryError('the reason is not a text, or too long', 'reason', shown(reason).slice(0, SHOWN_CHARACTERS), `a text of 1 to ${REASON_MAX} characters`);
+  }
+  return { isFlushed: flush, reason };
+}
+
+/** A drain's end takes nothing. Throws QueryError. */
+export function readUndrain(text: string): Drain {
+  readBody(text, []);
+  return { isFlushed: false, reason: null };
+}
+
 /** The filter and page of a `flows` query. Throws QueryError. */
-export function readFlowQuery(query: URLSearchParams, view: Pick<RouterView, 'links' | 'uplinks'>): FlowQuery {
+export function readFlowQuery(query: URLSearchParams, view: Pick<RouterView, 'links' | 'uplinks' | 'virtualServers'>): FlowQuery {
   const values = readParameters(query, FLOW_PARAMETERS);
   const filter: FlowFilter = {};
   const address = values.get('address');
@@ -158,6 +197,8 @@ export function readFlowQuery(query: URLSearchParams, view: Pick<RouterView, 'li
   if (uplink !== undefined) filter.uplink = readName('uplink', uplink, view.uplinks().map((row) => row.name));
   const link = values.get('link');
   if (link !== undefined) filter.link = readName('link', link, view.links().map((row) => row.name));
+  const server = values.get('server');
+  if (server !== undefined) filter.server = readName('server', server, view.virtualServers().flatMap((row) => [row.name, ...serverNames(row)]));
   const state = values.get('state');
   if (state !== undefined) {
     if (!STATE_NAMES.includes(state)) throw new QueryError(`parameter 'state' is not a flow's state`, 'state', state, STATE_NAMES.join(', '));

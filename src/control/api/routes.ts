@@ -1,6 +1,6 @@
 /**
- * The API's resources under /api/v1: what each path answers. Most are only read; an uplink can be drained and given another weight, affinity be
- * erased, and each such action is an event. Every answer is JSON with `schemaVersion`, except the event stream, whose every event carries it.
+ * The API's resources under /api/v1: what each path answers. Most are only read; an uplink or a real server can be drained and given another
+ * weight, affinity be erased, and each such action is an event. Every answer is JSON with `schemaVersion`, except the event stream, whose every event carries it.
  */
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
@@ -8,23 +8,26 @@ import type { Context } from 'hono';
 import type { EventLog, EventPlace } from '../event.js';
 import type { Log } from '../log.js';
 import type {
-  AffinityErased, AffinityPage, ApiErrorBody, DropList, FilterList, HookCounts, LinkList, NeighbourList, RouteList, RouterActions, RouterStatus, RouterView, UplinkAnswer,
-  UplinkList, UplinkStatus,
+  AffinityErased, AffinityPage, ApiErrorBody, DropList, FilterList, HookCounts, LinkList, NeighbourList, RouteList, RouterActions, RouterStatus, RouterView, ServerAnswer,
+  UplinkAnswer, UplinkList, UplinkStatus, VirtualServerList,
 } from './types.js';
 import { SCHEMA_VERSION } from './types.js';
-import { QueryError, readAffinityQuery, readBody, readErasure, readFlowQuery, readInteger, readParameters, readWeight, readYes } from './query.js';
+import {
+  NoSuchName, QueryError, readAffinityQuery, readBody, readDrain, readErasure, readFlowQuery, readInteger, readParameters, readServersQuery, readUndrain, readWeight, readYes, serverNames,
+} from './query.js';
+import { findServer, warningsWithout } from './found-server.js';
 import { streamEvents } from './stream.js';
 
 export const API_PREFIX = '/api/v1';
 
 /** What the API tells about; the first part of every path after the prefix. */
-export const RESOURCES = ['status', 'links', 'uplinks', 'routes', 'neighbours', 'flows', 'affinity', 'filters', 'drops', 'events'] as const;
+export const RESOURCES = ['status', 'links', 'uplinks', 'servers', 'routes', 'neighbours', 'flows', 'affinity', 'filters', 'drops', 'events'] as const;
 
-/** What can be done to an uplink: POST /uplinks/NAME/ACTION. */
-export const UPLINK_ACTIONS = ['drain', 'undrain', 'weight'] as const;
-type UplinkAction = (typeof UPLINK_ACTIONS)[number];
+/** What can be done to an uplink, POST /uplinks/NAME/ACTION, and to a real server, POST /servers/VIRTUAL-SERVER/NAME/ACTION. */
+export const CHANGES = ['drain', 'undrain', 'weight'] as const;
+type Change = (typeof CHANGES)[number];
 
-/** Bytes of a request's body; the longest that makes sense has 20. */
+/** Bytes of a request's body; the longest that makes sense is a reason of some hundred. */
 const BODY_MAX_BYTES = 4096;
 
 /** Event streams open at once unless told otherwise: each costs a socket and a timer. */
@@ -54,9 +57,6 @@ function refusal(message: string, parameter: string | null = null, found: string
   return { schemaVersion: SCHEMA_VERSION, error: { message, parameter, found, allowed } };
 }
 
-/** A name in a path that nothing bears; the server says so with status 404. */
-class NoSuchName extends QueryError {}
-
 /** The daemon is alive but cannot answer yet, or cannot answer more; the server says so with status 503. */
 class Unavailable extends Error {
   override readonly name = 'Unavailable';
@@ -67,7 +67,8 @@ function methodsOf(path: string): string[] | null {
   if (!path.startsWith(`${API_PREFIX}/`)) return null;
   const parts = path.slice(API_PREFIX.length + 1).split('/');
   if (parts.length === 1) return parts[0] === 'affinity' ? ['GET', 'DELETE'] : (RESOURCES as readonly string[]).includes(parts[0]) ? ['GET'] : null;
-  return parts.length === 3 && parts[0] === 'uplinks' && (UPLINK_ACTIONS as readonly string[]).includes(parts[2]) ? ['POST'] : null;
+  const isChange = (parts.length === 3 && parts[0] === 'uplinks') || (parts.length === 4 && parts[0] === 'servers');
+  return isChange && (CHANGES as readonly string[]).includes(parts.at(-1) as string) ? ['POST'] : null;
 }
 
 const queryOf = (c: Context): URLSearchParams => new URL(c.req.url).searchParams;
@@ -88,7 +89,10 @@ export function createRoutes(options: RoutesOptions): Hono {
     if (carriedOut === null) throw new Unavailable('weir is still starting');
     return carriedOut;
   };
-  const paths = [...RESOURCES.map((name) => `${API_PREFIX}/${name}`), ...UPLINK_ACTIONS.map((action) => `${API_PREFIX}/uplinks/NAME/${action}`)];
+  const paths = [
+    ...RESOURCES.map((name) => `${API_PREFIX}/${name}`),
+    ...['uplinks/NAME', 'servers/VIRTUAL-SERVER/NAME'].flatMap((subject) => CHANGES.map((change) => `${API_PREFIX}/${subject}/${change}`)),
+  ];
 
   app.use(async (c, next) => {
     counters.requests++;
@@ -126,6 +130,9 @@ export function createRoutes(options: RoutesOptions): Hono {
     noParameters(c);
     return c.json({ schemaVersion: SCHEMA_VERSION, uplinks: router().uplinks() } satisfies UplinkList);
   });
+
+  app.get(`${API_PREFIX}/servers`, (c) =>
+    c.json({ schemaVersion: SCHEMA_VERSION, virtualServers: readServersQuery(queryOf(c), router()) } satisfies VirtualServerList));
 
   app.get(`${API_PREFIX}/routes`, (c) => {
     noParameters(c);
@@ -173,22 +180,24 @@ export function createRoutes(options: RoutesOptions): Hono {
     return c.json({ schemaVersion: SCHEMA_VERSION, erased } satisfies AffinityErased);
   });
 
-  app.use(`${API_PREFIX}/uplinks/:name/:action`, bodyLimit({
+  const limited = bodyLimit({
     maxSize: BODY_MAX_BYTES,
     onError: (c) => {
       counters.badRequests++;
       return c.json(refusal('the body is too long', 'body', null, `at most ${BODY_MAX_BYTES} bytes`), 413);
     },
-  }));
+  });
+  app.use(`${API_PREFIX}/uplinks/:name/:action`, limited);
+  app.use(`${API_PREFIX}/servers/:virtualServer/:name/:action`, limited);
 
   /** The uplinks new flows of a group could still go to when one of them takes none. */
   const warningsOf = (uplinks: readonly UplinkStatus[], uplink: UplinkStatus): string[] => uplink.groups
     .filter((group) => !uplinks.some((row) => row !== uplink && row.state === 'up' && row.groups.includes(group)))
     .map((group) => `group ${group} has no other uplink that is up: its new flows meet its lastResort`);
 
-  app.post(`${API_PREFIX}/uplinks/:name/:action{${UPLINK_ACTIONS.join('|')}}`, async (c) => {
+  app.post(`${API_PREFIX}/uplinks/:name/:action{${CHANGES.join('|')}}`, async (c) => {
     noParameters(c);
-    const { name, action } = c.req.param() as { name: string; action: UplinkAction };
+    const { name, action } = c.req.param() as { name: string; action: Change };
     const text = await c.req.text();
     const view = router();
     const before = view.uplinks();
@@ -213,6 +222,34 @@ export function createRoutes(options: RoutesOptions): Hono {
       events.emit(`control.${action}`, name, `uplink ${name} was ${isDrained ? 'drained' : 'taken back into use'} by request${news}`, { ...asked, isDrained });
     }
     return c.json({ schemaVersion: SCHEMA_VERSION, uplink: view.uplinks()[index], warnings } satisfies UplinkAnswer);
+  });
+
+  app.post(`${API_PREFIX}/servers/:virtualServer/:name/:action{${CHANGES.join('|')}}`, async (c) => {
+    noParameters(c);
+    const { virtualServer, name, action } = c.req.param() as { virtualServer: string; name: string; action: Change };
+    const text = await c.req.text();
+    const view = router();
+    const before = findServer(view.virtualServers(), virtualServer, name);
+    const index = view.findServer(virtualServer, name);
+    const subject = `${virtualServer}/${name}`;
+    const asked = { server: subject, virtualServer, realServer: name };
+    let warnings: string[] = [];
+    if (action === 'weight') {
+      const weight = readWeight(readBody(text, ['weight']));
+      if (before.isSorry) throw new QueryError('a sorry server has no weight', 'server', subject, serverNames({ ...before.of, sorry: null }).join(', '));
+      actions().weightServer(index, weight);
+      if (weight === 0) warnings = warningsWithout(before);
+      events.emit('control.weight', subject, `the weight of server ${subject} was set to ${weight} by request; it was ${before.server.weight}`, { ...asked, weight, before: before.server.weight });
+    } else {
+      const isDrained = action === 'drain';
+      const { isFlushed, reason } = isDrained ? readDrain(text) : readUndrain(text);
+      actions().drainServer(index, isDrained, isFlushed, reason);
+      if (isDrained) warnings = warningsWithout(before);
+      const news = before.server.isDrained === isDrained ? '; it already was so' : '';
+      const how = `${isFlushed ? ' and flushed' : ''} by request${reason === null ? '' : ` (${reason})`}`;
+      events.emit(`control.${action}`, subject, `server ${subject} was ${isDrained ? 'drained' : 'taken back into use'}${how}${news}`, { ...asked, isDrained, isFlushed, reason });
+    }
+    return c.json({ schemaVersion: SCHEMA_VERSION, virtualServer, server: findServer(view.virtualServers(), virtualServer, name).server, warnings } satisfies ServerAnswer);
   });
 
   app.get(`${API_PREFIX}/events`, (c) => {

@@ -73,6 +73,65 @@ export interface UplinkStatus {
   portsRefused: number; portsShared: number;
 }
 
+/**
+ * 'full': has had `upper` flows and is not yet down to `lower`. 'slow-start': takes new flows, but not its whole share yet. 'drained': works but takes
+ * no new flows, by hand or by its weight of 0.
+ */
+export type ServerState = 'up' | 'down' | 'drained' | 'full' | 'slow-start';
+
+/** A real server of a virtual server. */
+export interface RealServerStatus {
+  name: string; address: string;
+  /** Port its flows are sent to; null = the one they were sent to. */
+  port: number | null;
+  state: ServerState;
+  /** Why it is not up, one phrase; null while up. */
+  reason: string | null;
+  sinceMs: number;
+  /** As it is now, which `weir weight` and scripts of checks change; and what the scheduler goes by: 0 while drained, less in a slow start. */
+  weight: number; effectiveWeight: number;
+  /** Drained by hand; true also while it is down for another reason. */
+  isDrained: boolean;
+  /** Why it was drained, if whoever did so has said (`weir maint`). */
+  drainReason: string | null;
+  /** Flows at which it gets no more, and to which they must fall until it does again; 0 = no limit. */
+  upper: number; lower: number;
+  /** Null without a check. */
+  health: HealthStatus | null;
+  /** Flows it has now: active (TCP established, any other that lives) and inactive; and all it was given since start. */
+  active: number; inactive: number; newFlows: number;
+  /** tx is to the server, rx from it. */
+  txPackets: number; rxPackets: number; txBytes: number; rxBytes: number;
+  /** Bits and flows per second over the last seconds. */
+  txBps: number; rxBps: number; newFlowsPerSecond: number;
+}
+
+export interface VirtualServerStatus {
+  name: string; addresses: string[];
+  /** 'tcp', 'udp' or both. */
+  protocols: string[];
+  /** 0 to 65535 = all. */
+  ports: { first: number; last: number };
+  scheduler: { name: string; hashPort: boolean; fallBack: boolean };
+  /** Null without. */
+  persistence: { timeoutSeconds: number; maskLength: number; tie: string | null } | null;
+  onePacket: boolean; snat: 'auto' | 'always' | 'never'; onServerDown: 'reset' | 'keep' | 'move'; slowStartSeconds: number;
+  /** 'down': without a quorum. */
+  state: 'up' | 'down';
+  /** Why it is down, one phrase; null while up. */
+  reason: string | null;
+  sinceMs: number;
+  /** Weight of the servers that are up and not drained, the weight it needs, and how much more than that until it is up again. */
+  usableWeight: number; quorum: { weight: number; hysteresis: number };
+  /** Those of its real servers and of its sorry server, together. */
+  active: number; inactive: number; newFlows: number;
+  /** New flows nobody took, refused at once; and those that came back to their client's server by persistence. */
+  refusedFlows: number; returnedFlows: number;
+  realServers: RealServerStatus[];
+  /** Gets new flows while no real server takes them; null = there is none. Its name in commands is 'sorry'. */
+  sorry: RealServerStatus | null;
+}
+
 export interface RouteStatus {
   /** 'static' from the configuration, 'connected' from a link's addresses, 'local' the router's own addresses. */
   kind: 'static' | 'connected' | 'local' | 'broadcast'; name: string | null; to: string;
@@ -94,6 +153,8 @@ export interface FlowStatus {
   /** As each direction arrives at weir. For ICMP the identifier stands in the requester's port, 0 in the other. */
   original: TupleStatus; reply: TupleStatus;
   inLink: string | null; outLink: string | null; uplink: string | null;
+  /** The real server a virtual server has given it to: 'web/web1'. */
+  server: string | null;
   originalPackets: number; originalBytes: number; replyPackets: number; replyBytes: number;
   ageMs: number; expiresInMs: number;
   /** True while the kernel forwards it by itself; its counters are then up to a second old. */
@@ -103,6 +164,8 @@ export interface FlowStatus {
 export interface FlowFilter {
   /** Any address of either tuple. */
   address?: string; /** Any port of either tuple. */ port?: number; protocol?: string; uplink?: string; link?: string; state?: string;
+  /** 'web/web1', or 'web' for all of a virtual server. */
+  server?: string;
 }
 
 export interface FlowPage {
@@ -170,7 +233,7 @@ export interface RouterStatus {
   schemaVersion: number; version: string; pid: number;
   state: 'up' | 'degraded'; problems: Problem[];
   uptimeMs: number; generation: number; configFile: string;
-  links: LinkStatus[]; uplinks: UplinkStatus[];
+  links: LinkStatus[]; uplinks: UplinkStatus[]; virtualServers: VirtualServerStatus[];
   flows: { count: number; limit: number; opened: number; expired: number };
   packets: { received: number; sent: number; dropped: number };
   /** Flows the kernel forwards by itself, how many it may, what has gone that way, and how often a flow was declined, by reason. */
@@ -213,14 +276,17 @@ export interface AffinityPage {
 export interface RouterEvent { atMs: number; event: string; subject: string; message: string; [field: string]: unknown }
 
 /**
- * What may be changed in a running router; uplinks by their index in the plan. Each returns at once and is carried out by the data plane after the
- * turn it is in. Whoever implements it also tells the view (`setDrained`, `setWeight`), so that the next answer shows what was asked for.
+ * What may be changed in a running router; uplinks and real servers by their index in the plan. Each returns at once and is carried out by the data
+ * plane after the turn it is in. Whoever implements it also tells the view, so that the next answer shows what was asked for.
  */
 export interface RouterActions {
   drain(uplink: number, isDrained: boolean): void;
   /** 0 = takes no new flows. */
   weight(uplink: number, weight: number): void;
-  /** Forget by which uplink this IPv4 address went, as source or destination; null = all. */
+  /** Of a real server. isFlushed: its flows meet the fate of those of a dead one at once; `reason`: why it is drained, as it is shown. */
+  drainServer(server: number, isDrained: boolean, isFlushed: boolean, reason: string | null): void;
+  weightServer(server: number, weight: number): void;
+  /** Forget by which uplink this IPv4 address went, as source or destination, and which real servers its network had as a client; null = all. */
   eraseAffinity(address: string | null): void;
 }
 
@@ -229,6 +295,9 @@ export interface RouterView {
   status(): ViewedStatus;
   links(): LinkStatus[];
   uplinks(): UplinkStatus[];
+  virtualServers(): VirtualServerStatus[];
+  /** Number of a real server in the plan, by the names it has in commands; -1 when there is none. */
+  findServer(virtualServer: string, name: string): number;
   routes(): RouteStatus[];
   neighbours(): NeighbourStatus[];
   /** At most `limit` flows (1 … 10,000) from `cursor` on; looks at no more than a bounded number of entries a call, so a page may be short. */
@@ -242,6 +311,7 @@ export interface RouterView {
 /** The answers of the table resources, as they stand on the wire. */
 export interface LinkList { schemaVersion: number; links: LinkStatus[] }
 export interface UplinkList { schemaVersion: number; uplinks: UplinkStatus[] }
+export interface VirtualServerList { schemaVersion: number; virtualServers: VirtualServerStatus[] }
 export interface RouteList { schemaVersion: number; routes: RouteStatus[] }
 export interface NeighbourList { schemaVersion: number; neighbours: NeighbourStatus[] }
 export interface FilterList { schemaVersion: number; filters: FilterStatus[] }
@@ -249,6 +319,8 @@ export interface DropList { schemaVersion: number; drops: DropStatus[] }
 
 /** What an action on an uplink answers: how the uplink stands now, and what whoever asked should know. */
 export interface UplinkAnswer { schemaVersion: number; uplink: UplinkStatus; warnings: string[] }
+/** What an action on a real server answers. */
+export interface ServerAnswer { schemaVersion: number; virtualServer: string; server: RealServerStatus; warnings: string[] }
 /** What erasing affinity answers: how many entries there were to erase. */
 export interface AffinityErased { schemaVersion: number; erased: number }
 

@@ -7,7 +7,7 @@ import { readDuration } from './format.js';
 import { asList, type OneOrMore } from './rule-text.js';
 
 /** What a reader makes of a text that validation has accepted. */
-function known<T>(meaning: T | string | undefined): T {
+export function known<T>(meaning: T | string | undefined): T {
   if (meaning === undefined || typeof meaning === 'string') throw new Error(`a text that validation should have refused: ${meaning}`);
   return meaning;
 }
@@ -16,7 +16,7 @@ export function milliseconds(text: string): number {
   return Math.round(known(readDuration(text)) * 1000);
 }
 
-function statusRanges(value: OneOrMore<string | number>): PortRangePlan[] {
+export function statusRanges(value: OneOrMore<string | number>): PortRangePlan[] {
   return asList(value).map((status) => known(readStatus(status)));
 }
 
@@ -58,21 +58,29 @@ function dampingPlan(value: CheckKeys['damping']): CheckPlan['damping'] {
   return { halfLifeMs: milliseconds(halfLife), suppress, reuse, mostMs: milliseconds(most) };
 }
 
-/** Only for keys without an error. */
-export function checkPlan(keys: CheckKeys, gateway: string | undefined): CheckPlan {
-  const { need, interval, timeout, fall, rise, initial, window } = keys;
+/** What a check of any kind of thing makes of its targets' answers. */
+export type PaceKeys = Pick<CheckKeys, 'interval' | 'timeout' | 'fall' | 'rise' | 'initial' | 'window' | 'loss' | 'latency' | 'jitter' | 'damping'>;
+
+/** A check of these targets. Without a timeout it is `timeoutMs`, or a part of an interval too short for it. */
+export function pacedCheck(keys: PaceKeys, targets: ProbePlan[], need: number, timeoutMs: number): CheckPlan {
+  const { interval, timeout, fall, rise, initial, window } = keys;
   const intervalMs = milliseconds(interval);
   const loss = threshold(keys.loss, (text) => readPercent(text)!);
   const latencyMs = threshold(keys.latency, milliseconds);
   const jitterMs = threshold(keys.jitter, milliseconds);
   const damping = dampingPlan(keys.damping);
   return {
-    probes: probes(keys, gateway), need, intervalMs,
-    timeoutMs: timeout === undefined ? Math.min(TIMEOUT_MS, Math.round(intervalMs * TIMEOUT_PART)) : milliseconds(timeout),
+    probes: targets, need, intervalMs,
+    timeoutMs: timeout === undefined ? Math.min(timeoutMs, Math.round(intervalMs * TIMEOUT_PART)) : milliseconds(timeout),
     fall, rise, initial, window,
     ...(loss === undefined ? {} : { loss }),
     ...(latencyMs === undefined ? {} : { latencyMs }),
     ...(jitterMs === undefined ? {} : { jitterMs }),
     ...(damping === undefined ? {} : { damping }),
   };
+}
+
+/** An uplink's. Only for keys without an error. */
+export function checkPlan(keys: CheckKeys, gateway: string | undefined): CheckPlan {
+  return pacedCheck(keys, probes(keys, gateway), keys.need, TIMEOUT_MS);
 }

@@ -14,6 +14,7 @@ import { and, oneOf } from './near.js';
 import { boxLink, pinRoom, PINS } from './pins.js';
 import { find } from './reference.js';
 import { checkRules } from './rule-check.js';
+import { checkedServers, checkServers } from './server-check.js';
 import { SCHEMA, type LinkKeys, type RouteKeys, type UplinkKeys } from './schema.js';
 import type { Item, Values } from './validate.js';
 
@@ -65,6 +66,7 @@ class CrossCheck {
     this.#pins();
     this.#ports();
     checkRules(this.#values, this.#findings);
+    checkServers(this.#values, (address) => this.#isOurs(address), { hasBox: this.#hasBox, boxElsewhere: this.#boxElsewhere }, this.#findings);
     // Whether something is used cannot be told while a part of the whole is refused.
     if (!this.#findings.failed) this.#unused();
   }
@@ -303,6 +305,17 @@ class CrossCheck {
     if (not !== undefined) tell(not, 'an address a host can have');
   }
 
+  get #hasBox(): boolean {
+    // A link that was refused might have been the one.
+    return this.#box !== undefined || this.#values.links.refused || this.#values.links.broken.size > 0
+      || this.#values.links.items.some((item) => item.refused('type') || !item.given('type'));
+  }
+
+  /** The namespace the link to the box is in, when that is not the daemon's own. */
+  get #boxElsewhere(): string | undefined {
+    return this.#box?.values.netns === undefined ? undefined : `${this.#box.name}, in namespace ${this.#box.values.netns}`;
+  }
+
   /** Why an uplink cannot be asked by what, and by whom. */
   #check(uplink: Item<UplinkKeys>, link: Link): void {
     const check = uplink.part<CheckKeys>('check');
@@ -316,10 +329,8 @@ class CrossCheck {
       gateway: gateway ?? (uplink.given('gateway') ? 'refused' : undefined),
       noArp: type === 'tun' ? `${name}, a tun, which has none` : undefined,
       noSource: hasAddress ? undefined : `${name}, which has no address`,
-      // A link that was refused might have been the one.
-      hasBox: this.#box !== undefined || this.#values.links.refused || this.#values.links.broken.size > 0
-        || this.#values.links.items.some((item) => item.refused('type') || !item.given('type')),
-      boxElsewhere: this.#box?.values.netns === undefined ? undefined : `${this.#box.name}, in namespace ${this.#box.values.netns}`,
+      hasBox: this.#hasBox,
+      boxElsewhere: this.#boxElsewhere,
       ours: (address) => this.#isOurs(address),
       offLink: (address) => own.length === 0 || link.refused('addresses') || own.some((prefix) => contains(prefix, address))
         || (gateway !== undefined && readAddress(gateway) === address) ? undefined : notOn(address, name, this.#prefixesOf(link)),
@@ -343,8 +354,9 @@ class CrossCheck {
     const is = pins.prefixLength === 0 ? 'everything' : reservedPrefix(pins) ?? reserved(pins.address);
     if (is !== undefined) return tell(is, 'a prefix of addresses hosts can have');
     const room = pinRoom(pins);
-    const count = this.#values.uplinks.items.length;
-    if (room < count) return tell(`${room} ${room === 1 ? 'address' : 'addresses'} for ${count} uplinks`, `a prefix with room for ${count}`);
+    const servers = checkedServers(this.#values);
+    const count = this.#values.uplinks.items.length + servers;
+    if (room < count) return tell(`${room} ${room === 1 ? 'address' : 'addresses'} for ${count} uplinks${servers === 0 ? '' : ' and real servers with checks'}`, `a prefix with room for ${count}`);
     const overlaps = (other: Prefix): boolean => networkOf(pins) <= lastOf(other) && networkOf(other) <= lastOf(pins);
     const network = this.#all.find(overlaps);
     if (network !== undefined) return tell(`overlaps ${formatNetwork(network)} of ${network.link.name}`, 'a prefix of its own');

@@ -9,7 +9,7 @@ import { formatNetwork, looksLikeIpv6, networkOf, notAHost, readAddress, readPre
 import { and, oneOf, suggestion } from './near.js';
 import { Claims, type Range } from './range.js';
 import {
-  ONLY_IPV4, POOL_MAX, PORT_MAX, PROTOCOLS, RATE_MAX, readListen, readPool, readPorts, readProtocol, readRate, readTarget,
+  ONLY_IPV4, POOL_MAX, PORT_MAX, PROTOCOLS, RATE_MAX, readListen, readPool, readPorts, readProtocol, readRate, readTarget, readVirtualListen,
 } from './rule-text.js';
 
 /** What a format needs to know of its key. */
@@ -136,6 +136,7 @@ function asText(read: (value: string) => Range | string): (value: unknown) => Ra
 const POOL = 'auto, off, an IPv4 address, a range such as 192.0.2.8-192.0.2.15, a prefix, or a list of them';
 const LISTEN = 'PORT/tcp, PORT/udp or PORT/both, or a range PORT-PORT instead of the port; before it ADDRESS: for one of the uplink\'s addresses alone';
 const TARGET = 'an address for the same ports, ADDRESS:PORT, or ADDRESS:PORT-PORT for a range';
+const LISTENS = 'ADDRESS:PORT/tcp, /udp or /both, a range PORT-PORT or * instead of the port, or a link\'s name instead of the address';
 const RATE = `1 to ${RATE_MAX} a second, a minute or an hour, such as 100/s, 30/m or 5/h`;
 
 const ADDRESS = 'an IPv4 address such as 192.0.2.1';
@@ -401,6 +402,21 @@ export const FORMATS = {
     allowed: () => LISTEN,
     judge: (value) => complain(value, readListen),
   },
+  listens: {
+    type: 'address with port and protocol, or a list',
+    allowed: () => `${LISTENS}, or a list of them`,
+    judge: oneOrMore((value) => complain(value, readVirtualListen).map((complaint) => ({ allowed: LISTENS, ...complaint })), (value) => value),
+  },
+  path: {
+    type: 'path',
+    allowed: () => 'a path such as /health, with or without a query',
+    judge: text((value) => (/^\/[\x21-\x7e]{0,2047}$/.test(value) ? undefined : 'not a path that begins with / and has no spaces')),
+  },
+  label: {
+    type: 'word',
+    allowed: () => 'a word of 1 to 32 lower-case letters, digits and "-", beginning with a letter',
+    judge: text((value) => (/^[a-z][a-z0-9-]{0,31}$/.test(value) ? undefined : 'not such a word')),
+  },
   target: {
     type: 'IPv4 address, with or without ports',
     allowed: () => TARGET,
@@ -413,7 +429,10 @@ export const FORMATS = {
   },
   map: {
     type: 'map',
-    allowed: (options) => `a map of ${and(Object.keys(options.part?.keys ?? {}))}`,
+    allowed(options) {
+      const keys = Object.keys(options.part?.keys ?? {});
+      return keys.length === 0 ? 'an empty map, {}' : `a map of ${and(keys)}`;
+    },
     // Whoever reads the keys judges a map key by key; what comes here is something else.
     judge: () => [{ remark: '' }],
   },
@@ -538,7 +557,7 @@ export type FormatName =
   | 'choice' | 'boolean' | 'integer' | 'duration' | 'device' | 'netns' | 'mac' | 'address' | 'addresses' | 'neighbours' | 'prefix'
   | 'snat' | 'reference' | 'references' | 'someReferences' | 'somePrefixes' | 'someProtocols' | 'somePorts' | 'someChoices' | 'mssClamp'
   | 'listen' | 'target' | 'rate' | 'map' | 'choiceOrMap' | 'eachName' | 'targets' | 'socketPath' | 'groupName' | 'userName' | 'directory'
-  | 'number' | 'percent' | 'someHosts' | 'someAddresses' | 'someEndpoints' | 'url' | 'statuses' | 'server' | 'hop' | 'hostName' | 'command' | 'text';
+  | 'number' | 'percent' | 'someHosts' | 'someAddresses' | 'someEndpoints' | 'url' | 'statuses' | 'server' | 'hop' | 'hostName' | 'command' | 'text' | 'listens' | 'path' | 'label';
 
 /** Why nothing may be forwarded to a prefix; undefined when it may, as for everything (0.0.0.0/0). */
 export function unroutable(value: string): string | undefined {

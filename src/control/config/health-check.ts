@@ -65,9 +65,7 @@ class HealthCheck {
     }
     for (const key of given) this.#kind(key);
     if (given.length > 0 && !given.some((key) => this.#check.refused(key))) this.#count(given);
-    this.#times();
-    for (const key of ['loss', 'latency', 'jitter'] as const) this.#threshold(key);
-    this.#damping();
+    checkLevels(this.#check as unknown as Item<LevelKeys>, this.#findings);
   }
 
   #tell(key: keyof CheckKeys, why: string, allowed: string, index?: number): void {
@@ -144,31 +142,32 @@ class HealthCheck {
       this.#findings.error(this.#check.at('need'), [...this.#check.steps, 'need'], `${this.#check.show('need')} (of ${count} ${count === 1 ? 'target' : 'targets'})`, `1 to ${count}`);
     }
   }
+}
 
-  #times(): void {
-    const { interval, timeout } = this.#check.values;
-    const every = seconds(interval);
-    const patience = seconds(timeout);
-    if (every === undefined || patience === undefined || patience <= every) return;
-    this.#tell('timeout', `longer than the interval of ${interval}`, `at most ${interval}`);
+/** The numbers every check has, held against each other. */
+export type LevelKeys = Pick<CheckKeys, 'interval' | 'timeout' | 'loss' | 'latency' | 'jitter' | 'damping'>;
+
+/** Tell of a timeout above the interval, and of what would recover above where it fails. */
+export function checkLevels(check: Item<LevelKeys>, findings: Findings): void {
+  const { interval, timeout } = check.values;
+  const every = seconds(interval);
+  const patience = seconds(timeout);
+  if (every !== undefined && patience !== undefined && patience > every) {
+    findings.error(check.at('timeout'), [...check.steps, 'timeout'], `${check.show('timeout')} (longer than the interval of ${interval})`, `at most ${interval}`);
   }
-
-  #threshold(key: 'loss' | 'latency' | 'jitter'): void {
-    const part = this.#check.part<PartThresholdKeys>(key);
+  for (const key of ['loss', 'latency', 'jitter'] as const) {
+    const part = check.part<PartThresholdKeys>(key);
     const fail = level(part?.values.fail);
     const recover = level(part?.values.recover);
-    if (part === undefined || fail === undefined || recover === undefined || recover <= fail) return;
-    this.#findings.error(part.at('recover'), [...part.steps, 'recover'], `${part.show('recover')} (above fail, ${part.values.fail})`, `at most ${part.values.fail}`);
+    if (part === undefined || fail === undefined || recover === undefined || recover <= fail) continue;
+    findings.error(part.at('recover'), [...part.steps, 'recover'], `${part.show('recover')} (above fail, ${part.values.fail})`, `at most ${part.values.fail}`);
   }
-
-  #damping(): void {
-    const part = this.#check.part<DampingKeys>('damping');
-    if (part === undefined) return;
-    const { suppress, reuse } = part.values;
-    if (suppress === undefined || reuse === undefined || reuse < suppress) return;
-    const key = part.given('reuse') ? 'reuse' : 'suppress';
-    this.#findings.error(part.at(key), [...part.steps, key], `${reuse} as reuse and ${suppress} as suppress`, 'reuse below suppress');
-  }
+  const damping = check.part<DampingKeys>('damping');
+  if (damping === undefined) return;
+  const { suppress, reuse } = damping.values;
+  if (suppress === undefined || reuse === undefined || reuse < suppress) return;
+  const key = damping.given('reuse') ? 'reuse' : 'suppress';
+  findings.error(damping.at(key), [...damping.steps, key], `${reuse} as reuse and ${suppress} as suppress`, 'reuse below suppress');
 }
 
 /** Tell of everything in a check that does not fit. */

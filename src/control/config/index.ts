@@ -1,2 +1,2 @@
 /** The configuration's face: everything else in this folder is how. */
-export { loadConfig, type LoadedConfig } from './load.js';
+export { loadConfig, readConfig, type LoadedConfig } from './load.js';

@@ -96,10 +96,21 @@ export function compileConfig(sources: readonly Source[], options: PlanOptions, 
   throw new ConfigErrors(findings.errors(), findings.warnings());
 }
 
+function readSources(file: string, findings: Findings): Source[] {
+  return [file, ...dropIns(file, findings)].map((name, index) => readSource(name, index, findings));
+}
+
+/** The files of a configuration, in order, unread. Throws ConfigErrors when one of them cannot be had. */
+export function readConfig(file: string): Source[] {
+  const findings = new Findings();
+  const sources = readSources(file, findings);
+  if (findings.failed) throw new ConfigErrors(findings.errors(), findings.warnings());
+  return sources;
+}
+
 /** Read, check and plan. Throws ConfigErrors and nothing else for whatever is wrong with the files. */
 export function loadConfig(file: string, options: Partial<PlanOptions> = {}): LoadedConfig {
   const findings = new Findings();
-  const files = [file, ...dropIns(file, findings)];
-  const sources = files.map((name, index) => readSource(name, index, findings));
+  const sources = readSources(file, findings);
   return compileConfig(sources, { generation: options.generation ?? 1, seed: options.seed ?? randomInt(2 ** 32) }, findings);
 }

@@ -15,6 +15,7 @@ import type {
   AffinityKeys, AlgsKeys, ControlKeys, FilterKeys, GroupKeys, HooksKeys, LinkKeys, MatchKeys, OneToOneKeys, PolicyKeys, PortForwardKeys, RouteKeys, TimeoutsKeys, UplinkKeys,
 } from './schema.js';
 import { SCHEMA } from './schema.js';
+import { serversOf } from './server-plan.js';
 import type { Item, Things, Values } from './validate.js';
 
 export interface PlanOptions {
@@ -214,6 +215,7 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
     uplinks: uplinkPlans,
     groups: values.groups.items.map((item, index) => groupPlan(item, index, uplinks, groups)),
     policies: values.policies.items.map((item, index) => policyPlan(item, index, links, uplinks, groups)),
+    ...serversOf(values, linkPlans, uplinkPlans.length),
     filters: values.filters.items.map((item, index) => filterPlan(item, index, links)),
     portForwards: values.portForwards.items.map((item, index) => portForwardPlan(item, index, uplinkPlans, linkPlans)),
     oneToOne: values.oneToOne.items.map((item, index) => oneToOnePlan(item, index, uplinks)),

@@ -10,6 +10,7 @@ import { lastOf, networkOf, readAddress, readPrefix } from './ip.js';
 import { and, oneOf } from './near.js';
 import type { Range } from './range.js';
 import { readTarget, type Target } from './rule-text.js';
+import { realServersOf } from './server-check.js';
 import type { FilterKeys, NoNatKeys, PolicyKeys } from './schema.js';
 import type { Item, Values } from './validate.js';
 
@@ -70,6 +71,10 @@ class ReachCheck {
     for (const rule of this.#values.oneToOne.items) {
       this.#inside(readAddress(rule.values.internal!)!, (why, allowed) =>
         this.#findings.error(rule.at('internal'), [...rule.steps, 'internal'], `${rule.show('internal')} (${why})`, allowed));
+    }
+    for (const real of this.#values.virtualServers.items.flatMap(realServersOf)) {
+      const { address } = readTarget(real.values.address!) as Target;
+      this.#inside(address, (why, allowed) => this.#findings.error(real.at('address'), [...real.steps, 'address'], `${real.show('address')} (${why})`, allowed));
     }
     this.#values.noNat.items.forEach((rule, index) => {
       const { match } = this.#plan.noNat[index];
@@ -182,6 +187,6 @@ class ReachCheck {
 
 /** Tell of every rule that the routes make void. */
 export function checkReach(values: Values, plan: Plan, findings: Findings): void {
-  if (plan.portForwards.length + plan.oneToOne.length + plan.noNat.length + plan.filters.length + plan.policies.length === 0) return;
+  if (plan.portForwards.length + plan.oneToOne.length + plan.noNat.length + plan.filters.length + plan.policies.length + plan.realServers.length === 0) return;
   new ReachCheck(values, plan, findings).run();
 }

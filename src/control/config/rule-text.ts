@@ -81,6 +81,25 @@ export function readListen(text: string): Listen | string {
   return address === undefined ? `${match[1]} is not an IPv4 address` : { address, ports, protocols };
 }
 
+/** Where a virtual server listens: an address, or a link by name for all of its addresses. */
+export interface VirtualListen { address?: number; link?: string; ports: Range; protocols: readonly number[] }
+
+/** '203.0.113.2:80/tcp', 'wan:8000-8010/both', or * for all ports. */
+export function readVirtualListen(text: string): VirtualListen | string {
+  if (looksLikeIpv6(text.replace(/\]?:[\d*-]+\/\w+$/, '').replace('[', ''))) return ONLY_IPV4;
+  const match = /^([^:/]+):([^:/]+)(?:\/([a-z]+))?$/.exec(text);
+  if (match === null) return 'not an address with a port and its protocol';
+  const ports = match[2] === '*' ? { first: 0, last: PORT_MAX } : readPorts(match[2], 1);
+  if (typeof ports === 'string') return ports;
+  if (match[3] === undefined) return 'no protocol';
+  const protocols = FORWARDED.get(match[3]);
+  if (protocols === undefined) return `${match[3]} is neither tcp nor udp nor both`;
+  if (!/^[\d.]+$/.test(match[1])) return { link: match[1], ports, protocols };
+  const address = readAddress(match[1]);
+  if (address === undefined) return `${match[1]} is not an IPv4 address`;
+  return reserved(address) ?? { address, ports, protocols };
+}
+
 /** Where a port forward leads: an address, and ports unless they stay the same. */
 export interface Target { address: number; ports?: Range }
 

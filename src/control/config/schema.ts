@@ -6,6 +6,7 @@ import type { AffinityPlan, Balance, FilterRulePlan, FlowStateMatch, GroupPlan, 
 import { checkPart, type CheckKeys } from './check-schema.js';
 import type { FormatName, FormatOptions } from './format.js';
 import type { OneOrMore } from './rule-text.js';
+import { virtualServers } from './server-schema.js';
 
 export interface Key extends FormatOptions {
   format: FormatName;
@@ -673,8 +674,8 @@ const control: Section<ControlKeys> = {
 };
 
 /** The sections in the order of the file. */
-export const SCHEMA = { links, routes, uplinks, groups, policies, portForwards, oneToOne, noNat, filters, tcp, algs, limits, timeouts, hooks, control };
+export const SCHEMA = { links, routes, uplinks, groups, policies, virtualServers, portForwards, oneToOne, noNat, filters, tcp, algs, limits, timeouts, hooks, control };
 export type SectionName = keyof typeof SCHEMA;
 
 /** Sections of a coming version, refused by name. */
-export const LATER_SECTIONS: readonly string[] = ['virtualServers', 'vrrp', 'share'];
+export const LATER_SECTIONS: readonly string[] = ['vrrp', 'share'];

@@ -8,6 +8,7 @@ import type { Findings, Place, Step } from './findings.js';
 import { FORMATS, type Complaint, type FormatName } from './format.js';
 import { and, didYouMean } from './near.js';
 import { describe, type MapEntry, type MapNode, type ValueNode } from './parse.js';
+import type { VirtualServerKeys } from './server-schema.js';
 import {
   LATER_SECTIONS, NAME, NAME_ALLOWED, SCHEMA,
   type AlgsKeys, type ControlKeys, type FilterKeys, type GroupKeys, type HooksKeys, type Key, type Keys, type LimitsKeys, type LinkKeys, type NoNatKeys,
@@ -61,6 +62,11 @@ export class Item<T> {
     return index !== undefined && value.kind === 'list' ? value.items[index].place : value.place;
   }
 
+  /** The keys that stand in a file, for a map from names. */
+  names(): string[] {
+    return [...this.#entries.keys()];
+  }
+
   /** True when a key stands in a file that is none of these. */
   hasOthers(known: readonly string[]): boolean {
     return [...this.#entries.keys()].some((key) => !known.includes(key));
@@ -99,6 +105,7 @@ export interface Values {
   uplinks: Things<UplinkKeys>;
   groups: Things<GroupKeys>;
   policies: Things<PolicyKeys>;
+  virtualServers: Things<VirtualServerKeys>;
   portForwards: Things<PortForwardKeys>;
   oneToOne: Things<OneToOneKeys>;
   noNat: Things<NoNatKeys>;
@@ -250,12 +257,26 @@ function readItem<T>(section: Section<T>, name: string, steps: readonly Step[], 
 function readEach(each: Key, of: string, name: string, steps: readonly Step[], place: Place, node: MapNode, findings: Findings): Item<unknown> {
   // A name may be any word, and must not find what objects have by themselves.
   const values = Object.create(null) as Record<string, unknown>;
+  const parts = new Map<string, Item<unknown>>();
+  const refused = new Set<string>();
   for (const [key, entry] of node.entries) {
     if (!NAME.test(key)) {
-      findings.error(entry.place, [...steps, key], `the name ${JSON.stringify(key)}`, `the name of ${of}`);
+      findings.error(entry.place, [...steps, key], `the name ${JSON.stringify(key)}`, each.part === undefined ? `the name of ${of}` : NAME_ALLOWED);
       continue;
     }
-    if (entry.value.kind === 'refused') continue;
+    if (entry.value.kind === 'refused') {
+      refused.add(key);
+      continue;
+    }
+    if (entry.value.kind === 'map' && each.part !== undefined) {
+      const before = findings.errorCount;
+      const { one, keys } = each.part;
+      const part = readItem<unknown>({ named: true, one, doc: '', keys: keys as Keys<unknown>, later: [] }, key, [...steps, key], entry.place, entry.value, findings);
+      parts.set(key, part);
+      if (findings.errorCount > before) refused.add(key);
+      else values[key] = part.values;
+      continue;
+    }
     const value = plain(entry.value);
     const complaints = FORMATS[each.format].judge(value, each);
     for (const { remark, allowed = allowedFor(each) } of complaints) {
@@ -263,7 +284,7 @@ function readEach(each: Key, of: string, name: string, steps: readonly Step[], p
     }
     if (complaints.length === 0) values[key] = value;
   }
-  return new Item<unknown>(name, steps, place, values, node.entries, new Set(), new Map());
+  return new Item<unknown>(name, steps, place, values, node.entries, refused, parts);
 }
 
 /** The values of a `targets` key as maps with all their keys, whether they were written as maps or as what stands for one. */
@@ -328,6 +349,7 @@ export function validate(tree: MapNode, findings: Findings): Values {
     uplinks: readNamed(SCHEMA.uplinks, 'uplinks', tree, findings),
     groups: readNamed(SCHEMA.groups, 'groups', tree, findings),
     policies: readNamed(SCHEMA.policies, 'policies', tree, findings),
+    virtualServers: readNamed(SCHEMA.virtualServers, 'virtualServers', tree, findings),
     portForwards: readNamed(SCHEMA.portForwards, 'portForwards', tree, findings),
     oneToOne: readNamed(SCHEMA.oneToOne, 'oneToOne', tree, findings),
     noNat: readNamed(SCHEMA.noNat, 'noNat', tree, findings),

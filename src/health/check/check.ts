@@ -19,12 +19,15 @@ export interface ProbeResult {
 
 /** What the data plane is asked to send, and over which uplink. */
 export interface DataPlaneProbe {
+  /** -1: by the routes. */
   uplink: number;
   kind: 'icmp' | 'arp' | 'udp';
   /** IPv4 text. */
   target: string;
   port?: number;
   ttl?: number;
+  /** A question for the target itself, and what its answer must hold; without that, silence is good. */
+  question?: { send: string; expect?: string };
   timeoutMs: number;
 }
 
@@ -32,7 +35,7 @@ export interface DataPlaneProbe {
 export interface CheckContext {
   /** Local address that makes the box's own sockets leave where they are to leave; undefined = by the box's routes. */
   localAddress: string | undefined;
-  /** Number that probes made in the data plane bear. */
+  /** Number of the uplink that probes made in the data plane leave by; -1 = they go by the routes. */
   uplink: number;
   /** Probes made in the data plane (icmp, arp, udp). Resolves, never rejects. */
   ask: (request: DataPlaneProbe) => Promise<ProbeResult>;

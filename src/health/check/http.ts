@@ -1,6 +1,6 @@
 /**
- * A GET by Node's own client, with TLS and names as they are in life: SNI, Host and the certificate go by the URL, the connection to the address
- * its name resolves to over the same way. Redirects are answers like any other and are not followed: what is checked is this server.
+ * A GET by Node's own client, with TLS and names as they are in life: SNI, Host and the certificate go by the URL, or by the host the server is to
+ * be asked as; the connection to the address the URL's name resolves to, over the same way. Redirects are answers like any other and are not followed: what is checked is this server.
  */
 import { request as requestPlain } from 'node:http';
 import type { ClientRequest, IncomingMessage } from 'node:http';
@@ -50,12 +50,13 @@ function get(url: URL, host: string, address: string, plan: ProbePlanOf<'http'>,
     host: address, port: url.port === '' ? ports[url.protocol] : Number(url.port), path: `${url.pathname}${url.search}`, method: 'GET',
     // One connection for one probe: a kept one would say that the path was there once.
     agent: false as const,
-    headers: { Host: url.host, 'User-Agent': 'weir', Accept: '*/*', Connection: 'close' },
+    headers: { Host: plan.host ?? url.host, 'User-Agent': 'weir', Accept: '*/*', Connection: 'close' },
     ...(url.username === '' ? {} : { auth: `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}` }),
     ...(context.localAddress === undefined ? {} : { localAddress: context.localAddress }),
   };
-  // RFC 6066 §3: SNI bears names only. The certificate is held against the name, or against the address where the URL has one.
-  return isTls ? requestTls({ ...options, servername: isIP(host) === 0 ? host : '', rejectUnauthorized: plan.verify }) : requestPlain(options);
+  // RFC 6066 §3: SNI bears names only. The certificate is held against the name, or against the address where there is no name.
+  const name = plan.host ?? host;
+  return isTls ? requestTls({ ...options, servername: isIP(name) === 0 ? name : '', rejectUnauthorized: plan.verify }) : requestPlain(options);
 }
 
 function judge(response: IncomingMessage, plan: ProbePlanOf<'http'>, sinceMs: number, finish: Finish): void {

@@ -184,7 +184,7 @@ test('a bad query is refused with what was found and what is allowed', async () 
     ['flows?limit=0', 'limit', '0', /^1 to 10000$/],
     ['flows?limit=10001', 'limit', '10001', /10000/],
     ['flows?cursor=x', 'cursor', 'x', /0 to/],
-    ['flows?colour=red', 'colour', 'red', /address, port, protocol, uplink, link, state, cursor, limit/],
+    ['flows?colour=red', 'colour', 'red', /address, port, protocol, uplink, link, server, state, cursor, limit/],
     ['flows?port=1&port=2', 'port', '2', /one value/],
     ['links?all=1', 'all', '1', /no parameters/],
     ['events?last=17', 'last', '17', /^0 to 16$/],
@@ -398,7 +398,7 @@ test('the socket can be taken before there is a router: requests are told, a sec
   const error = await thrownBy(() => startApi(base(socket)));
   assert.is(error.code, 'EADDRINUSE');
   assert.match(error.message, new RegExp(`\\(pid ${process.pid}\\)`));
-  api.serve(view, { drain: () => undefined, weight: () => undefined, eraseAffinity: () => undefined });
+  api.serve(view, { drain: () => undefined, weight: () => undefined, drainServer: () => undefined, weightServer: () => undefined, eraseAffinity: () => undefined });
   assert.is((await ask(socket, '/api/v1/status')).status, 200);
   assert.is(api.counters.failures, 0);
   await api.close();

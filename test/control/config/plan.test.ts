@@ -22,7 +22,7 @@ test('a whole configuration', () => {
     routes: [{ name: 'default', to: '0.0.0.0/0', group: 0 }],
     uplinks: [{ index: 0, name: 'isp', link: 1, gateway: '203.0.113.1', weight: 1, snat: ['203.0.113.2'], ...MAPPING, pin: '169.254.119.1' }],
     groups: [{ index: 0, name: 'internet', uplinks: [0], tiers: [1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable' }],
-    policies: [],
+    policies: [], virtualServers: [], realServers: [],
     filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset',
     limits: {
       flows: 1_048_576, neighbours: 4096, neighbourQueue: 32, heldPackets: 1024, fragments: 4096, fragmentBytes: 16_777_216,

@@ -12,6 +12,8 @@ test('each asks for its uplink, target and time limit, and hands on what it is t
     [{ kind: 'icmp', target: '192.0.2.1' }, { kind: 'icmp', target: '192.0.2.1' }],
     [{ kind: 'arp', target: '192.0.2.2' }, { kind: 'arp', target: '192.0.2.2' }],
     [{ kind: 'udp', target: '192.0.2.3', port: 33434, ttl: 2 }, { kind: 'udp', target: '192.0.2.3', port: 33434, ttl: 2 }],
+    [{ kind: 'udp', target: '192.0.2.4', port: 53, ttl: 64, server: { send: 'ping' } }, { kind: 'udp', target: '192.0.2.4', port: 53, ttl: 64, question: { send: 'ping' } }],
+    [{ kind: 'udp', target: '192.0.2.4', port: 53, ttl: 64, server: { send: 'ping', expect: 'pong' } }, { kind: 'udp', target: '192.0.2.4', port: 53, ttl: 64, question: { send: 'ping', expect: 'pong' } }],
   ];
   for (const [probe, wanted] of probes) {
     const asked: DataPlaneProbe[] = [];

@@ -1,18 +1,23 @@
-/** Checks, notices and events over a real router on memory links: what is asked goes out by the uplink, what comes of it is told where it belongs. */
+/** Checks, notices and events over a real router on memory links: what is asked goes out by the uplink or to the server, what comes of it is told where it belongs. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { CheckPlan, LinkPlan } from '../../src/base/plan.js';
 import type { HealthStatus } from '../../src/control/api/types.js';
+import { Checks } from '../../src/control/checks.js';
 import { EventLog } from '../../src/control/event.js';
 import { Notices } from '../../src/control/notice.js';
-import { UplinkChecks } from '../../src/control/uplink-checks.js';
+import { serverSubjects, uplinkSubjects } from '../../src/control/subjects.js';
 import { View } from '../../src/control/view.js';
+import type { CheckContext } from '../../src/health/check/check.js';
+import type { ProberOptions } from '../../src/health/prober.js';
 import type { OpenedLink } from '../../src/link/link.js';
 import type { Notice } from '../../src/stage/router.js';
 import { ManualTimers } from '../health/manual-timers.js';
 import * as make from '../support/frames.js';
-import { GATEWAY, MAC, PC1, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
+import { GATEWAY, LAN, MAC, PC1, PC2, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
 import type { LinkName, Rig, RigOptions, Sent } from '../support/rig.js';
+import { servers } from '../support/servers.js';
+import type { ServerWant } from '../support/servers.js';
 
 const UNIX_MS = 1_700_000_000_000;
 const CHECK: CheckPlan = {
@@ -25,7 +30,7 @@ class Bench {
   readonly r: Rig;
   readonly timers = new ManualTimers();
   readonly view: View;
-  readonly checks: UplinkChecks;
+  readonly checks: Checks;
   readonly events = new EventLog();
   readonly told: { event: string; subject: string; message: string }[] = [];
   /** In the order of their telling. */
@@ -36,7 +41,7 @@ class Bench {
   private readonly notices: Notices;
   private seen = 0;
 
-  constructor(options: RigOptions) {
+  constructor(options: RigOptions, probing: Pick<ProberOptions, 'create'> = {}) {
     this.r = rig(options);
     const { plan } = this.r.router;
     const opened = (link: LinkPlan): OpenedLink => ({
@@ -45,17 +50,38 @@ class Bench {
     this.view = new View({ plan, links: plan.links.map(opened), memory: this.r.memory, kernelDrops: () => 0, nowMs: () => this.timers.nowMs() });
     plan.links.forEach((_, index) => this.view.setLink(index, true, null));
     this.events.subscribe(({ event, subject, message }) => this.told.push({ event, subject, message }));
-    this.checks = new UplinkChecks({
-      plan, events: this.events, nowMs: () => this.timers.nowMs(), unixMs: () => UNIX_MS + this.timers.nowMs(), prober: { clock: this.timers, timers: this.timers },
-      onStatus: (uplink, status) => {
-        this.log.push(`status ${uplink} ${status.isUp}`);
-        this.view.setHealth(uplink, status);
-      },
-      onHealth: (uplink, isHealthy, reason) => {
-        this.log.push(`health ${uplink} ${isHealthy}`);
-        this.r.router.setUplinkHealth(uplink, isHealthy, reason);
-        this.turn();
-      },
+    this.checks = new Checks({
+      seed: plan.seed, events: this.events, nowMs: () => this.timers.nowMs(), unixMs: () => UNIX_MS + this.timers.nowMs(), prober: { clock: this.timers, timers: this.timers, ...probing },
+      subjects: [
+        ...uplinkSubjects(plan, {
+          onStatus: (uplink, status) => {
+            this.log.push(`status ${uplink} ${status.isUp}`);
+            this.view.setHealth(uplink, status);
+          },
+          onHealth: (uplink, isHealthy, reason) => {
+            this.log.push(`health ${uplink} ${isHealthy}`);
+            this.r.router.setUplinkHealth(uplink, isHealthy, reason);
+            this.turn();
+          },
+        }),
+        ...serverSubjects(plan, {
+          onStatus: (server, status) => {
+            this.log.push(`server status ${server} ${status.isUp}`);
+            this.view.servers.setHealth(server, status);
+          },
+          onHealth: (server, isHealthy, reason) => {
+            this.log.push(`server health ${server} ${isHealthy}`);
+            this.r.router.setServerHealth(server, isHealthy, reason);
+            this.turn();
+          },
+          onWeight: (server, weight) => {
+            this.log.push(`weight ${server} ${weight}`);
+            this.view.servers.setWeight(server, weight);
+            this.r.router.setServerWeight(server, weight);
+            this.turn();
+          },
+        }),
+      ],
       ask: (id, request) => {
         this.r.router.probes.ask(id, request);
         this.turn();
@@ -63,6 +89,8 @@ class Bench {
     });
     this.notices = new Notices({ plan, events: this.events, view: this.view, onProbe: (outcome) => this.checks.answered(outcome) });
   }
+
+  problems(): string[] { return this.view.status().problems.map(({ severity, subject, message }) => `${severity} ${subject}: ${message}`); }
 
   status(uplink: number): HealthStatus { return this.view.uplinks()[uplink].health as HealthStatus; }
 
@@ -222,6 +250,146 @@ test('an end leaves nothing hanging: every question has its answer, no timer is 
   await b.pass(5 * ROUND_MS);
   assert.is(b.log.length, before);
   b.checks.answered({ event: 'probe', id: 1, isOk: true, latencyMs: 1, reason: null });
+});
+
+// ---- real servers --------------------------------------------------------------------------------------------------------
+
+const VIRTUAL = '192.168.201.50';
+const serverCheck = (target: string): CheckPlan => ({ ...CHECK, probes: [{ kind: 'icmp', target }], fall: 2, rise: 2 });
+/** Two real servers on the LAN behind a virtual one. */
+const behind = (more: Partial<ServerWant> = {}): RigOptions => ({
+  plan: servers({
+    addresses: VIRTUAL, ...more,
+    realServers: [{ name: 'web1', address: PC1, port: 80, check: serverCheck(PC1) }, { name: 'web2', address: PC2, port: 8000, check: serverCheck(PC2) }],
+  }),
+});
+const CLIENT = '198.51.100.9';
+const syn = (port: number): Buffer => make.ipv4({ source: CLIENT, destination: VIRTUAL }, make.tcp({ sourcePort: port, destinationPort: 80 }));
+const of = (b: Bench, event: RegExp): string[] => b.told.filter((one) => event.test(one.event)).map(({ event: word, subject, message }) => `${word} ${subject} ${message}`);
+
+test('a real server is asked by its route, and takes flows or none by what it answers', async () => {
+  const b = new Bench(behind());
+  b.checks.start();
+  await b.pass(4 * ROUND_MS);
+  assert.equal([...new Set(b.asked.map(({ link, source, target }) => `${target} from ${source} on ${link}`))].sort(), [`${PC1} from ${LAN} on lan`, `${PC2} from ${LAN} on lan`]);
+  const states = (): string[] => b.view.virtualServers()[0].realServers.map(({ name, state, reason }) => `${name} ${state} ${reason}`);
+  assert.equal(states(), ['web1 up null', 'web2 up null']);
+  assert.is(b.view.virtualServers()[0].realServers[0].health?.latencyMs, 3);
+  b.silent.add(PC2);
+  await b.pass(4 * ROUND_MS);
+  assert.equal(states(), ['web1 up null', `web2 down icmp ${PC2}: timed out`]);
+  assert.equal(of(b, /^server\.(up|down)/), [`server.down vs1/web2 server vs1/web2 is down: icmp ${PC2}: timed out`]);
+  const given = (from: number): string[] => [...new Set(Array.from({ length: 10 }, (_, i) => make.formatAddress(b.r.from('wan1', syn(from + i))[0].packet.subarray(16, 20))))].sort();
+  assert.equal(given(1000), [PC1]);
+  const health = b.log.indexOf('server health 1 false');
+  assert.ok(health > 0 && b.log[health - 1] === 'server status 1 false', 'the view knows the reason before the data plane acts');
+  b.silent.clear();
+  await b.pass(5 * ROUND_MS);
+  assert.equal(of(b, /^server\.(up|down)/).slice(1), ['server.up vs1/web2 server vs1/web2 is up']);
+  assert.equal(given(2000), [PC1, PC2]);
+  assert.equal([b.problems(), b.checks.underWay], [[], 0]);
+  b.checks.stop();
+});
+
+test('a link without carrier takes its real servers down at once, and nobody else', async () => {
+  const b = new Bench(behind());
+  b.checks.start();
+  await b.pass(3 * ROUND_MS);
+  b.log.length = 0;
+  b.checks.carrier(1, false);
+  assert.equal(b.log, []);
+  b.checks.carrier(0, false);
+  assert.equal(b.log.filter((line) => line.includes('health')), ['server health 0 false', 'server health 1 false']);
+  assert.is(b.view.virtualServers()[0].realServers[0].reason, 'no carrier');
+  b.checks.stop();
+});
+
+test('checks of the box bind to the pin of their server, those of the data plane go by no uplink', () => {
+  const seen: [string, CheckContext][] = [];
+  const want: ServerWant['realServers'] = [
+    { address: PC1, port: 80, pin: '169.254.119.3', check: { ...CHECK, probes: [{ kind: 'tcp', host: PC1, port: 80 }] } },
+    { address: PC2, port: 80, check: serverCheck(PC2) },
+  ];
+  const b = new Bench({ plan: servers({ addresses: VIRTUAL, realServers: want }) }, {
+    create: (probe, context) => {
+      seen.push([probe.kind, context]);
+      return { probe: () => new Promise(() => undefined), close: () => undefined };
+    },
+  });
+  b.checks.start();
+  assert.equal(seen.map(([kind, { localAddress, uplink }]) => [kind, localAddress, uplink]), [['tcp', '169.254.119.3', -1], ['icmp', undefined, -1]]);
+  b.checks.stop();
+});
+
+test('a script sets the weight when it changes its mind; what a person sets meanwhile stands until then', async () => {
+  let weight = 4;
+  const check: CheckPlan = { ...CHECK, need: 1, probes: [{ kind: 'script', command: ['/bin/load'], setsWeight: true }] };
+  const b = new Bench({ plan: servers({ addresses: VIRTUAL, realServers: [{ address: PC1, port: 80, check }] }) },
+    { create: () => ({ probe: async () => ({ isOk: true, latencyMs: 1, reason: null, weight }), close: () => undefined }) });
+  const [server] = b.r.router.virtualServers.servers;
+  b.checks.start();
+  await b.pass(4 * ROUND_MS);
+  assert.equal([b.log.filter((line) => line.startsWith('weight')), server.wanted], [['weight 0 4'], 4]);
+  b.view.servers.setWeight(0, 9);
+  b.r.router.setServerWeight(0, 9);
+  await b.pass(3 * ROUND_MS);
+  assert.is(server.wanted, 9);
+  weight = 0;
+  await b.pass(3 * ROUND_MS);
+  assert.equal([server.wanted, b.view.virtualServers()[0].realServers[0].state], [0, 'drained']);
+  assert.equal(of(b, /^server\./), ['server.drained vs1/rs1 server vs1/rs1 is drained: it takes no new flows (its weight is 0)']);
+  b.checks.stop();
+});
+
+test('a virtual server that loses its quorum is told of with what becomes of its flows, and when it has it again', async () => {
+  const b = new Bench(behind({ quorum: { weight: 2, hysteresis: 0 } }));
+  b.checks.start();
+  await b.pass(3 * ROUND_MS);
+  b.silent.add(PC1);
+  await b.pass(4 * ROUND_MS);
+  assert.equal(of(b, /^virtual-server/), ['virtual-server.down vs1 virtual server vs1 is down: its usable servers have a weight of 1 and need 2; new flows are refused']);
+  const { state, reason } = b.view.virtualServers()[0];
+  assert.equal([state, reason], ['down', 'real servers of weight 1 take flows, 2 is needed']);
+  assert.equal(b.problems(), ['error virtual server vs1: real servers of weight 1 take flows, 2 is needed; new flows are refused', `error server vs1/web1: icmp ${PC1}: timed out`]);
+  b.silent.clear();
+  await b.pass(4 * ROUND_MS);
+  assert.equal(of(b, /^virtual-server/).slice(1), ['virtual-server.up vs1 virtual server vs1 is up: its usable servers have a weight of 2, 2 is enough']);
+  b.checks.stop();
+});
+
+test('damping of a real server is an event of its own', async () => {
+  const damping = { halfLifeMs: 60_000, suppress: 1.5, reuse: 1, mostMs: 600_000 };
+  const b = new Bench({ plan: servers({ addresses: VIRTUAL, realServers: [{ address: PC1, port: 80, check: { ...serverCheck(PC1), fall: 1, rise: 1, damping } }] }) });
+  b.checks.start();
+  await b.pass(2 * ROUND_MS);
+  for (let i = 0; i < 2; i++) {
+    b.silent.add(PC1);
+    await b.pass(3 * ROUND_MS);
+    b.silent.clear();
+    await b.pass(3 * ROUND_MS);
+  }
+  assert.equal(of(b, /damped/).map((line) => line.replace(/ \d+ s /, ' N s ')), ['server.damped vs1/rs1 server vs1/rs1 fell too often and stays down for N s at least']);
+  b.checks.stop();
+});
+
+test('each flow a lost server had is an event with the server, and a summary counts them', async () => {
+  const b = new Bench(behind());
+  const { router } = b.r;
+  for (let i = 0; i < 4; i++) b.r.from('wan1', syn(3000 + i));
+  const flows = b.view.flows({ server: 'vs1/web2' }, 0, 100).flows;
+  assert.is(flows.length, 2);
+  assert.equal([b.view.flows({ server: 'vs1' }, 0, 100).flows.length, [...new Set(flows.map(({ server }) => server))]], [4, ['vs1/web2']]);
+  router.setServerHealth(1, false, 'tcp 192.168.0.5:8000: connection refused');
+  b.turn();
+  const resets = of(b, /^flow\./);
+  assert.is(resets.length, 2);
+  for (const line of resets) assert.match(line, /^flow\.reset vs1\/web2 tcp 198\.51\.100\.9:300\d to 192\.168\.201\.50:80 was reset: server vs1\/web2 went down$/);
+  assert.match(of(b, /failover/)[0], /^server\.failover vs1\/web2 server vs1\/web2 went down \(tcp 192\.168\.0\.5:8000: connection refused\): of its flows 2 reset, 0 moved, 0 kept, within [\d.]+ ms$/);
+  b.view.servers.setDrained(0, true, 'maintenance: new disk');
+  router.setServerDrained(0, true, true);
+  b.turn();
+  assert.equal(of(b, /^server\.drained/), ['server.drained vs1/web1 server vs1/web1 is drained: it takes no new flows (maintenance: new disk)']);
+  assert.match(of(b, /failover/)[1], /^server\.failover vs1\/web1 server vs1\/web1 was flushed: of its flows 2 reset/);
 });
 
 // ---- notices -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,67 @@
+/**
+ * Other balancers' configurations turned into weir's: everything else in this folder is how. What is made of a file is read by the configuration's
+ * own checks before anybody sees it; a virtual or real server they refuse is left out and told, and what they refuse otherwise is an error.
+ */
+import { ConfigErrors, type ConfigError } from '../../base/error.js';
+import { compileConfig } from '../config/load.js';
+import { importBng } from './bng.js';
+import { NOWHERE, Notes, type Draft, type ImportOptions, type Imported } from './imported.js';
+import { importIpvsadm } from './ipvsadm.js';
+import { isEntries, writeYaml, type Entry } from './yaml.js';
+
+export { formatRemark, type ImportOptions, type Imported, type LinkOption, type MarkOption, type Remark } from './imported.js';
+
+/** What can be read, by the names the command line has for them. */
+export const FORMATS = ['ipvsadm', 'bng'] as const;
+export type Format = (typeof FORMATS)[number];
+
+const IMPORTERS: Readonly<Record<Format, (text: string, notes: Notes, options: ImportOptions) => Draft>> = { ipvsadm: importIpvsadm, bng: importBng };
+
+/** No file can be called so, nor can a drop-in. */
+const RESULT = '\0result';
+
+/** The entry an error's path leads to, as deep as entries with a place go, with the list it stands in. */
+function entryAt(sections: Entry[], path: string): { list: Entry[]; entry: Entry; source: NonNullable<Entry['source']> } | undefined {
+  let list = sections;
+  let found: ReturnType<typeof entryAt>;
+  for (const step of path.split('.')) {
+    const entry = list.find(({ key }) => key === step.replace(/\[\d+\]$/, ''));
+    if (entry === undefined) break;
+    if (entry.source !== undefined) found = { list, entry, source: entry.source };
+    if (!isEntries(entry.value)) break;
+    list = entry.value as Entry[];
+  }
+  return found;
+}
+
+/** The same mistake, at the place in the foreign file that it comes from. */
+function moved(error: ConfigError, file: string, sections: Entry[]): ConfigError {
+  if (error.file !== RESULT) return error;
+  const { line, column } = entryAt(sections, error.path)?.source ?? { line: 0, column: 0 };
+  return { ...error, file, line, column };
+}
+
+/** Turn `text`, read from `file`, into a configuration. Throws ConfigErrors with every mistake when it is not what it should be. */
+export function importText(format: Format, file: string, text: string, options: ImportOptions): Imported {
+  const notes = new Notes(file);
+  const { into = [] } = options;
+  const { head, sections } = IMPORTERS[format](text, notes, options);
+  if (text.trim() === '') notes.error(NOWHERE, 'nothing', `what ${format === 'bng' ? 'a bng.conf' : 'ipvsadm -Sn prints'} has`);
+  notes.check();
+  for (;;) {
+    const yaml = writeYaml(file, head, sections);
+    try {
+      compileConfig([...into, { file: RESULT, text: yaml }], { generation: 1, seed: 0 });
+      return { yaml, remarks: notes.remarks() };
+    } catch (error) {
+      if (!(error instanceof ConfigErrors)) throw error;
+      const refused = error.errors.map((one) => ({ one, ...(one.file === RESULT && one.path.startsWith('virtualServers.') ? entryAt(sections, one.path) : undefined) }));
+      for (const { one, list, entry, source } of refused) {
+        if (list === undefined || entry === undefined || source === undefined) throw new ConfigErrors(error.errors.map((each) => moved(each, file, sections)), []);
+        const index = list.indexOf(entry);
+        if (index >= 0) list.splice(index, 1);
+        notes.leftOut(source, source.what, `it would be ${one.path}: found ${one.found}, allowed: ${one.allowed}`);
+      }
+    }
+  }
+}
