@@ -147,8 +147,8 @@ export function oneArm(name: string, options: OneArmOptions): void {
 /** What weir makes of `ping` and `tcpopen`. */
 function checks(rows: ReturnType<typeof suite<Context>>): void {
   rows('target2 and the gateway fall silent: each is down after its time, nobody else is, and all come back', async ({ lab, wires }) => {
-    const { virtualServers: [web] } = await lab.weir.askJson<VirtualServerList>('servers');
-    const { uplinks: [uplink] } = await lab.weir.askJson<UplinkList>('uplinks');
+    const { virtualServers: [web] } = await lab.weir.api<VirtualServerList>('servers');
+    const { uplinks: [uplink] } = await lab.weir.api<UplinkList>('uplinks');
     const named = (address: string): string => `${web.name}/${web.realServers.find((real) => real.address === address)!.name}`;
     assert.equal([web.addresses, web.protocols, web.ports, web.scheduler.name], [[SERVER], ['tcp'], { first: 80, last: 80 }, 'rr']);
     assert.equal(web.realServers.map(({ address, port, state }) => `${address}:${port} ${state}`), [`${TARGET1}:80 up`, `${TARGET2}:80 up`]);
