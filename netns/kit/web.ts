@@ -4,9 +4,9 @@
  */
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Host } from './lab.js';
 import { signal, type Process } from './process.js';
+import { program } from './program.js';
 import { percent, table } from './text.js';
 import { tally } from './traffic.js';
 import { waitFor } from './wait.js';
@@ -15,7 +15,6 @@ import type { RequestResult } from '../traffic/requests.js';
 
 export type { RequestResult };
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const START_MS = 20_000;
 /** /file: enough for many segments. /slow: the same, at a rate that takes a few seconds. */
 export const FILE_BYTES = 1_000_000;
@@ -152,8 +151,7 @@ export class Requests {
 
   /** Returns once the first was answered. A request that has not ended after `limitMs` hangs. */
   static async start(host: Host, address: string, port: number, options: { perSecond: number; limitMs: number }): Promise<Requests> {
-    const program = fileURLToPath(new URL('../traffic/requests.ts', import.meta.url));
-    const requests = new Requests(host.spawn('requests', [process.execPath, '--import', 'tsx', program, address, String(port), String(options.perSecond), String(options.limitMs)], ROOT));
+    const requests = new Requests(host.spawn('requests', [...program('requests'), address, String(port), String(options.perSecond), String(options.limitMs)]));
     await requests.#process.waitForOutput(/"ok":true/, START_MS);
     return requests;
   }

@@ -81,7 +81,7 @@ const rows = {
   TCP_OUT_OF_WINDOW: drop('TCP reset with a number that its receiver cannot expect: forged, or long out of date'),
   MIDSTREAM: drop('TCP segment of no known flow', STALE_SEGMENT),
   MIDSTREAM_SILENT: drop('TCP segment of no known flow, refused in silence'),
-  STRAY_REPLY: drop('ICMP reply nobody asked for'),
+  STRAY_REPLY: drop('reply nobody has asked for, or waits for any more'),
   STRAY_ERROR: drop('ICMP error about no known flow'),
   ICMP_CHECKSUM: drop('ICMP error with a wrong checksum, its own or the quoted header’s'),
   ICMP_QUOTE: drop('ICMP error whose quote names no flow: too short, not IPv4, or itself an ICMP error'),

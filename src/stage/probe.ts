@@ -15,7 +15,8 @@
  * 64 bits that only who has seen the request knows; what matches in all but the cookie is a host's. An ICMP error: by its quote, which
  * must hold what was sent, as far as it goes; of a question, which has no room for a cookie, by addresses, ports and checksum. A datagram: by both
  * addresses and both ports. An ARP answer: by link and address. Identifiers and UDP ports are
- * set aside in the port pools for good (PortPool.reserve), so that no host's flow bears one and no answer's way is anyone else's.
+ * set aside in the port pools for good (PortPool.reserve), so that no host's flow bears one and no answer's way is anyone else's. An answer nobody waits
+ * for any more is refused for the same reason: passed on to the box it would open a flow, and that flow, not the probes, would have the next answers.
  *
  * Bounded: PROBES_MAX at once, further ones are refused and counted (PROBES_REFUSED). An echo reply, and an error about an echo request, finds its probe by
  * the sequence number, which holds its place in the table; the others are looked for among the probes under way.
@@ -35,6 +36,8 @@ import type { Link, Router } from './router.js';
 
 /** Probes under way at once; a power of two. */
 export const PROBES_MAX = 1024;
+/** Targets of datagrams remembered, so that their late answers are known; beyond that the one asked first is forgotten. */
+const ASKED_MAX = 65_536;
 /** Bytes an echo request carries, the first eight of them the cookie: as many as `ping` sends, so that no filter finds it odd. */
 const ECHO_PAYLOAD = 56;
 /** Bytes a datagram carries, the first eight of them the cookie. */
@@ -105,6 +108,8 @@ export class Probes {
   private readonly free: number[] = Array.from({ length: PROBES_MAX }, (_, i) => PROBES_MAX - 1 - i);
   /** Identifiers and ports set aside, by protocol and address. */
   private readonly ports = new Map<number, number>();
+  /** Targets of datagrams, by port and address. */
+  private readonly targets = new Set<number>();
   private readonly secret: number;
   private asked = 0;
   /** Of those under way: by ARP, by datagram; and those that wait for their neighbour. */
@@ -170,7 +175,10 @@ export class Probes {
     this.slots[slot] = probe;
     this.active.push(probe);
     if (kind === 'arp') this.arpCount++;
-    if (kind === 'udp') this.udpCount++;
+    if (kind === 'udp') {
+      this.udpCount++;
+      this.remember(keyOf(request.port, target));
+    }
     this.waiting++;
     this.dueAtMs = r.nowMs;
     return null;
@@ -232,6 +240,17 @@ export class Probes {
       return true;
     }
     return false;
+  }
+
+  /** True for a datagram from the target of a probe to a port of the probes: when none has taken it, it comes too late. */
+  isLate({ tuple }: Packet): boolean {
+    return this.uses(tuple.d3, ip.PROTOCOL_UDP, tuple.ports & 0xffff) && this.targets.has(keyOf(tuple.ports >>> 16, tuple.s3));
+  }
+
+  private remember(target: number): void {
+    if (this.targets.has(target)) return;
+    if (this.targets.size >= ASKED_MAX) for (const first of this.targets) { this.targets.delete(first); break; }
+    this.targets.add(target);
   }
 
   /** True while a probe asks for this address on the link by ARP. */
@@ -430,8 +449,8 @@ export class Probes {
   }
 }
 
-/** A protocol and an address as one number, exact below 2⁵³. */
-function keyOf(protocol: number, address: number): number { return protocol * 0x1_0000_0000 + (address >>> 0); }
+/** A protocol or port, and an address, as one number, exact below 2⁵³. */
+function keyOf(number: number, address: number): number { return number * 0x1_0000_0000 + (address >>> 0); }
 
 /** The answers a datagram is sent for: its hops are used up in transit, or nothing listens at its target (RFC 792). */
 function isEndOfWay(p: Packet): boolean {

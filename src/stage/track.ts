@@ -120,7 +120,10 @@ function prolong(p: Packet, r: Router, at: number, before: number, after: number
 }
 
 function open(p: Packet, r: Router): Verdict {
-  if (p.protocol === ip.PROTOCOL_UDP && r.probes.takeDatagram(p)) return V.TAKEN;
+  if (p.protocol === ip.PROTOCOL_UDP) {
+    if (r.probes.takeDatagram(p)) return V.TAKEN;
+    if (r.probes.isLate(p)) return V.STRAY_REPLY;
+  }
   const verdict = checkSource(p, r);
   if (verdict !== 0) return verdict;
   if (p.protocol === ip.PROTOCOL_TCP) {

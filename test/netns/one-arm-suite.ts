@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { assertWireClean, judge, readBytes, readFrames, type Capture } from '../../netns/kit/capture.js';
-import { run } from '../../netns/kit/command.js';
+import { assertWireClean, judge, readFrames, type Capture } from '../../netns/kit/capture.js';
 import type { Host } from '../../netns/kit/lab.js';
+import { ACK, ICMP, SYN, TCP, type Sighting } from '../../netns/kit/recording.js';
 import { checksumErrors, tally } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { FILE_BYTES, readAnswer, Requests, splitTest } from '../../netns/kit/web.js';
@@ -32,21 +32,13 @@ interface Context { lab: OneArm; wires: Record<'gateway' | 'pc' | 'target1' | 't
 /** The MAC address of a host's device. */
 function macOf(host: Host): string { return (JSON.parse(host.ip('-j', 'link', 'show', 'eth0')) as { address: string }[])[0].address; }
 
-/** When frames of a recording were seen, in Unix milliseconds. */
-async function times(wire: Capture, filter: string): Promise<number[]> {
-  const { stdout } = await run(['tshark', '-n', '-r', wire.file, '-Y', filter, '-T', 'fields', '-e', 'frame.time_epoch'], { timeoutMs: 60_000 });
-  return stdout.split('\n').filter((line) => line !== '').map((line) => Number(line) * 1000);
+/** When the balancer asked something by one of its addresses on a network, as a wire has it so far. */
+function asked(wire: Capture, from: string, to: string, isQuestion: (sighting: Sighting) => boolean): number[] {
+  const network = from.slice(0, from.lastIndexOf('.') + 1);
+  return wire.recording.frames.filter((one) => one.kind === 'ip' && one.source.startsWith(network) && one.destination === to && isQuestion(one)).map(({ atMs }) => atMs);
 }
-
-/** Frames from one of the balancer's addresses on a network to another address: cheap enough to be asked again and again. */
-function said(wire: Capture, protocol: number, from: string, to: string): Buffer[] {
-  const target = Buffer.from(to.split('.').map(Number));
-  const network = Buffer.from(from.split('.').slice(0, 3).map(Number));
-  return readBytes(wire.file).filter((frame) => frame.length >= 54 && frame.readUInt16BE(12) === 0x0800 && frame[23] === protocol
-    && frame.subarray(30, 34).equals(target) && frame.subarray(26, 29).equals(network));
-}
-const pingsIn = (wire: Capture): number => said(wire, 1, OUTSIDE_REAL, GATEWAY).filter((frame) => frame[34] === 8).length;
-const opensIn = (wire: Capture, target: string): number => said(wire, 6, INSIDE_REAL, target).filter((frame) => (frame[47] & 0x3f) === 2).length;
+const pings = (wire: Capture): number[] => asked(wire, OUTSIDE_REAL, GATEWAY, ({ protocol, icmpType }) => protocol === ICMP && icmpType === 8);
+const opens = (wire: Capture, target: string): number[] => asked(wire, INSIDE_REAL, target, ({ protocol, tcpFlags }) => protocol === TCP && (tcpFlags & (SYN | ACK)) === SYN);
 
 /** The questions of a check come this often: by their mean, for a machine that stalls makes one late and the next early. */
 function asksEvery(atMs: readonly number[], intervalMs: number, what: string): void {
@@ -147,20 +139,20 @@ export function oneArm(name: string, options: OneArmOptions): void {
 /** What weir makes of `ping` and `tcpopen`. */
 function checks(rows: ReturnType<typeof suite<Context>>): void {
   rows('target2 and the gateway fall silent: each is down after its time, nobody else is, and all come back', async ({ lab, wires }) => {
-    const { virtualServers: [web] } = await lab.weir.askJson<VirtualServerList>('servers');
-    const { uplinks: [uplink] } = await lab.weir.askJson<UplinkList>('uplinks');
+    const { virtualServers: [web] } = await lab.weir.api<VirtualServerList>('servers');
+    const { uplinks: [uplink] } = await lab.weir.api<UplinkList>('uplinks');
     const named = (address: string): string => `${web.name}/${web.realServers.find((real) => real.address === address)!.name}`;
     assert.equal([web.addresses, web.protocols, web.ports, web.scheduler.name], [[SERVER], ['tcp'], { first: 80, last: 80 }, 'rr']);
     assert.equal(web.realServers.map(({ address, port, state }) => `${address}:${port} ${state}`), [`${TARGET1}:80 up`, `${TARGET2}:80 up`]);
     assert.equal([uplink.gateway, uplink.state], [GATEWAY, 'up']);
 
     // The gateway's and target2's are counted before they fail: after that, who is silent is asked for by ARP.
-    const opens = (wire: Capture, target: string): Promise<number[]> => times(wire, `tcp.flags.syn == 1 && tcp.flags.ack == 0 && ip.src == 10.1.1.252/30 && ip.dst == ${target}`);
-    const asked = (): Promise<number[][]> => Promise.all([times(wires.gateway, `icmp.type == 8 && ip.dst == ${GATEWAY}`), opens(wires.target1, TARGET1), opens(wires.target2, TARGET2)]);
-    await waitFor(() => pingsIn(wires.gateway) >= 3 && opensIn(wires.target1, TARGET1) >= 3 && opensIn(wires.target2, TARGET2) >= 3, WAIT_MS, 'three questions to each');
-    const [pings, , opened] = await asked();
-    asksEvery(pings, PING.intervalMs, 'the gateway');
-    asksEvery(opened, OPEN2.intervalMs, 'target2');
+    const [toGateway, , toTarget2] = await waitFor(() => {
+      const questions = [pings(wires.gateway), opens(wires.target1, TARGET1), opens(wires.target2, TARGET2)];
+      return questions.every(({ length }) => length >= 3) ? questions : null;
+    }, WAIT_MS, 'three questions to each');
+    asksEvery(toGateway, PING.intervalMs, 'the gateway');
+    asksEvery(toTarget2, OPEN2.intervalMs, 'target2');
 
     const known = events(lab.weir).length;
     const requests = await Requests.start(lab.pc, SERVER, 80, { perSecond: 50, limitMs: 20_000 });
@@ -185,6 +177,6 @@ function checks(rows: ReturnType<typeof suite<Context>>): void {
     assert.equal([...tally(during.map(({ server }) => server)).keys()], ['target1']);
     assert.equal(events(lab.weir).slice(known).filter(({ event, subject }) => event === 'server.down' && subject !== named(TARGET2)), []);
 
-    asksEvery((await asked())[1], OPEN1.intervalMs, 'target1');
+    asksEvery(opens(wires.target1, TARGET1), OPEN1.intervalMs, 'target1');
   });
 }

@@ -17,16 +17,17 @@ import { telling } from './telling.js';
 import { ended, events, noneFailed, noneHung, told, WAIT_MS } from './virtual-servers.js';
 
 const PER_SECOND = 200;
-const INTERVAL_MS = 200;
-const FALL = 3;
 /** A request that has not ended by then hangs. */
-const LIMIT_MS = 8000;
+const LIMIT_MS = 15_000;
 /** From its start, or from when its server was found down, to its end at most: what a machine that stalls needs. */
-const END_MS = 3000;
+const END_MS = 5000;
+/** Answers take milliseconds; this is so that a machine that stalls makes nobody seem dead. */
+const USUAL = { interval: '500ms', timeout: '500ms', fall: 3, rise: 2 };
+/** By then what is silent must have been found down: three intervals, and as long again for that machine. */
+const DETECTED_MS = 6000;
 const MANY = 400;
 const SORRY_PORT = 8081;
 const DATAGRAM_PORT = 7000;
-const USUAL = { interval: `${INTERVAL_MS}ms`, timeout: '150ms', fall: FALL, rise: 2 };
 const CHECKED = {
   links: { host: { type: 'tun', device: 'weir0', addresses: ['100.64.0.1/30'], peer: '100.64.0.2' } },
   virtualServers: {
@@ -56,7 +57,7 @@ const start = (lab: LvsNat): Promise<Requests> => Requests.start(lab.client, VIR
 const whoAnswered = (results: readonly RequestResult[]): string[] => [...tally(results.filter(({ ok }) => ok).map(({ server }) => server)).keys()].sort();
 
 async function virtualServer(lab: LvsNat, name: string): Promise<VirtualServerStatus> {
-  const { virtualServers } = await lab.weir.askJson<VirtualServerList>('servers');
+  const { virtualServers } = await lab.weir.api<VirtualServerList>('servers');
   return virtualServers.find((row) => row.name === name)!;
 }
 
@@ -75,21 +76,26 @@ function endedSoon(results: readonly RequestResult[], downAtMs: number): void {
 }
 
 /** web2 fails under load and comes back: nothing hangs, nothing fails between the detection and the return nor after it, and it serves again. */
-async function fails(lab: LvsNat, fail: () => Promise<void> | void, mend: () => Promise<void> | void): Promise<{ failedAtMs: number; downAtMs: number; mendedAtMs: number }> {
+async function fails(lab: LvsNat, what: { fail(): Promise<void> | void; mend(): Promise<void> | void; also?: string }): Promise<{ failedAtMs: number; downAtMs: number; mendedAtMs: number }> {
   const known = events(lab.weir).length;
   const requests = await start(lab);
   const before = await ended(requests, 0, MANY / 2);
   noneFailed(before, 'before');
   assert.equal(whoAnswered(before), ['web1', 'web2']);
   const failedAtMs = Date.now();
-  await fail();
-  const down = await told(lab.weir, known, 'server.down', 'web/web2');
-  const shown = await stands(lab, 'web', 'web2', 'down');
-  assert.match(shown.reason ?? '', /tcp/);
-  assert.ok(shown.health?.isUp === false && shown.sinceMs >= failedAtMs, JSON.stringify(shown));
-  await ended(requests, down.atMs, MANY);
-  const mendedAtMs = Date.now();
-  await mend();
+  await what.fail();
+  let down, mendedAtMs;
+  try {
+    down = await told(lab.weir, known, 'server.down', 'web/web2');
+    const shown = await stands(lab, 'web', 'web2', 'down');
+    assert.match(shown.reason ?? '', /tcp/);
+    assert.ok(shown.health?.isUp === false && shown.sinceMs >= failedAtMs, JSON.stringify(shown));
+    await ended(requests, down.atMs, MANY);
+    if (what.also !== undefined) await told(lab.weir, known, 'server.down', what.also);
+  } finally {
+    mendedAtMs = Date.now();
+    await what.mend();
+  }
   const up = await told(lab.weir, known, 'server.up', 'web/web2');
   const back = await ended(requests, up.atMs, MANY);
   const results = await requests.stop();
@@ -106,20 +112,24 @@ async function fails(lab: LvsNat, fail: () => Promise<void> | void, mend: () => 
 
 rows('a web server killed: who was given to it is refused at once until it is found down', async ({ lab }) => {
   const { web2 } = lab.web;
-  await fails(lab, () => web2.kill(), () => web2.start());
+  await fails(lab, { fail: () => web2.kill(), mend: () => web2.start() });
 });
 
 rows('a real server gone with its host: who waits for it is reset when it is found down, and a UDP flow goes on with the other', async ({ lab }) => {
   const datagrams = await Datagrams.start(lab.client, VIRTUAL, DATAGRAM_PORT, { localPort: 5353, perSecond: 50 });
   const known = events(lab.weir).length;
-  const { failedAtMs, downAtMs, mendedAtMs } = await fails(lab, () => lab.cables.web2.cut(), () => lab.cables.web2.plug());
-  assert.ok(downAtMs - failedAtMs <= 5000, `found down after ${downAtMs - failedAtMs} ms`);
+  const { failedAtMs, downAtMs, mendedAtMs } = await fails(lab, { fail: () => lab.cables.web2.cut(), mend: () => lab.cables.web2.plug(), also: 'datagrams/web2' });
+  assert.ok(downAtMs - failedAtMs <= DETECTED_MS, `found down after ${downAtMs - failedAtMs} ms`);
   const { atMs } = await told(lab.weir, known, 'server.down', 'datagrams/web2');
-  const answers = datagrams.answers();
+  const answers = await waitFor(() => {
+    const some = datagrams.answers();
+    return some.filter((answer) => answer.atMs > atMs).length >= 100 ? some : null;
+  }, WAIT_MS, 'a hundred datagrams to be answered after that');
   await datagrams.stop();
-  const by = (from: number, to: number): Map<string, number> => tally(answers.filter((answer) => answer.atMs > from && answer.atMs < to).map(({ server }) => server));
-  assert.equal([...by(0, failedAtMs).keys()], ['web2']);
-  assert.equal([...by(failedAtMs, mendedAtMs).keys()], ['web1']);
+  const by = (from: number, to: number): string[] => [...tally(answers.filter((answer) => answer.atMs > from && answer.atMs < to).map(({ server }) => server)).keys()];
+  assert.equal(by(0, failedAtMs), ['web2']);
+  // It stays where it is, also when the other is back.
+  assert.equal(by(atMs, Infinity), ['web1']);
   // Numbered as they were sent: none is missing between the detection and the return.
   const numbers = answers.filter((answer) => answer.atMs > atMs && answer.atMs < mendedAtMs).map(({ number }) => number).sort((a, b) => a - b);
   assert.ok(numbers.length >= 20, `${numbers.length} datagrams were answered by the other`);
@@ -130,7 +140,7 @@ rows('a drain loses nothing: new flows go elsewhere, those under way end whole',
   const requests = await start(lab);
   const out = join(lab.lab.directory, 'slow');
   // So many that each server has some, of several seconds.
-  const downloads = Array.from({ length: 6 }, (_, i) => lab.client.run(['curl', '-sS', '--fail', '-m', '30', '-o', `${out}-${i}`, `${lab.url}slow`], { timeoutMs: 40_000 }));
+  const downloads = Array.from({ length: 6 }, (_, i) => lab.client.run(['curl', '-sS', '--fail', '-m', '30', '-o', `${out}-${i}`, `${lab.url}slow`], { timeoutMs: 40_000, check: false }));
   const open = (host: Name, port: number): number => lab.hosts[host].runNow(['ss', '-Htn', 'state', 'established', `sport = :${port}`]).stdout.split('\n').filter((line) => line !== '').length;
   await ended(requests, 0, MANY / 2);
   await waitFor(() => open('web1', 80) > 0 && open('web2', 8000) > 0, WAIT_MS, 'both servers to have a download');
@@ -148,7 +158,7 @@ rows('a drain loses nothing: new flows go elsewhere, those under way end whole',
   const during = results.filter(({ atMs }) => atMs > drainedAtMs && atMs < undrainAtMs);
   assert.ok(during.length >= MANY);
   assert.equal(whoAnswered(during), ['web1']);
-  await Promise.all(downloads);
+  assert.equal((await Promise.all(downloads)).map(({ stderr }) => stderr).filter((text) => text !== ''), []);
   const hash = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
   const whole = (name: Name): string => hash(Buffer.alloc(FILE_BYTES, `${name} `));
   const fetched = downloads.map((_, i) => hash(readFileSync(`${out}-${i}`)));

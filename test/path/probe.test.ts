@@ -10,7 +10,7 @@ import { parseIpv4 } from '../../src/wire/address.js';
 import { arp, bytes, echo, ethernet, expect, icmpError, ipv4, tcp, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
 import { check } from '../support/oracle/property.js';
-import { BOX, DMZ, DMZ_HOST, GATEWAY, HOST, LAN, MAC, PC1, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
+import { BOX, DMZ, DMZ_HOST, GATEWAY, HOST, LAN, MAC, PC1, PC2, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
 import type { LinkName, Rig, RigOptions, Sent } from '../support/rig.js';
 
 const HOP = '203.0.113.200';
@@ -691,6 +691,27 @@ servers('a datagram with a question: its answer must hold what is expected; sile
   assert.equal([last(r)!.isOk, last(r)!.latencyMs], [true, null]);
   r.from('lan', make.ipv4({ source: PC1, destination: LAN }, make.icmp({ type: 3, code: 3 }, put(null).subarray(0, 28))));
   assert.equal(last(r), bad(`port unreachable from ${PC1}`));
+});
+
+servers('an answer that comes too late, or twice, opens no flow to the box: the next ones would be that flow’s and not the probes’', () => {
+  for (const host of [true, false]) {
+    const r = rig({ host });
+    const put = (): Buffer => packets(ask(r, { uplink: NO_UPLINK, kind: 'udp', target: PC1, port: 53, ttl: 64, question: { send: Buffer.from('ping'), expect: Buffer.from('pong') } }))[0].packet;
+    const late = put();
+    r.advance(900);
+    assert.equal(last(r), bad('timed out'));
+    assert.equal(r.refused('STRAY_REPLY', 'lan', said(late, 'pong')), []);
+    r.from('lan', said(put(), 'pong'));
+    assert.equal(last(r), good());
+    assert.equal(r.refused('STRAY_REPLY', 'lan', said(late, 'pong')), []);
+    assert.is(r.flowCount, 0);
+    // Who was not asked, or answers for another port, is nobody's answer: what the box listens on is the box's.
+    for (const [source, sourcePort] of [[PC2, 53], [PC1, 54]] as const) {
+      const packet = make.ipv4({ source, destination: LAN }, make.udp({ sourcePort, destinationPort: late.readUInt16BE(20) }));
+      if (host) assert.is(r.from('lan', packet)[0].link, 'host');
+      else r.refused('PORT_CLOSED', 'lan', packet);
+    }
+  }
 });
 
 servers('by ARP', () => {
