@@ -12,8 +12,10 @@ export const command: CommandFile = {
 The lab's hosts, links and addresses live in network namespaces of their own; nothing of this box is touched, and all is
 removed when you leave. It needs root and a checkout of weir.
 
-Example:
-  weir lab multiwan    two uplinks, a router between them, a PC behind it`);
+Examples:
+  weir lab              the scenarios there are, with their options
+  weir lab multiwan     two uplinks, a router between them, a PC behind it
+  weir lab reply-path   a client beside the real server: the trouble and two cures`);
   },
   run(context: Context, _given, operands): Promise<number> {
     return context.actions.lab(operands);
