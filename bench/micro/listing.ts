@@ -1,8 +1,10 @@
 /**
  * Does a full listing stall forwarding? The pipeline runs on a memory ring in the main thread while a worker thread lists every flow through
- * the control plane's own view, page by page, as JSON. Rounds alternate: in one the worker lists, in the other it only counts, touching no
- * memory, so that what the machine does to two busy threads anyway stands beside what a listing does; each figure is the median over the
- * rounds of its kind. A turn's time is told twice: as the clock has it, and less what its thread stood in line for a CPU. Prints one JSON line.
+ * the control plane's own view, page by page, as JSON. Rounds alternate: in one the worker lists, in the other it only counts for as long, touching
+ * no memory, so that what the machine does to two busy threads anyway stands beside what a listing does; each figure is the median over the
+ * rounds of its kind. A turn is judged by what its thread had of a CPU during it: a listing can only make that longer (caches, pages, garbage),
+ * or make the thread sleep (locks), and sleeps are counted. The rest of a turn by the clock is the machine's: its line for a CPU, its
+ * hypervisor. Prints one JSON line.
  *
  *     node listing.js FLOWS ROUNDS
  */
@@ -14,27 +16,30 @@ import { turn } from '../../src/pipeline.js';
 import type { SharedMemory } from '../../src/stage/router.js';
 import { median } from '../report/statistics.js';
 import { Rig } from './rig.js';
-import { Waiting } from './waiting.js';
+import { sleeps, ThreadTime } from './thread-time.js';
 
 const PAGE = 1000;
-/** A round without a listing takes about as long as one of a million flows does. */
-const COUNT_MS = 2000;
 const WARM_PACKETS = 1 << 20;
 
 /** Words of what the threads share: whether the worker works, and how many flows its last listing has told. */
 const IS_BUSY = 0;
 const LISTED = 1;
 
-type Work = 'list' | 'count';
+/** List everything, or count for so long. */
+type Work = { type: 'list' } | { type: 'count'; forMs: number };
 
 /** What the turns of one round came to. */
 interface Round {
   seconds: number;
-  /** Longest turn by the clock, and longest less the time in line for a CPU. */
+  /** Longest turn by the clock, and by what the thread had of a CPU. */
   longestUs: number;
-  longestOwnUs: number;
+  longestCpuUs: number;
+  /** Mean of all turns, in the same. */
+  meanCpuUs: number;
+  /** Times the thread gave its CPU up. */
+  sleeps: number;
   /** Time in line for a CPU, of every second. */
-  waitingMsPerSecond: number;
+  inLineMsPerSecond: number;
 }
 
 export interface ListingResult { flows: number; listedFlows: number; rounds: number; without: Round; during: Round }
@@ -45,8 +50,8 @@ interface Order { plan: Plan; memory: SharedMemory; shared: Int32Array }
 function serve({ plan, memory, shared }: Order): void {
   const view = new View({ plan, links: [], memory, kernelDrops: () => 0, nowMs: () => performance.now() });
   parentPort!.on('message', (work: Work) => {
-    if (work === 'list') Atomics.store(shared, LISTED, list(view));
-    else count();
+    if (work.type === 'list') Atomics.store(shared, LISTED, list(view));
+    else count(work.forMs);
     Atomics.store(shared, IS_BUSY, 0);
   });
 }
@@ -62,43 +67,52 @@ function list(view: View): number {
   return listed;
 }
 
-function count(): void {
-  const untilMs = performance.now() + COUNT_MS;
+function count(forMs: number): void {
+  const untilMs = performance.now() + forMs;
   let word = 1;
   while (performance.now() < untilMs) for (let i = 0; i < 10_000; i++) word = Math.imul(word, 31) + i | 0;
 }
 
 /** Turns while the worker works. Nothing is kept of each one, so that the harness touches no memory of its own. */
-function run(rig: Rig, waiting: Waiting, shared: Int32Array): Round {
+function run(rig: Rig, time: ThreadTime, shared: Int32Array): Round {
+  const sleepsBefore = sleeps();
+  const inLineBeforeMs = time.inLineMs();
   const startMs = performance.now();
-  const startedWaitingMs = waiting.totalMs();
+  const startCpuMs = time.cpuMs();
+  let turns = 0;
   let longestMs = 0;
-  let longestOwnMs = 0;
-  let beforeMs = startMs;
-  let waitedMs = startedWaitingMs;
+  let longestCpuMs = 0;
+  let nowMs = startMs;
+  let cpuMs = startCpuMs;
   while (Atomics.load(shared, IS_BUSY) !== 0) {
+    const beforeMs = nowMs;
+    const cpuBeforeMs = cpuMs;
     rig.ring.play('both ways', rig.ring.batch);
     turn(rig.router, 0);
-    const nowWaitedMs = waiting.totalMs();
-    const nowMs = performance.now();
+    nowMs = performance.now();
+    cpuMs = time.cpuMs();
+    turns++;
     longestMs = Math.max(longestMs, nowMs - beforeMs);
-    longestOwnMs = Math.max(longestOwnMs, nowMs - beforeMs - (nowWaitedMs - waitedMs));
-    waitedMs = nowWaitedMs;
-    beforeMs = nowMs;
+    longestCpuMs = Math.max(longestCpuMs, cpuMs - cpuBeforeMs);
   }
-  const seconds = (beforeMs - startMs) / 1000;
-  return { seconds, longestUs: longestMs * 1000, longestOwnUs: longestOwnMs * 1000, waitingMsPerSecond: (waitedMs - startedWaitingMs) / seconds };
+  const seconds = (nowMs - startMs) / 1000;
+  return {
+    seconds, longestUs: longestMs * 1000, longestCpuUs: longestCpuMs * 1000, meanCpuUs: ((cpuMs - startCpuMs) * 1000) / turns,
+    sleeps: sleeps() - sleepsBefore, inLineMsPerSecond: (time.inLineMs() - inLineBeforeMs) / seconds,
+  };
 }
 
 function medians(rounds: readonly Round[]): Round {
   const of = (field: keyof Round): number => median(rounds.map((round) => round[field]));
-  return { seconds: of('seconds'), longestUs: of('longestUs'), longestOwnUs: of('longestOwnUs'), waitingMsPerSecond: of('waitingMsPerSecond') };
+  return {
+    seconds: of('seconds'), longestUs: of('longestUs'), longestCpuUs: of('longestCpuUs'), meanCpuUs: of('meanCpuUs'), sleeps: of('sleeps'), inLineMsPerSecond: of('inLineMsPerSecond'),
+  };
 }
 
 async function measure(flows: number, rounds: number): Promise<ListingResult> {
   const rig = new Rig({ flows, frameBytes: 60 });
   rig.establish();
-  const waiting = new Waiting();
+  const time = new ThreadTime();
   const shared = new Int32Array(new SharedArrayBuffer(8));
   const worker = new Worker(new URL(import.meta.url), { workerData: { plan: rig.plan, memory: rig.memory, shared } satisfies Order });
   worker.on('error', (error) => { throw error; });
@@ -106,17 +120,17 @@ async function measure(flows: number, rounds: number): Promise<ListingResult> {
   const round = (work: Work): Round => {
     Atomics.store(shared, IS_BUSY, 1);
     worker.postMessage(work);
-    return run(rig, waiting, shared);
+    return run(rig, time, shared);
   };
   rig.play('both ways', WARM_PACKETS);
-  // The first ones compile the worker.
-  round('count');
-  round('list');
+  // The first one compiles the worker.
+  let listed = round({ type: 'list' });
   const without: Round[] = [];
   const during: Round[] = [];
   for (let i = 0; i < rounds; i++) {
-    without.push(round('count'));
-    during.push(round('list'));
+    without.push(round({ type: 'count', forMs: listed.seconds * 1000 }));
+    listed = round({ type: 'list' });
+    during.push(listed);
   }
   return { flows, listedFlows: Atomics.load(shared, LISTED), rounds, without: medians(without), during: medians(during) };
 }

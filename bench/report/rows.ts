@@ -146,8 +146,9 @@ export function goalLines(micro: MicroResult): Line[] {
   }
   if (micro.listing !== null) {
     const { without, during } = micro.listing;
-    const more = Math.max(0, during.longestOwnUs - without.longestOwnUs) / 1000;
+    const more = Math.max(0, during.longestCpuUs - without.longestCpuUs) / 1000;
     add('longest turn while 1 M flows are listed, beyond the longest without', `${more.toFixed(2)} ms`, '≤ 1 ms', more <= 1);
+    add('waits for a lock or a page while they are listed', String(during.sleeps), '0', during.sleeps === 0);
   }
   if (micro.pipeline.length > 0) {
     const major = micro.pipeline.reduce((total, r) => total + r.majorCollections, 0);

@@ -99,6 +99,8 @@ export interface Native {
   attachFilter(socket: number, program: number): void;
   /** Capabilities of this process: bit masks of the effective set, low and high 32 bits. */
   capabilities(): { low: number; high: number };
+  /** What the calling thread has had of a CPU so far, milliseconds. */
+  threadCpuMs(): number;
   /** The numbers of native/batch.h, for the test that compares them with link/batch.ts. */
   layout: Record<string, number>;
 }
