@@ -18,7 +18,7 @@ export type { RequestResult };
 const START_MS = 20_000;
 /** /file: enough for many segments. /slow: the same, at a rate that takes a few seconds. */
 export const FILE_BYTES = 1_000_000;
-const SLOW_BYTES_PER_SECOND = 200_000;
+const SLOW_BYTES_PER_SECOND = 100_000;
 
 /** A request as the server saw it. */
 export interface Visit { client: string; clientPort: number; status: number; path: string }

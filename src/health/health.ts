@@ -8,7 +8,8 @@
  *
  * A round is good when `need` of its probes succeeded and no threshold stands exceeded. A threshold is exceeded from the round that finds its value
  * above `fail` until one that finds it below `recover`; between the two it stays as it is. The values are those of the window (window.ts), and a
- * threshold is not exceeded on the word of fewer than a quarter of the window's rounds.
+ * threshold is not exceeded on the word of fewer than a quarter of the window's rounds. For loss the rounds still to come count as answered besides: one
+ * probe lost at the start, when three have been made, is not a third of the path's packets.
  *
  * Damping (damping.ts) counts falls. While it suppresses, the rounds are judged as ever, but what they find stays hidden: down it is.
  *
@@ -68,6 +69,8 @@ interface Threshold {
   readonly plan: ThresholdPlan;
   readonly value: (measures: Measures) => number | null;
   readonly text: (value: number) => string;
+  /** It is a part of the window: rounds that have not been made yet count for the good side. */
+  readonly isPart: boolean;
   isExceeded: boolean;
 }
 
@@ -103,9 +106,9 @@ export class Health {
     this.targets = this.names.map((target) => ({ target, isOk: null, reason: null, latencyMs: null }));
     this.window = new Window(plan.window, plan.probes.length, plan.need);
     this.thresholds = [
-      ...(plan.loss === undefined ? [] : [{ name: 'loss', plan: plan.loss, value: (m: Measures) => m.lossRatio, text: percent, isExceeded: false }]),
-      ...(plan.latencyMs === undefined ? [] : [{ name: 'latency', plan: plan.latencyMs, value: (m: Measures) => m.latencyMs, text: milliseconds, isExceeded: false }]),
-      ...(plan.jitterMs === undefined ? [] : [{ name: 'jitter', plan: plan.jitterMs, value: (m: Measures) => m.jitterMs, text: milliseconds, isExceeded: false }]),
+      ...(plan.loss === undefined ? [] : [{ name: 'loss', plan: plan.loss, value: (m: Measures) => m.lossRatio, text: percent, isPart: true, isExceeded: false }]),
+      ...(plan.latencyMs === undefined ? [] : [{ name: 'latency', plan: plan.latencyMs, value: (m: Measures) => m.latencyMs, text: milliseconds, isPart: false, isExceeded: false }]),
+      ...(plan.jitterMs === undefined ? [] : [{ name: 'jitter', plan: plan.jitterMs, value: (m: Measures) => m.jitterMs, text: milliseconds, isPart: false, isExceeded: false }]),
     ];
     this.damping = plan.damping === undefined ? null : new Damping(plan.damping, nowMs);
     this.isWell = plan.initial === 'up';
@@ -190,7 +193,10 @@ export class Health {
     const value = threshold.value(this.measured);
     if (value === null) return;
     if (threshold.isExceeded) threshold.isExceeded = value >= threshold.plan.recover;
-    else threshold.isExceeded = value > threshold.plan.fail && this.window.length >= this.plan.window * KNOWN_PART;
+    else {
+      const known = this.window.length / this.plan.window;
+      threshold.isExceeded = known >= KNOWN_PART && value * (threshold.isPart ? known : 1) > threshold.plan.fail;
+    }
   }
 
   /** One phrase that names the targets or the thresholds; null = the round was good. */

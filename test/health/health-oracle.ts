@@ -65,11 +65,12 @@ export function judge(plan: CheckPlan, history: readonly Happening[]): Verdict {
     } else if (hasCarrier) {
       rounds = [...rounds, happening.results].slice(-plan.window);
       const measures = measure(plan, rounds);
+      const lossWhenRestIsGood = (measures.lossRatio ?? 0) * rounds.length / plan.window;
       const thresholds: [string, ThresholdPlan | undefined, number | null][] = [['loss', plan.loss, measures.lossRatio], ['latency', plan.latencyMs, measures.latencyMs], ['jitter', plan.jitterMs, measures.jitterMs]];
       for (const [name, threshold, value] of thresholds) {
         if (threshold === undefined || value === null) continue;
         if (exceeded.has(name) && value < threshold.recover) exceeded.delete(name);
-        else if (!exceeded.has(name) && value > threshold.fail && rounds.length * 4 >= plan.window) exceeded.add(name);
+        else if (!exceeded.has(name) && rounds.length * 4 >= plan.window && (name === 'loss' ? lossWhenRestIsGood : value) > threshold.fail) exceeded.add(name);
       }
       verdicts.push(happening.results.filter((r) => r.isOk).length >= plan.need && exceeded.size === 0);
       const last = (count: number, isGood: boolean): boolean => verdicts.length >= count && verdicts.slice(-count).every((v) => v === isGood);

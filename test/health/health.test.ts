@@ -122,6 +122,15 @@ test('a threshold is not exceeded on the word of less than a quarter of the wind
   assert.is(d.round(answered(900)), 'down');
 });
 
+test('loss is not exceeded while the rest of the window could still make it good: one lost at the start is no path that loses a third', () => {
+  const d = new Driver({ window: 12, fall: 2, rise: 1, loss: { fail: 0.25, recover: 0.1 } });
+  for (const result of [LOST, OK, OK, LOST, OK, LOST, OK]) assert.is(d.round(result), '-');
+  assert.ok((d.health.status.lossRatio as number) > 0.4);
+  assert.is(d.round(LOST), '-');
+  assert.is(d.round(OK), 'down', '4 of 12 are above 25 %, whatever the rest will be');
+  assert.is(d.health.status.reason, 'loss 44.4 %, above 25 %');
+});
+
 test('a target that is dead for reasons of its own does not count as loss of the path while enough others answer', () => {
   const d = new Driver({ probes: probesOf(2), need: 1, window: 10, fall: 1, loss: { fail: 0.2, recover: 0.1 } });
   for (let i = 0; i < 20; i++) assert.is(d.round(LOST, OK), '-');

@@ -204,13 +204,25 @@ kinds.run();
 const failures = suite<Context>('checks: an uplink that fails behind its carrier');
 
 failures.before(telling((context) => up(context, (lab) => {
-  // Both suffer the same loss; only the second has a threshold for it.
+  // Both suffer the same loss; only the second has a threshold for it. Its questions have time besides: it is to stay up while the first one fails, and a
+  // machine that stalls is no failing uplink.
   checked(lab, {
     isp1: { icmp: SERVER, ...USUAL, window: 12 },
-    isp2: { icmp: SERVER, ...USUAL, loss: { fail: '25%', recover: '10%' }, window: 12 },
+    isp2: { icmp: SERVER, ...USUAL, interval: '500ms', timeout: '500ms', loss: { fail: '25%', recover: '10%' }, window: 12 },
   });
 })));
 failures.after((context) => context.lab?.close());
+
+/** Each test begins with both uplinks up and no loss in the window, whatever the one before it, or a start on a busy machine, has left. */
+failures.before.each(async ({ lab }) => {
+  for (const { uplink: name } of WAYS) {
+    await waitFor(async () => {
+      const { state, health } = await uplink(lab, name);
+      if (state !== 'up' || health?.lossRatio !== 0) throw new Error(`${state}, ${JSON.stringify(health)}`);
+      return true;
+    }, WAIT_MS, `${name} to be up without loss`);
+  }
+});
 
 /** Echo requests of the router on the wire of isp1 and the answers to them, by time. */
 function asked(context: Context): { requests: number[]; replies: number[] } {
@@ -265,15 +277,15 @@ failures('a path that loses a third: left by the threshold for it, and only wher
   await hindered(lab.gateway, 'ip', 'forward', `ip saddr ${WAN1} icmp type echo-request numgen inc mod 3 0 drop\nip saddr ${WAN2} icmp type echo-request numgen inc mod 3 0 drop`, async () => {
     const { reason } = await comesTo(lab, 'isp2', 'down');
     assert.match(reason ?? '', /loss \d+(\.\d)? %/);
-    const { state, health } = await waitFor(async () => {
-      const status = await uplink(lab, 'isp1');
-      return (status.health?.lossRatio ?? 0) > 0.25 ? status : null;
-    }, WAIT_MS, 'isp1 to know of its loss, which is as great');
-    assert.is(state, 'up', JSON.stringify(health));
+    // On a machine that stalls three in a row may be late, and that counts; its loss never does.
+    await waitFor(async () => {
+      const { state, health } = await uplink(lab, 'isp1');
+      return state === 'up' && (health?.lossRatio ?? 0) > 0.25;
+    }, WAIT_MS, 'isp1 to be up with a loss it knows of, which is as great');
   });
   const { health } = await comesTo(lab, 'isp2', 'up');
   assert.ok((health?.lossRatio ?? 1) <= 0.1, JSON.stringify(health));
-  assert.equal(events(lab).slice(known).filter(({ event, subject }) => event === 'uplink.down' && subject === 'isp1'), []);
+  assert.equal(events(lab).slice(known).filter(({ event, subject, reason }) => event === 'uplink.down' && subject === 'isp1' && !/timed out/.test(reason ?? '')), []);
 });
 
 failures('a pulled cable counts at once, without waiting for a question', async (context) => {
