@@ -1,6 +1,7 @@
 /** ARP as the router speaks it (RFC 826, RFC 5227), and packets that wait for their neighbour (RFC 1122 §2.3.2). */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { SCHEMA } from '../../src/control/config/schema.js';
 import { CLAIM, CLAIM_NONE, CLAIM_REFUSED } from '../../src/table/counters.js';
 import { arp, bytes, ethernet, expect, icmpError, ipv4, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
@@ -269,6 +270,26 @@ test('an answer from the other cable of the shared subnet is an answer for that 
   assert.equal(ipOf(put(r, 'wan2', r.arpReply('wan2', GATEWAY, MAC.gateway2))), []);
   const [sent] = ipOf(put(r, 'wan1', r.arpReply('wan1', GATEWAY, MAC.gateway1)));
   expect(sent.frame, ethernet({ source: MAC.wan1, destination: MAC.gateway1 }), ipv4({ source: WAN1 }));
+});
+
+// conforms: arp-queue
+test('a hundred flows begin at once, from as many cold addresses to a cold gateway: each is asked for once, and no first packet or answer is lost', () => {
+  const FLOWS = 100;
+  const { neighbourQueue, heldPackets } = SCHEMA.limits.keys;
+  const r = rig({ ...ONE, neighbours: false, limits: { neighbours: 256, neighbourQueue: neighbourQueue.default as number, heldPackets: heldPackets.default as number } });
+  const client = (i: number): string => `192.168.0.${100 + i}`;
+  const mac = (i: number): string => `02:00:00:00:50:${i.toString(16).padStart(2, '0')}`;
+  for (let i = 0; i < FLOWS; i++) r.put('lan', r.frame('lan', datagram(4000, { source: client(i) }), { source: mac(i) }));
+  const [question, ...more] = r.run();
+  assert.equal(more, []);
+  isQuestion(question);
+  const there = put(r, 'wan1', r.arpReply('wan1', GATEWAY, MAC.gateway1));
+  assert.is(there.length, FLOWS);
+  for (const { packet } of there) r.put('wan1', r.frame('wan1', make.ipv4({ source: SERVER, destination: WAN1 }, make.udp({ sourcePort: 80, destinationPort: packet.readUInt16BE(20) }))));
+  const asked = r.run();
+  assert.equal(asked.map(({ link, isArp, packet }) => [link, isArp, make.formatAddress(packet.subarray(24, 28))]), Array.from({ length: FLOWS }, (_, i) => ['lan', true, client(i)]));
+  for (let i = 0; i < FLOWS; i++) r.put('lan', r.arpReply('lan', client(i), mac(i)));
+  assert.equal(r.run().map(({ isArp, packet }) => [isArp, make.formatAddress(packet.subarray(16, 20))]), Array.from({ length: FLOWS }, (_, i) => [false, client(i)]));
 });
 
 // conforms: arp-queue

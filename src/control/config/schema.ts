@@ -505,7 +505,8 @@ const limits: Section<LimitsKeys> = {
       doc: 'Neighbours (addresses and their MAC addresses) remembered at once.',
     },
     neighbourQueue: {
-      format: 'integer', min: 1, max: 1024, unit: 'packets', default: 32,
+      // As many as the kernel keeps for one: a hundred flows may begin at once behind a gateway that is not known yet.
+      format: 'integer', min: 1, max: 1024, unit: 'packets', default: 128,
       doc: 'Packets that wait for one neighbour to answer.',
     },
     heldPackets: {

@@ -25,7 +25,7 @@ test('a whole configuration', () => {
     policies: [], virtualServers: [], realServers: [],
     filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset',
     limits: {
-      flows: 1_048_576, neighbours: 4096, neighbourQueue: 32, heldPackets: 1024, fragments: 4096, fragmentBytes: 16_777_216,
+      flows: 1_048_576, neighbours: 4096, neighbourQueue: 128, heldPackets: 1024, fragments: 4096, fragmentBytes: 16_777_216,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,
       flowsPerSource: 0, portsPerSource: 0, expectations: 1024, affinity: 65_536, heldSyns: 256, offloadedFlows: 32_768, snatPortFirst: 1024, snatPortLast: 65_535,
     },
