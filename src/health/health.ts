@@ -194,8 +194,11 @@ export class Health {
     if (value === null) return;
     if (threshold.isExceeded) threshold.isExceeded = value >= threshold.plan.recover;
     else {
-      const known = this.window.length / this.plan.window;
-      threshold.isExceeded = known >= KNOWN_PART && value * (threshold.isPart ? known : 1) > threshold.plan.fail;
+      const { length } = this.window;
+      const rounds = this.plan.window;
+      // A part of the rounds made is a whole number of them: rounded, so that three of twelve are a quarter and not a little more.
+      const counted = threshold.isPart ? Math.round(value * length) / rounds : value;
+      threshold.isExceeded = length >= rounds * KNOWN_PART && counted > threshold.plan.fail;
     }
   }
 

@@ -65,7 +65,7 @@ export function judge(plan: CheckPlan, history: readonly Happening[]): Verdict {
     } else if (hasCarrier) {
       rounds = [...rounds, happening.results].slice(-plan.window);
       const measures = measure(plan, rounds);
-      const lossWhenRestIsGood = (measures.lossRatio ?? 0) * rounds.length / plan.window;
+      const lossWhenRestIsGood = Math.round((measures.lossRatio ?? 0) * rounds.length) / plan.window;
       const thresholds: [string, ThresholdPlan | undefined, number | null][] = [['loss', plan.loss, measures.lossRatio], ['latency', plan.latencyMs, measures.latencyMs], ['jitter', plan.jitterMs, measures.jitterMs]];
       for (const [name, threshold, value] of thresholds) {
         if (threshold === undefined || value === null) continue;

@@ -129,6 +129,9 @@ test('loss is not exceeded while the rest of the window could still make it good
   assert.is(d.round(LOST), '-');
   assert.is(d.round(OK), 'down', '4 of 12 are above 25 %, whatever the rest will be');
   assert.is(d.health.status.reason, 'loss 44.4 %, above 25 %');
+  // As much as the limit is not above it, however many rounds there have been.
+  const edge = new Driver({ window: 12, fall: 2, rise: 1, loss: { fail: 0.25, recover: 0.1 } });
+  for (const result of [LOST, OK, LOST, OK, LOST, OK, OK, OK, OK, OK, OK, OK]) assert.is(edge.round(result), '-');
 });
 
 test('a target that is dead for reasons of its own does not count as loss of the path while enough others answer', () => {
