@@ -72,9 +72,9 @@ export function directory(): string {
   return path;
 }
 
-/** Asks again until the answer is true; throws with `what` after 5 s. Lets the event loop run in between. */
+/** Asks again until the answer is true; throws with `what` after 30 s: what is awaited may be a whole process, on a machine with much else to do. Lets the event loop run in between. */
 export async function until(what: string, done: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 30_000;
   while (!done()) {
     if (performance.now() > deadline) throw new Error(`never came: ${what}`);
     await new Promise((resolve) => setImmediate(resolve));

@@ -19,7 +19,8 @@ test('every row has its standing, enough are measured, none fails, and nothing i
   assert.ok(ok);
   assert.is(code, 0, stderr);
   assert.equal(results.map(({ id }) => id), rows().map(({ id }) => id));
-  assert.equal([...new Set(results.map(({ standing }) => standing))].sort(), ['measured', 'no', 'partial', 'test']);
+  // A row is measured here, or by a test, or as docs/conformance.md says.
+  assert.equal([...new Set(results.map(({ standing }) => standing))].filter((standing) => !['measured', 'no', 'partial', 'test'].includes(standing)), []);
   assert.ok(results.filter(({ standing }) => standing === 'measured').length >= MEASURED_AT_LEAST);
   for (const { id, detail } of results) assert.ok(detail.length > 0, id);
 });
