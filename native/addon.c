@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,6 +96,16 @@ static napi_value thread_cpu_ms(napi_env env, napi_callback_info info) {
   return number;
 }
 
+/*
+ * Programs the calling thread starts from now on get none of its capabilities. It keeps its own: ambient ones only say what is handed on, and a change from
+ * one user to another who is not root hands them on as well (capabilities(7)).
+ */
+static napi_value drop_ambient(napi_env env, napi_callback_info info) {
+  (void)info;
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) return throw_errno(env, errno, "prctl PR_CAP_AMBIENT", NULL);
+  return NULL;
+}
+
 static void register_layout(napi_env env, napi_value exports) {
   napi_value layout;
   if (napi_create_object(env, &layout) != napi_ok) return;
@@ -153,5 +164,6 @@ NAPI_MODULE_INIT() {
   set_function(env, exports, "wake", wake);
   set_function(env, exports, "capabilities", capabilities);
   set_function(env, exports, "threadCpuMs", thread_cpu_ms);
+  set_function(env, exports, "dropAmbient", drop_ambient);
   return exports;
 }

@@ -97,6 +97,8 @@ class Daemon {
   }
 
   async run(): Promise<number> {
+    // Hooks and scripts are other people's programs: what lets weir forward packets is not for them.
+    native().dropAmbient();
     logEvents(componentLog(this.log, 'daemon'), this.events);
     const onSignal = (signal: NodeJS.Signals): void => this.onSignal(signal);
     process.on('SIGTERM', onSignal);

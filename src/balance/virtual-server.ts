@@ -53,6 +53,7 @@ export class RealServer implements Target {
   readonly index: number;
   readonly name: string;
   readonly virtualServer: number;
+  private readonly isSorry: boolean;
   /** int32. */
   readonly address: number;
   /** Port flows are sent to, or NONE: the one they were sent to. */
@@ -82,8 +83,10 @@ export class RealServer implements Target {
   /** When its slow start began, milliseconds; -Infinity = it is over. */
   startedAtMs = -Infinity;
 
-  constructor(plan: RealServerPlan, firstPort: number) {
+  /** @param isSorry it takes what the others do not, whatever its weight. */
+  constructor(plan: RealServerPlan, firstPort: number, isSorry: boolean) {
     this.index = plan.index;
+    this.isSorry = isSorry;
     this.name = plan.name;
     this.virtualServer = plan.virtualServer;
     this.address = parseIpv4(plan.address);
@@ -102,12 +105,12 @@ export class RealServer implements Target {
   portFor(port: number): number { return this.port === NONE ? port : (this.port + port - this.firstPort) & 0xffff; }
 
   /** Would take new flows, had it room and its virtual server a quorum. */
-  get isServing(): boolean { return this.isUp && !this.isDrained && this.wanted > 0; }
+  get isServing(): boolean { return this.isUp && !this.isDrained && (this.wanted > 0 || this.isSorry); }
 
   /** Its flows are not to go on. */
   get isLost(): boolean { return !this.isUp || this.isFlushed; }
 
-  get reason(): ServerReason { return !this.isUp ? 'unhealthy' : this.isDrained ? 'drained' : this.wanted === 0 ? 'noWeight' : null; }
+  get reason(): ServerReason { return !this.isUp ? 'unhealthy' : this.isDrained ? 'drained' : this.wanted === 0 && !this.isSorry ? 'noWeight' : null; }
 }
 
 export class VirtualServer {
@@ -124,14 +127,15 @@ export class VirtualServer {
   readonly owner: number;
   readonly maskLength: number;
   readonly timeout: number;
-  /** By real server, of whichever virtual server: the place of the one here that is the same host, or NONE. */
-  readonly counterparts: Int32Array;
+  /** By real server of those it is tied to, its own among them: the place of the one here that is the same host. */
+  readonly counterparts: ReadonlyMap<number, number>;
   hasQuorum = false;
   private readonly scheduler: Scheduler;
   private readonly by: SchedulerType['by'];
   private readonly hashPort: boolean;
 
-  constructor(plan: VirtualServerPlan, servers: readonly RealServer[], owner: number, random: Random, nowMs: () => number) {
+  /** @param remembered the real servers (by index) that what it remembers may lead to: its own, and those of whom it is tied to. */
+  constructor(plan: VirtualServerPlan, servers: readonly RealServer[], owner: number, remembered: readonly number[], random: Random, nowMs: () => number) {
     this.index = plan.index;
     this.name = plan.name;
     this.pool = new Pool(plan.realServers.map((index) => servers[index]));
@@ -151,12 +155,14 @@ export class VirtualServer {
     this.hashPort = hashPort;
     this.scheduler = type.create(this.pool, { fallBack, random, nowMs });
     const { targets } = this.pool;
-    this.counterparts = Int32Array.from(servers, (server) => {
+    this.counterparts = new Map(remembered.flatMap((index): [number, number][] => {
+      const server = servers[index];
       const own = targets.indexOf(server);
-      if (own !== NONE) return own;
+      if (own !== NONE) return [[index, own]];
       const twin = targets.findIndex((one) => one.address === server.address && one.name === server.name);
-      return twin !== NONE ? twin : targets.findIndex((one) => one.address === server.address);
-    });
+      const place = twin !== NONE ? twin : targets.findIndex((one) => one.address === server.address);
+      return place === NONE ? [] : [[index, place]];
+    }));
   }
 
   /** The server the scheduler gives a new flow to, or null. `hash` is the flow's own. */
@@ -192,7 +198,10 @@ export class VirtualServers {
     this.counters = counters;
     this.notify = notify;
     this.addresses = new VirtualAddresses(plan);
-    this.servers = plan.realServers.map((server) => new RealServer(server, plan.virtualServers[server.virtualServer].ports.first));
+    this.servers = plan.realServers.map((server) => {
+      const { ports, sorry } = plan.virtualServers[server.virtualServer];
+      return new RealServer(server, ports.first, sorry === server.index);
+    });
     const owners = new Map<string, number>();
     const ownerOf = ({ index, persistence }: VirtualServerPlan): number => {
       if (persistence === undefined) return NONE;
@@ -201,7 +210,13 @@ export class VirtualServers {
       if (!owners.has(name)) owners.set(name, owners.size);
       return owners.get(name) as number;
     };
-    this.list = plan.virtualServers.map((one) => new VirtualServer(one, this.servers, ownerOf(one), random, nowMs));
+    const ownerOfEach = plan.virtualServers.map(ownerOf);
+    const remembered: number[][] = Array.from(owners, () => []);
+    plan.virtualServers.forEach(({ index, realServers }) => { if (ownerOfEach[index] !== NONE) remembered[ownerOfEach[index]].push(...realServers); });
+    this.list = plan.virtualServers.map((one) => {
+      const owner = ownerOfEach[one.index];
+      return new VirtualServer(one, this.servers, owner, owner === NONE ? [] : remembered[owner], random, nowMs);
+    });
     // A second limit of the same size: what virtual servers remember leaves uplinks' affinity alone.
     this.persistence = new Persistence(owners.size === 0 ? 0 : plan.limits.affinity, owners.size === 0 ? 0 : random.next());
     for (const one of this.list) this.settleQuorum(one);
@@ -214,13 +229,13 @@ export class VirtualServers {
   choose(one: VirtualServer, tuple: Tuple, hash: number): RealServer | null {
     if (one.owner !== NONE) {
       const known = this.persistence.find(one.owner, tuple.s0, tuple.s1, tuple.s2, tuple.s3, one.maskLength);
-      const place = known === NONE ? NONE : one.counterparts[known];
+      const place = one.counterparts.get(known) ?? NONE;
       if (place !== NONE && Pool.effectiveWeight(one.pool.targets[place]) > 0) {
         this.counters.addVirtualServer(one.index, VIRTUAL_RETURNED, 1);
         return one.pool.targets[place];
       }
     }
-    return one.schedule(tuple, hash) ?? (one.sorry !== null && one.sorry.isUp && !one.sorry.isDrained ? one.sorry : null);
+    return one.schedule(tuple, hash) ?? (one.sorry !== null && one.sorry.isServing ? one.sorry : null);
   }
 
   /** What a server's check has found. True when it was lost, or is not any more: what has been decided about its flows may not hold. */
@@ -288,7 +303,7 @@ export class VirtualServers {
     const wasServing = server.isServing, wasLost = server.isLost, was = server.reason;
     set();
     const one = this.list[server.virtualServer];
-    if (!wasServing && server.isServing && one.slowStartMs > 0) {
+    if (!wasServing && server.isServing && one.slowStartMs > 0 && server !== one.sorry) {
       server.startedAtMs = nowMs;
       this.dueMs = Math.min(this.dueMs, nowMs + one.slowStartMs / SLOW_START_STEPS);
     } else if (!server.isServing) {

@@ -88,7 +88,7 @@ export function serverColumns(nowMs: number): Record<ServerColumn, Column<RealSe
   return {
     // Stands under the line of its virtual server.
     name: left('  SERVER', (row) => `  ${row.name}`),
-    address: left('ADDRESS', (row) => formatEndpoint(row.address, row.port ?? 0)),
+    address: left('ADDRESS', (row) => formatEndpoint(row.address, row.port ?? 0) + (row.lastPort === row.port ? '' : `-${row.lastPort}`)),
     state: left('STATE', (row) => row.state, (row) => healthStyle(row.state)),
     since: right('FOR', (row) => formatDuration(nowMs - row.sinceMs)),
     weight: right('WEIGHT', (row) => String(row.weight)),

@@ -101,7 +101,7 @@ export class Hooks {
   private readonly configFile: string;
   private readonly queue: NumberedEvent[] = [];
   private readonly counters = { events: 0, eventsDropped: 0, runs: 0, failures: 0, timeouts: 0 };
-  /** Files and directories that are not run, with the reason that was told. */
+  /** Files and directories that are not run, with the reason that was told; beyond HOOKS_MAX of them nothing is told. */
   private readonly refused = new Map<string, string>();
   private unsubscribe: (() => void) | null = null;
   private running: Promise<void> | null = null;
@@ -213,8 +213,8 @@ export class Hooks {
 
   /** Tell once, not on every event, that something is not run. */
   private refuse(name: string, why: string): void {
-    if (this.refused.get(name) === why) return;
-    if (this.refused.size < HOOKS_MAX) this.refused.set(name, why);
+    if (this.refused.get(name) === why || (this.refused.size >= HOOKS_MAX && !this.refused.has(name))) return;
+    this.refused.set(name, why);
     this.counters.failures++;
     this.events.emit(FAILED, name, `hook ${name} is not run: ${why}`, { hook: name, reason: why, severity: 'warning' });
   }
@@ -225,6 +225,8 @@ export class Hooks {
       this.refuse(name, `there is no user '${this.plan.user}' (hooks.user)`);
       return;
     }
+    // The look-up may have taken a while.
+    if (this.isClosed) return;
     this.counters.runs++;
     const { reason, exitCode, isTimeout } = await this.execute(join(this.plan.directory, name), row, user);
     if (reason === null || this.isClosed) return;
@@ -249,6 +251,7 @@ export class Hooks {
       }
       let ended: string | null = null;
       let isTimeout = false;
+      let isSettled = false;
       let kept = Buffer.alloc(0);
       let writtenBytes = 0;
       let killTimer: NodeJS.Timeout | undefined;
@@ -264,7 +267,11 @@ export class Hooks {
         if (ended !== null) return;
         ended = why;
         signal('SIGTERM');
-        killTimer = setTimeout(() => signal('SIGKILL'), KILL_GRACE_MS);
+        killTimer = setTimeout(() => {
+          signal('SIGKILL');
+          // Of another user, and weir has no CAP_KILL; or in a system call that nothing interrupts. The next one's turn comes all the same.
+          killTimer = setTimeout(() => settle(`${why}, in vain: it still runs`, null), KILL_GRACE_MS);
+        }, KILL_GRACE_MS);
       };
       const limit = setTimeout(() => {
         isTimeout = true;
@@ -282,6 +289,8 @@ export class Hooks {
         }
       };
       const settle = (reason: string | null, exitCode: number | null): void => {
+        if (isSettled) return;
+        isSettled = true;
         clearTimeout(limit);
         clearTimeout(killTimer);
         clearTimeout(wordsTimer);

@@ -52,7 +52,8 @@ export class Notices {
     this.view = view;
     this.onProbe = onProbe;
     this.told = plan.uplinks.map(() => 'down');
-    this.toldServers = plan.realServers.map(({ check, weight }) => (check?.initial === 'down' ? 'down' : weight === 0 ? 'drained' : 'up'));
+    this.toldServers = plan.realServers.map(({ index, virtualServer, check, weight }) =>
+      (check?.initial === 'down' ? 'down' : weight === 0 && plan.virtualServers[virtualServer].sorry !== index ? 'drained' : 'up'));
   }
 
   take(notice: Notice): void {

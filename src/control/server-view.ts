@@ -142,7 +142,7 @@ export class ServerView {
     };
   }
 
-  private describeServer(server: RealServerPlan, { slowStart }: VirtualServerPlan): RealServerStatus {
+  private describeServer(server: RealServerPlan, { slowStart, ports }: VirtualServerPlan): RealServerStatus {
     const { sinceMs, health, isDrained, drainReason, weight } = this.known[server.index];
     const count = (counter: number): number => this.counters.server(server.index, counter);
     const state = this.stateOf(server);
@@ -155,7 +155,7 @@ export class ServerView {
       'slow-start': `weight ${round(count(SERVER_WEIGHT))} of ${weight}, all of it within ${slowStart} s`,
     };
     return {
-      name: server.name, address: server.address, port: server.port ?? null, state, reason: reasons[state], sinceMs,
+      name: server.name, address: server.address, port: server.port ?? null, lastPort: server.port === undefined ? null : server.port + ports.last - ports.first, state, reason: reasons[state], sinceMs,
       weight, effectiveWeight: count(SERVER_WEIGHT), isDrained, drainReason, upper: server.upper, lower: server.lower, health,
       active: count(SERVER_ACTIVE), inactive: count(SERVER_INACTIVE), newFlows: count(SERVER_NEW),
       txPackets: count(SERVER_IN_PACKETS), rxPackets: count(SERVER_OUT_PACKETS), txBytes: count(SERVER_IN_BYTES), rxBytes: count(SERVER_OUT_BYTES),

@@ -101,6 +101,8 @@ export interface Native {
   capabilities(): { low: number; high: number };
   /** What the calling thread has had of a CPU so far, milliseconds. */
   threadCpuMs(): number;
+  /** Programs that the calling thread starts from now on get none of its capabilities, whoever they run as; it keeps its own. */
+  dropAmbient(): void;
   /** The numbers of native/batch.h, for the test that compares them with link/batch.ts. */
   layout: Record<string, number>;
 }

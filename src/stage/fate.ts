@@ -378,6 +378,8 @@ export class Fates {
     words[at + FILTER] = 0;
     words[at + FLAGS] &= ~FLAG_CHOSEN;
     if (words[at + UPLINK] === from.index) {
+      // What the kernel has forwarded so far came by the old one.
+      if (words[at + ALG] <= OFFLOADED) r.offload.count(at);
       words[at + UPLINK] = to.index;
       r.counters.addUplink(from.index, UPLINK_FLOWS, -1);
       r.counters.addUplink(to.index, UPLINK_FLOWS, 1);

@@ -119,7 +119,7 @@ export function acquire(r: Router, tuple: Tuple, uplink: Uplink, external = 0): 
       // It rests, and its own endpoint may have it back.
       pool.retain(port, uplink.index);
     } else {
-      port = pool.pick(tuple.sourcePort, s3, true, r.tick);
+      port = pool.pick(tuple.sourcePort, s3, !isServedPort(r, addresses[place], tuple), r.tick);
       if (port === NONE) {
         pool.exhausted++;
         continue;
@@ -130,6 +130,14 @@ export function acquire(r: Router, tuple: Tuple, uplink: Uplink, external = 0): 
     return (number << 16) | port;
   }
   return NONE;
+}
+
+/**
+ * True for a UDP port at which a virtual server listens. A real server goes on speaking for a while after its flows were let go (stage/fate.ts); given the
+ * very address and port its client asks, that would be a flow which the client's next packet belongs to: it would stick to the dead.
+ */
+function isServedPort(r: Router, address: number, { protocol, sourcePort }: Tuple): boolean {
+  return protocol === ip.PROTOCOL_UDP && r.virtualServers.addresses.find(address, protocol, sourcePort) !== NONE;
 }
 
 /** One use of a mapping less. `isClean`: nothing can be under way to it on that account, so its port need not rest. */

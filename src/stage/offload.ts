@@ -275,6 +275,9 @@ export class Offload {
     (this.table as OffloadTable).settle(slotOf(this.r, at), windows.words, flows.words[at + WINDOW] * WINDOW_WORDS);
   }
 
+  /** Before an offloaded flow becomes another uplink's: what was forwarded so far is counted as the old one's. */
+  count(at: number): void { this.sync(slotOf(this.r, at)); }
+
   /** Count what was forwarded as if it had come through the pipeline. */
   private sync(slot: number): void {
     for (let direction = 0; direction < 2; direction++) this.syncDirection(slot, direction);

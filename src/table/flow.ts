@@ -202,6 +202,9 @@ export class FlowTable {
   /** The hash a tuple is found by; also what balancing picks with. */
   hash(tuple: Tuple): number { return tuple.hash(this.seed); }
 
+  /** True while another flow could be opened. */
+  get hasRoom(): boolean { return this.freeHead !== NONE || this.words[HEADER_HIGH] < this.capacity; }
+
   /** Write ORIGINAL into the next free entry and clear the rest. Returns the entry, or NONE when the table is full. */
   open(original: Tuple, inLink: number, generation: number): number {
     const { words, doubles } = this;

@@ -117,8 +117,9 @@ export class OffloadTable {
 
   /** No entry counts any more. */
   stop(): void {
-    this.control[CONTROL_EPOCH] = 0;
+    // First: an entry that is taken away has epoch 0 itself.
     this.control[CONTROL_UNTIL] = 0;
+    this.control[CONTROL_EPOCH] = 0;
   }
 
   /** A slot for a flow, or NONE. */

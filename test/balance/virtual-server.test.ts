@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 import type { Plan } from '../../src/base/plan.js';
 import { Random } from '../../src/base/random.js';
 import { VirtualServers } from '../../src/balance/virtual-server.js';
-import type { ServerNotice } from '../../src/balance/virtual-server.js';
+import type { ServerNotice, VirtualServer } from '../../src/balance/virtual-server.js';
 import {
   Counters, countersBytes, SERVER_ACTIVE, SERVER_DRAINED, SERVER_FULL, SERVER_INACTIVE, SERVER_UP, SERVER_USABLE, SERVER_WANTED, SERVER_WEIGHT, VIRTUAL_UP, VIRTUAL_WEIGHT,
 } from '../../src/table/counters.js';
@@ -168,22 +168,31 @@ test('tied virtual servers know each other’s servers by address and name, else
   const persistence = { timeout: 60, mask: 32, tie: 'shop' };
   const { all } = made(
     { addresses: '192.0.2.1', persistence, realServers: [{ address: address(0), name: 'a', port: 80 }, { address: address(0), name: 'b', port: 81 }, { address: address(1), name: 'c' }] },
-    { addresses: '192.0.2.1', persistence, ports: { first: 443, last: 443 }, realServers: [{ address: address(1), name: 'other' }, { address: address(0), name: 'b' }, { address: address(0), name: 'a' }] });
+    { addresses: '192.0.2.1', persistence, ports: { first: 443, last: 443 }, realServers: [{ address: address(1), name: 'other' }, { address: address(0), name: 'b' }, { address: address(0), name: 'a' }] },
+    { addresses: '192.0.2.1', ports: { first: 81, last: 81 }, realServers: [{ address: address(0), name: 'a' }] });
   const [one, two] = all.list;
   assert.is(one.owner, two.owner);
-  assert.equal([...two.counterparts], [2, 1, 0, 0, 1, 2]);
-  assert.equal([...one.counterparts], [0, 1, 2, 2, 1, 0]);
+  const counterparts = ({ counterparts: places }: VirtualServer): number[] => all.servers.map(({ index }) => places.get(index) ?? -1);
+  assert.equal(counterparts(two), [2, 1, 0, 0, 1, 2, -1]);
+  assert.equal(counterparts(one), [0, 1, 2, 2, 1, 0, -1]);
+  assert.is(all.list[2].counterparts.size, 0, 'who remembers nobody knows nobody');
 });
 
-test('the sorry server takes what is left over, as long as it is not drained itself', () => {
-  const { all } = made({ addresses: '192.0.2.1', realServers: [{ address: address(0) }], sorry: { address: address(9) } });
+test('the sorry server takes what is left over, as long as it is not drained itself, and its draining is told like any other’s', () => {
+  const { all, notices } = made({ addresses: '192.0.2.1', realServers: [{ address: address(0) }], sorry: { address: address(9) } });
   const [one] = all.list;
   const asked = (): string | undefined => all.choose(one, tuple('198.51.100.1'), 1)?.name;
   assert.is(asked(), 'rs1');
   all.setWeight(all.servers[0], 0, 0);
   assert.is(asked(), 'sorry');
-  all.setDrained(all.servers[1], true, false, 0);
-  assert.is(asked(), undefined);
+  for (let i = 0; i < 2; i++) {
+    all.setDrained(all.servers[1], true, false, 0);
+    assert.is(asked(), undefined);
+    all.setDrained(all.servers[1], false, false, 0);
+    assert.is(asked(), 'sorry');
+  }
+  assert.equal(notices.flatMap((notice) => (notice.event === 'server' && notice.server === 1 ? [[notice.isUsable, notice.reason]] : [])),
+    [[false, 'drained'], [true, null], [false, 'drained'], [true, null]]);
 });
 
 test.run();

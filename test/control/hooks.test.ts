@@ -1,4 +1,5 @@
 /** Hooks as real programs in a directory of their own: what they are given, and every way they can fail without harm to anybody else. */
+import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -309,6 +310,54 @@ test('the environment holds no NUL, nothing endless, and no name that is not one
   assert.is(environment['WEIR_SUBJECT'], 'ab');
   assert.is(environment['WEIR_MESSAGE'].length, 4096);
   assert.equal(Object.keys(environment).sort(), ['HOME', 'LANG', 'LOGNAME', 'PATH', 'USER', 'WEIR_AT_MS', 'WEIR_A_FIELD_WITH_HTTP', 'WEIR_EVENT', 'WEIR_MESSAGE', 'WEIR_SEQUENCE', 'WEIR_SUBJECT']);
+});
+
+test('of what is refused no more is remembered than files are run, and each is told once', async () => {
+  await scene({}, async ({ add, events, hooks, failures }) => {
+    for (let i = 0; i < 150; i++) add(`h${i}`, 'true', 0o777);
+    events.emit('uplink.down', 'isp1', 'one');
+    events.emit('uplink.up', 'isp1', 'two');
+    await settled(hooks, 2);
+    assert.is(failures.length, 64);
+    assert.is(new Set(failures.map(({ subject }) => subject)).size, 64);
+  });
+});
+
+test('a hook that cannot be ended holds up neither the next one nor the end', async () => {
+  await scene({ timeoutMs: 100 }, async ({ add, events, hooks, failures, out, read }) => {
+    add('10-stuck', 'echo $$ > $OUT/pid; exec sleep 1000');
+    add('20-next', 'touch $OUT/next');
+    const { kill } = process;
+    // As of a process of another user, without CAP_KILL.
+    process.kill = () => { throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' }); };
+    try {
+      events.emit('uplink.down', 'isp1', 'one');
+      await settled(hooks, 1);
+    } finally {
+      process.kill = kill;
+    }
+    assert.ok(existsSync(join(out, 'next')));
+    assert.equal([failures.length, failures[0]?.['hook'], hooks.counts.timeouts], [1, '10-stuck', 1]);
+    assert.match(failures[0]?.message ?? '', /in vain/);
+    process.kill(Number(read('pid')), 'SIGKILL');
+  });
+});
+
+test('what weir may do is not handed on to what it starts, whoever that runs as', () => {
+  const has = (name: string): boolean => spawnSync(name, ['--version']).status === 0;
+  if (!isRoot || !has('setpriv')) return;
+  const root = join(import.meta.dirname, '..', '..');
+  const program = `
+    const { spawnSync } = require('node:child_process');
+    const addon = require('node-gyp-build')(process.argv[1]);
+    const given = (options) => /CapEff:\\s*([0-9a-f]+)/.exec(spawnSync('/bin/cat', ['/proc/self/status'], { encoding: 'utf8', ...options }).stdout)[1];
+    const before = given({ uid: 65534, gid: 65534 });
+    addon.dropAmbient();
+    console.log(JSON.stringify([before, given({ uid: 65534, gid: 65534 }), given({}), addon.capabilities().low]));`;
+  const capabilities = '+net_admin,+setuid,+setgid';
+  const { stdout, stderr } = spawnSync('setpriv', ['--reuid', '65533', '--regid', '65533', '--clear-groups', '--inh-caps', capabilities, '--ambient-caps', capabilities,
+    process.execPath, '-e', program, root], { cwd: root, encoding: 'utf8' });
+  assert.is(stdout.trim(), '["00000000000010c0","0000000000000000","0000000000000000",4288]', stderr);
 });
 
 test.run();

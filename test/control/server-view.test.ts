@@ -58,7 +58,7 @@ test('what is configured is told', () => {
   const { virtual } = new Scene({
     name: 'web', protocols: [6, 17], ports: { first: 8000, last: 8009 }, scheduler: { name: 'mh', hashPort: true, fallBack: false }, persistence: { timeout: 300, mask: 24, tie: 'shop' },
     onePacket: true, slowStart: 30, onServerDown: 'keep', quorum: { weight: 2, hysteresis: 1 }, snat: 'always', sorry: { address: '192.168.0.99', port: 81 },
-    realServers: [{ name: 'web1', address: PC1, weight: 3, upper: 100, lower: 75 }],
+    realServers: [{ name: 'web1', address: PC1, port: 9000, weight: 3, upper: 100, lower: 75 }],
   });
   const { realServers, sorry, sinceMs, ...rest } = virtual;
   assert.equal(rest, {
@@ -66,7 +66,7 @@ test('what is configured is told', () => {
     persistence: { timeoutSeconds: 300, maskLength: 24, tie: 'shop' }, onePacket: true, slowStartSeconds: 30, onServerDown: 'keep', snat: 'always',
     state: 'up', reason: null, usableWeight: 3, quorum: { weight: 2, hysteresis: 1 }, active: 0, inactive: 0, newFlows: 0, refusedFlows: 0, returnedFlows: 0,
   });
-  assert.equal(realServers.map(({ name, address, port, weight, upper, lower, state }) => [name, address, port, weight, upper, lower, state]), [['web1', PC1, null, 3, 100, 75, 'up']]);
+  assert.equal(realServers.map(({ name, address, port, lastPort, weight, upper, lower, state }) => [name, address, port, lastPort, weight, upper, lower, state]), [['web1', PC1, 9000, 9009, 3, 100, 75, 'up']]);
   assert.equal([sorry?.name, sorry?.address, sorry?.port, sorry?.state], ['sorry', '192.168.0.99', 81, 'up'], 'its weight of 0 is no drain');
   assert.is(sinceMs, UNIX_MS);
 });

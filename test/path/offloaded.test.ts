@@ -305,6 +305,18 @@ test('a flow that is moved to another uplink is written anew, its answers under 
   assert.is(before.filter((key) => r.kernel.keys.has(key)).length, 1, 'only the way out arrives as before');
 });
 
+test('what the kernel forwarded before a flow was moved counts for the uplink it came and went by', () => {
+  const r = lab(TIERS);
+  connection(r, CONSIDER_PACKETS);
+  const { counters } = r.router;
+  const before = [0, 1].map((uplink) => [counters.uplink(uplink, UPLINK_RX_PACKETS), counters.uplink(uplink, UPLINK_TX_PACKETS)]);
+  r.kernel.forward(0, 0, 3, 300);
+  r.kernel.forward(0, 1, 5, 500);
+  r.setUp('wan1', false);
+  r.run();
+  assert.equal([0, 1].map((uplink, i) => [counters.uplink(uplink, UPLINK_RX_PACKETS) - before[i][0], counters.uplink(uplink, UPLINK_TX_PACKETS) - before[i][1]]), [[5, 3], [0, 0]]);
+});
+
 test('a flow that is ended with its uplink is told of with the numbers the kernel has seen', () => {
   const r = lab({ weights: [1, 1], group: { tiers: [1, 2] } });
   connection(r, CONSIDER_PACKETS);

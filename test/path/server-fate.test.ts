@@ -87,6 +87,20 @@ test('its UDP flows are let go: the client’s very next packet is another serve
   }
 });
 
+test('a dead server that speaks on is no reason for its UDP client to come back to it', () => {
+  const r = rig({ weights: [1, 0], plan: servers({ addresses: WAN1, protocols: [UDP], ports: { first: 5000, last: 5000 }, realServers: [{ address: PC1 }, { address: PC2 }] }) });
+  const call = new Call(r, { to: WAN1, toPort: 5000, protocol: 'udp' });
+  const first = call.open();
+  r.router.setServerHealth(first === `${PC1}:5000` ? 0 : 1, false);
+  r.run();
+  // What it says now is its own affair, with a port that nobody is served at.
+  const [late] = call.answer('', 10);
+  assert.is(late.link, 'wan1');
+  assert.is.not(origin(late), `${WAN1}:5000`);
+  call.say('', 10);
+  assert.is(call.server, first === `${PC1}:5000` ? `${PC2}:5000` : `${PC1}:5000`);
+});
+
 test('one packet at a time: a dead server gets no more of them', () => {
   const r = lab({ protocols: [UDP], onePacket: true });
   const call = new Call(r, { to: WAN1, protocol: 'udp' });

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
-  SERVER_ACTIVE, SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_INACTIVE, SERVER_NEW, SERVER_OUT_PACKETS, UPLINK_FLOWS, VIRTUAL_REFUSED,
+  SERVER_ACTIVE, SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_INACTIVE, SERVER_NEW, SERVER_OUT_PACKETS, UPLINK_FLOWS, UPLINK_RX_PACKETS, VIRTUAL_REFUSED,
 } from '../../src/table/counters.js';
 import { arp, echo, ethernet, expect, icmpError, ipv4, tcp, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
@@ -333,6 +333,21 @@ test('one packet at a time: each is scheduled, and every answer finds its way ba
   assert.equal([counts(r, PC1), counts(r, PC2)], [{ active: 1, inactive: 0 }, { active: 1, inactive: 0 }]);
   later(r, 400);
   assert.equal([counts(r, PC1), counts(r, PC2), r.flowCount], [{ active: 0, inactive: 0 }, { active: 0, inactive: 0 }, 0]);
+});
+
+test('one packet at a time, and the table is full: who is known is served on, by whom it was', () => {
+  const r = rig({ plan: servers({ addresses: WAN1, protocols: [UDP], onePacket: true, realServers: [{ address: PC1 }] }), limits: { flows: 4 } });
+  const call = new Call(r, { to: WAN1, protocol: 'udp' });
+  call.say();
+  const { counters } = r.router;
+  assert.is(counters.uplink(0, UPLINK_RX_PACKETS), 0, 'the first packet of a flow is not');
+  call.say();
+  call.say();
+  assert.is(counters.uplink(0, UPLINK_RX_PACKETS), 2, 'packets come in by an uplink, whoever schedules them');
+  for (let port = 1; port <= 3; port++) new Call(r, { to: WAN1, port, protocol: 'udp' }).say();
+  assert.is(r.flowCount, 4);
+  r.refused('TABLE_FULL', 'wan1', new Call(r, { to: WAN1, port: 4, protocol: 'udp' }).packet());
+  for (let i = 0; i < 3; i++) assert.is(towards(call.say()[0]), `${PC1}:80`);
 });
 
 test('a client that uses one port towards two virtual servers of the same real one has both', () => {

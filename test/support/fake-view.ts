@@ -69,7 +69,7 @@ const HEALTHY: HealthStatus = {
   targets: [{ target: 'icmp 192.0.2.1', isOk: true, reason: null, latencyMs: 12.1 }, { target: 'https://status.example/', isOk: false, reason: 'status 503', latencyMs: 40.2 }],
 };
 
-const SERVER: Omit<RealServerStatus, 'name' | 'address' | 'port'> = {
+const SERVER: Omit<RealServerStatus, 'name' | 'address' | 'port' | 'lastPort'> = {
   state: 'up', reason: null, sinceMs: NOW_MS - 3 * 3600_000, weight: 1, effectiveWeight: 1, isDrained: false, drainReason: null, upper: 0, lower: 0, health: null,
   active: 0, inactive: 0, newFlows: 0, txPackets: 0, rxPackets: 0, txBytes: 0, rxBytes: 0, txBps: 0, rxBps: 0, newFlowsPerSecond: 0,
 };
@@ -90,21 +90,21 @@ const VIRTUAL_SERVERS: readonly VirtualServerStatus[] = [
     persistence: { timeoutSeconds: 300, maskLength: 24, tie: 'shop' }, slowStartSeconds: 30, usableWeight: 3, quorum: { weight: 2, hysteresis: 1 },
     active: 240, inactive: 68, newFlows: 2_469_134, returnedFlows: 4711,
     realServers: [
-      { ...SERVER, ...BUSY, name: 'web1', address: '10.0.1.11', port: 80, health: HEALTHY },
-      { ...SERVER, ...BUSY, name: 'web2', address: '10.0.1.12', port: 8000, weight: 2, effectiveWeight: 0.5, state: 'slow-start', reason: 'weight 0.5 of 2, all of it within 30 s', sinceMs: NOW_MS - 8000, newFlowsPerSecond: 6.4 },
-      { ...SERVER, name: 'web3', address: '10.0.1.13', port: 80, state: 'down', reason: 'tcp 10.0.1.13:80: connection refused', sinceMs: NOW_MS - 65_000 },
+      { ...SERVER, ...BUSY, name: 'web1', address: '10.0.1.11', port: 80, lastPort: 80, health: HEALTHY },
+      { ...SERVER, ...BUSY, name: 'web2', address: '10.0.1.12', port: 8000, lastPort: 8000, weight: 2, effectiveWeight: 0.5, state: 'slow-start', reason: 'weight 0.5 of 2, all of it within 30 s', sinceMs: NOW_MS - 8000, newFlowsPerSecond: 6.4 },
+      { ...SERVER, name: 'web3', address: '10.0.1.13', port: 80, lastPort: 80, state: 'down', reason: 'tcp 10.0.1.13:80: connection refused', sinceMs: NOW_MS - 65_000 },
     ],
-    sorry: { ...SERVER, name: 'sorry', address: '10.0.1.99', port: 80, weight: 0, effectiveWeight: 0 },
+    sorry: { ...SERVER, name: 'sorry', address: '10.0.1.99', port: 80, lastPort: 80, weight: 0, effectiveWeight: 0 },
   },
   {
     ...VIRTUAL_SERVER, name: 'dns', addresses: ['203.0.113.10', '203.0.113.11'], protocols: ['tcp', 'udp'], ports: { first: 53, last: 53 },
     scheduler: { name: 'sh', hashPort: true, fallBack: true }, onePacket: true, onServerDown: 'keep', snat: 'always', usableWeight: 1, active: 1000, inactive: 0, newFlows: 1000,
-    realServers: [{ ...SERVER, name: 'ns1', address: '10.0.1.53', port: 53, active: 1000, newFlows: 1000, upper: 1000, lower: 750, state: 'full', reason: 'has had 1000 flows, takes more once it is down to 750' }],
+    realServers: [{ ...SERVER, name: 'ns1', address: '10.0.1.53', port: 53, lastPort: 53, active: 1000, newFlows: 1000, upper: 1000, lower: 750, state: 'full', reason: 'has had 1000 flows, takes more once it is down to 750' }],
   },
   {
     ...VIRTUAL_SERVER, name: 'all', addresses: ['203.0.113.12'], protocols: ['tcp'], ports: { first: 0, last: 65_535 }, scheduler: { name: 'rr', hashPort: false, fallBack: false },
     state: 'down', reason: 'no real server takes flows', sinceMs: NOW_MS - 12_000, usableWeight: 0, active: 2, inactive: 0, newFlows: 7, refusedFlows: 19,
-    realServers: [{ ...SERVER, name: 'old', address: '10.0.1.20', port: null, active: 2, newFlows: 7, state: 'drained', isDrained: true, drainReason: 'maintenance: new disk', reason: 'maintenance: new disk', effectiveWeight: 0 }],
+    realServers: [{ ...SERVER, name: 'old', address: '10.0.1.20', port: null, lastPort: null, active: 2, newFlows: 7, state: 'drained', isDrained: true, drainReason: 'maintenance: new disk', reason: 'maintenance: new disk', effectiveWeight: 0 }],
   },
 ];
 

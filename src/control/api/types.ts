@@ -84,6 +84,8 @@ export interface RealServerStatus {
   name: string; address: string;
   /** Port its flows are sent to; null = the one they were sent to. */
   port: number | null;
+  /** The last one of a row of ports; as `port` where there is one port. */
+  lastPort: number | null;
   state: ServerState;
   /** Why it is not up, one phrase; null while up. */
   reason: string | null;

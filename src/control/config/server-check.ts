@@ -19,8 +19,11 @@ type RealServer = Item<RealServerKeys>;
 
 const ALL_PORTS: Range = { first: 0, last: PORT_MAX };
 const isAll = ({ first, last }: Range): boolean => first === ALL_PORTS.first && last === ALL_PORTS.last;
+const countOf = ({ first, last }: Range): number => last - first + 1;
 /** Real servers told by name; more are told by their number. */
 const NAMES_MAX = 8;
+/** What a sorry server is called in commands and events. */
+export const SORRY = 'sorry';
 /** Kinds the box asks through sockets of its own. */
 const BY_THE_BOX: readonly string[] = ['tcp', 'http', 'dns'];
 
@@ -164,8 +167,11 @@ class ServerCheck {
     const address = formatIpv4(target.address);
     const ours = this.#ours(target.address);
     if (ours !== undefined) tell(ours, 'the address of a host inside');
-    else if (target.ports !== undefined && target.ports.first !== target.ports.last) tell('a range of ports', `${address}, or ${address} with one port`);
-    else if (target.ports !== undefined && ports !== undefined && ports.first !== ports.last) tell(`one port, where the virtual server has ${isAll(ports) ? 'all' : formatPorts(ports)}`, `${address} alone, for the same ports`);
+    if (ours !== undefined || target.ports === undefined || ports === undefined) return;
+    const count = countOf(ports), given = countOf(target.ports);
+    if (count === given) return;
+    const found = `${given === 1 ? 'one port' : `${given} ports`}, where the virtual server has ${count === 1 ? 'one' : isAll(ports) ? 'all' : formatPorts(ports)}`;
+    tell(found, count === 1 ? `${address}, or ${address} with one port` : `${address} alone, for the same ports${isAll(ports) ? '' : `, or with a range of ${count}`}`);
   }
 
   #realServers(server: VirtualServer, ports: Range | undefined): void {
@@ -176,10 +182,13 @@ class ServerCheck {
     const servers = realServersOf(server);
     for (const real of servers) {
       const { address, upper, lower } = real.values;
+      if (real.name === SORRY && server.given('sorry')) this.#findings.error(real.place, real.steps, `a real server called ${SORRY} beside the sorry server`, 'another name: commands and events call the sorry server so');
       if (address !== undefined) {
-        const other = seen.get(address);
+        const target = readTarget(address);
+        const endpoint = typeof target === 'string' ? address : `${target.address}:${formatPorts(target.ports ?? ports ?? ALL_PORTS)}`;
+        const other = seen.get(endpoint);
         if (other !== undefined) this.#findings.error(real.at('address'), [...real.steps, 'address'], `${real.show('address')} (already that of ${other})`, 'each real server once');
-        else seen.set(address, real.name);
+        else seen.set(endpoint, real.name);
         this.#target(real as unknown as Item<Record<string, unknown>>, 'address', address, ports);
       }
       if (lower !== undefined && upper !== undefined && !real.refused('upper') && lower > upper) {

@@ -6,6 +6,7 @@ import { DNS_PORT } from './check-text.js';
 import { readDuration } from './format.js';
 import { boxLink, pinOf } from './pins.js';
 import { asList, readTarget, readVirtualListen } from './rule-text.js';
+import { SORRY } from './server-check.js';
 import { SERVER_TIMEOUT_MS, type RealServerKeys, type ServerCheckKeys, type VirtualServerKeys } from './server-schema.js';
 import type { Values } from './validate.js';
 
@@ -52,7 +53,8 @@ export function serversOf(values: Values, links: readonly LinkPlan[], uplinkCoun
     const target = known(readTarget(keys.address));
     const address = formatIpv4(target.address);
     const port = target.ports?.first ?? virtualPort;
-    const plan = checkOf(check, address, port);
+    // Of a row of ports none is the one to be asked.
+    const plan = checkOf(check, address, target.ports !== undefined && target.ports.last > port! ? undefined : port);
     const index = realServers.length;
     realServers.push({
       index, name, virtualServer, address, ...(port === undefined ? {} : { port }), weight: keys.weight, upper: keys.upper,
@@ -70,7 +72,7 @@ export function serversOf(values: Values, links: readonly LinkPlan[], uplinkCoun
     const port = ports.first === ports.last ? ports.first : undefined;
     const { scheduler, persistence, quorum } = keys;
     const indexes = Object.entries(keys.realServers).map(([name, server]) => add(name, index, port, server, server.check ?? keys.check));
-    const sorry = keys.sorry === undefined ? undefined : add('sorry', index, port, { address: keys.sorry, weight: 0, upper: 0 }, undefined);
+    const sorry = keys.sorry === undefined ? undefined : add(SORRY, index, port, { address: keys.sorry, weight: 0, upper: 0 }, undefined);
     return {
       index, name: item.name, addresses, protocols: [...protocols], ports,
       scheduler: typeof scheduler === 'string' ? { name: scheduler, hashPort: false, fallBack: false } : { ...scheduler },

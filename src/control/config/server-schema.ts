@@ -108,7 +108,7 @@ export const COUNTING: readonly SchedulerName[] = ['lc', 'wlc', 'sed', 'nq'];
 const realServers: Keys<RealServerKeys> = {
   address: {
     format: 'target', default: undefined, required: true,
-    doc: 'The server\'s address, with the port flows are sent to unless it is the one they came for.',
+    doc: 'The server\'s address, with the port flows are sent to unless it is the one they came for; a row of ports goes to a row of as many, in order.',
   },
   weight: {
     format: 'integer', min: 0, max: 65_535, default: 1,
@@ -165,7 +165,7 @@ export const virtualServers: Section<VirtualServerKeys> = {
     },
     onePacket: {
       format: 'boolean', default: false,
-      doc: 'Schedules every packet by itself, without a flow; UDP only.',
+      doc: 'Schedules every packet by itself, whatever flow it is of; UDP only.',
     },
     slowStart: {
       format: 'duration', min: '0s', max: '1h', default: '0s',

@@ -365,7 +365,7 @@ class Reader {
         `${tunnel === undefined ? 'direct routing' : 'a tunnel'} becomes NAT (-m): the server must listen on ${address} itself, not on the virtual address, and answer through weir, its default route`);
     }
     if (port !== 0 && isAll) return refuse('a virtual server of all ports keeps them: give the server without a port, or the virtual server one');
-    if (port !== 0 && !isOne) return refuse('a virtual server of a row of ports keeps them: give the server without a port');
+    if (port !== 0 && !isOne) return refuse('a virtual server of a row of ports sends each to a port of its own: give the server without a port');
     if (service.mark === undefined && !isAll && port === 0) return refuse('port 0 with a virtual server of one port');
     if (lower > upper) this.#notes.leftOut(line.get('l-threshold')!, `-y ${lower}`, upper === 0 ? 'a lower threshold without an upper one (-x)' : `above the upper one, ${upper}`);
     service.servers.set(key, { at, text: whole, address, port, weight, upper, lower: lower > upper ? 0 : lower });

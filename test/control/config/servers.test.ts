@@ -56,6 +56,13 @@ test('what it listens on', () => {
   assert.equal(listen('[wan:80/tcp, 203.0.113.9:80/tcp]'), [['203.0.113.2', '203.0.113.9'], [6], 80, 80]);
 });
 
+test('a row of ports goes to the same ones, or to as many that begin elsewhere', () => {
+  const { plan, errors } = compile(one('check: { dns: { name: a.example } }', 'a: { address: 10.0.1.11 }, b: { address: "10.0.1.12:9000-9010" }').replace('2:80/tcp', '2:80-90/tcp'));
+  assert.equal(errors, []);
+  assert.equal(plan!.realServers.map(({ port, check }) => [port, check!.probes[0]]),
+    [[undefined, { kind: 'dns', server: '10.0.1.11', port: 53, name: 'a.example' }], [9000, { kind: 'dns', server: '10.0.1.12', port: 53, name: 'a.example' }]]);
+});
+
 test('packets scheduled by themselves and a scheduler that counts flows do not go together: a warning, also for the one nobody asked for', () => {
   const warnings = (scheduler: string): string[] => {
     const { errors, warnings: all } = compile(`${HEAD}  web: { listen: 203.0.113.9:53/udp, onePacket: true, ${scheduler}realServers: { a: { address: 10.0.1.11 } } }\n`);
@@ -90,7 +97,21 @@ for (const [text, errors] of [
   [one('').replace('203.0.113.2:80', 'wna:80'), ['web.listen: found "wna:80/tcp" (no link is called wna (did you mean wan?)), allowed: an address, or the name of a link: lan, wan or host']],
   [one('check: { tcp: {} }', 'a: { address: "10.0.1.11:80" }').replace('2:80/tcp', '2:80-90/tcp'), [
     'web.check.tcp: found tcp without a port, where a has more than one, allowed: tcp: { port: … }',
-    'web.realServers.a.address: found "10.0.1.11:80" (one port, where the virtual server has 80-90), allowed: 10.0.1.11 alone, for the same ports',
+    'web.realServers.a.address: found "10.0.1.11:80" (one port, where the virtual server has 80-90), allowed: 10.0.1.11 alone, for the same ports, or with a range of 11',
+  ]],
+  [one('', 'a: { address: "10.0.1.11:8000-8009" }').replace('2:80/tcp', '2:80-90/tcp'), [
+    'web.realServers.a.address: found "10.0.1.11:8000-8009" (10 ports, where the virtual server has 80-90), allowed: 10.0.1.11 alone, for the same ports, or with a range of 11',
+  ]],
+  [one('', 'a: { address: "10.0.1.11:8000-8001" }, b: { address: "10.0.1.12:80" }').replace('203.0.113.2:80/tcp', '"203.0.113.2:*/tcp"'), [
+    'web.realServers.a.address: found "10.0.1.11:8000-8001" (2 ports, where the virtual server has all), allowed: 10.0.1.11 alone, for the same ports',
+    'web.realServers.b.address: found "10.0.1.12:80" (one port, where the virtual server has all), allowed: 10.0.1.12 alone, for the same ports',
+  ]],
+  [one('', 'a: { address: "10.0.1.11:8000-8001" }, b: { address: 10.0.1.12 }, c: { address: "10.0.1.12:80" }'), [
+    'web.realServers.a.address: found "10.0.1.11:8000-8001" (2 ports, where the virtual server has one), allowed: 10.0.1.11, or 10.0.1.11 with one port',
+    'web.realServers.c.address: found "10.0.1.12:80" (already that of b), allowed: each real server once',
+  ]],
+  [one('sorry: 10.0.1.99', 'sorry: { address: 10.0.1.12 }'), [
+    'web.realServers.sorry: found a real server called sorry beside the sorry server, allowed: another name: commands and events call the sorry server so',
   ]],
   [`${one('')}  more: { listen: [203.0.113.9:80/tcp, 203.0.113.2:79-81/tcp], realServers: { a: { address: 10.0.1.12 } } }\n`, [
     'more.listen[1]: found "203.0.113.2:79-81/tcp" (other ports or another protocol than the first), allowed: one row of ports and one protocol in all of a list',
