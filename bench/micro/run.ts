@@ -9,6 +9,7 @@ import type { FibResult, FlowResult, PortPoolResult } from './tables.js';
 
 /** Where scripts/bench has put the compiled programs: what runs in production is compiled too, and is given the flags of bin/weir. */
 const PROGRAMS = fileURLToPath(new URL('../out/js/bench/micro', import.meta.url));
+const FLAGS = ['--expose-gc', '--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=4000'];
 const LIMIT_MS = 600_000;
 
 export interface MicroResult {
@@ -30,7 +31,7 @@ const GSO_BYTES = 14 + 40 + 45 * 1448;
 const NAMES = ['pipeline', 'flow-table', 'fib', 'port-pool', 'listing', 'failover'];
 
 async function program<T>(name: string, ...args: (string | number)[]): Promise<T> {
-  const { stdout } = await run([process.execPath, '--expose-gc', '--single-threaded-gc', join(PROGRAMS, `${name}.js`), ...args.map(String)], { timeoutMs: LIMIT_MS });
+  const { stdout } = await run([process.execPath, ...FLAGS, join(PROGRAMS, `${name}.js`), ...args.map(String)], { timeoutMs: LIMIT_MS });
   return JSON.parse(stdout) as T;
 }
 
