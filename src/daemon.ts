@@ -21,7 +21,7 @@ import { componentLog, createLog, logEvents } from './control/log.js';
 import type { Log } from './control/log.js';
 import { Notices } from './control/notice.js';
 import { serverName } from './control/server-view.js';
-import { serverSubjects, uplinkSubjects } from './control/subjects.js';
+import { serverSubjects, uncheckedServers, uplinkSubjects } from './control/subjects.js';
 import { View } from './control/view.js';
 import type { DataPlaneOptions, FromDataPlane, ToDataPlane } from './dataplane.js';
 import { KIND_PACKET } from './link/batch.js';
@@ -125,8 +125,10 @@ class Daemon {
         offload: this.offload, plan: this.plan, links: [...this.links], memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
       });
       const actions = this.actions(view);
+      const serverHealth = (server: number, isUp: boolean, reason: string | null): void => this.tell({ type: 'serverHealth', server, isUp, reason });
       const checks = new Checks({
         seed: this.plan.seed, events: this.events, ask: (id, request) => this.tell({ type: 'probe', id, request }),
+        unchecked: uncheckedServers(this.plan, { onHealth: serverHealth }),
         subjects: [
           ...uplinkSubjects(this.plan, {
             onStatus: (uplink, status) => view.setHealth(uplink, status),
@@ -134,7 +136,7 @@ class Daemon {
           }),
           ...serverSubjects(this.plan, {
             onStatus: (server, status) => view.servers.setHealth(server, status),
-            onHealth: (server, isHealthy, reason) => this.tell({ type: 'serverHealth', server, isUp: isHealthy, reason }),
+            onHealth: serverHealth,
             onWeight: (server, weight) => this.onScriptWeight(view, actions, server, weight),
           }),
         ],

@@ -48,7 +48,7 @@ export const command: CommandFile = {
 A line for each virtual server: where it listens, its scheduler and what else it was told, its state and for how long. Under it its
 real servers, 'sorry' the one that gets flows when they do not.
 STATE: up; slow-start: takes new flows, not its whole share yet; drained: takes none, by hand or by its weight of 0; full: has had as
-many as it may; down: its check fails. FOR is how long, REASON why. ACTIVE are TCP flows that are established and all of other
+many as it may; down: its check or its link fails. FOR is how long, REASON why. ACTIVE are TCP flows that are established and all of other
 protocols, INACTIVE those that open or close. NEW FLOWS counts since the start; FLOWS/S, RX (from the server) and TX (to it) are rates
 of the last seconds. LATENCY is what its check measures.
 

@@ -11,6 +11,7 @@
  */
 import type { CheckPlan } from '../base/plan.js';
 import type { CheckContext, DataPlaneProbe, ProbeResult } from '../health/check/check.js';
+import { NO_CARRIER } from '../health/health.js';
 import type { HealthChange, HealthStatus as ProberStatus } from '../health/health.js';
 import { Prober } from '../health/prober.js';
 import type { ProberOptions, TargetChange } from '../health/prober.js';
@@ -43,8 +44,12 @@ export interface Subject {
   onWeight?: (weight: number) => void;
 }
 
+/** Something that nobody asks, and that is of use only while its link has carrier. */
+export type Unchecked = Pick<Subject, 'link' | 'onHealth'>;
+
 export interface ChecksOptions {
   subjects: readonly Subject[];
+  unchecked: readonly Unchecked[];
   seed: number;
   events: EventLog;
   /** The data plane is to ask this, and to answer by `answered`. */
@@ -100,6 +105,7 @@ export class Checks {
 
   /** A link has got or lost its carrier. */
   carrier(link: number, isUp: boolean): void {
+    for (const one of this.options.unchecked) if (one.link === link) one.onHealth(isUp, isUp ? null : NO_CARRIER);
     for (const checked of this.all) {
       if (checked.subject.link !== link) continue;
       checked.prober.carrier(isUp);

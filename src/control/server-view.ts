@@ -2,10 +2,11 @@
  * What the control plane sees of virtual servers and their real ones: a part of the view (view.ts). The data plane's counters say how they stand, what
  * was told here says why. Reads only.
  *
- * A real server is, whichever comes first: down (its check), drained (by hand, or its weight is 0), full, starting slowly, up. Since when is known
- * by looking: whenever the view is read, about every second, and when the data plane tells of a change.
+ * A real server is, whichever comes first: down (its check; without one, for want of its link's carrier), drained (by hand, or its weight is 0), full,
+ * starting slowly, up. Since when is known by looking: whenever the view is read, about every second, and when the data plane tells of a change.
  */
 import type { Plan, RealServerPlan, VirtualServerPlan } from '../base/plan.js';
+import { NO_CARRIER } from '../health/health.js';
 import {
   SERVER_ACTIVE, SERVER_FULL, SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_INACTIVE, SERVER_NEW, SERVER_OUT_BYTES, SERVER_OUT_PACKETS, SERVER_UP, SERVER_WANTED,
   SERVER_WEIGHT, VIRTUAL_REFUSED, VIRTUAL_RETURNED, VIRTUAL_UP, VIRTUAL_WEIGHT,
@@ -149,7 +150,7 @@ export class ServerView {
     const [txBytes, rxBytes, newFlows] = this.rates.perSecond(server.index);
     const reasons: Readonly<Record<ServerState, string | null>> = {
       up: null,
-      down: (health !== null && !health.isUp ? health.reason : null) ?? 'its check fails',
+      down: (health !== null && !health.isUp ? health.reason : null) ?? (server.check === undefined ? NO_CARRIER : 'its check fails'),
       drained: isDrained ? drainReason ?? 'drained by hand' : 'its weight is 0',
       full: `has had ${server.upper} flows, takes more once it is down to ${server.lower}`,
       'slow-start': `weight ${round(count(SERVER_WEIGHT))} of ${weight}, all of it within ${slowStart} s`,

@@ -3,7 +3,7 @@ import type { Plan } from '../base/plan.js';
 import { planRoutes } from '../table/route.js';
 import { maskOf, parseIpv4 } from '../wire/address.js';
 import type { HealthStatus } from './api/types.js';
-import type { Subject } from './checks.js';
+import type { Subject, Unchecked } from './checks.js';
 import { serverName } from './server-view.js';
 
 const NONE = -1;
@@ -31,6 +31,15 @@ export function serverSubjects(plan: Plan, { onStatus, onHealth, onWeight }: Ser
     plan: check, pin, uplink: NONE, link: linkTo(parseIpv4(address)),
     onStatus: (status) => onStatus(index, status), onHealth: (isHealthy, reason) => onHealth(index, isHealthy, reason), onWeight: (weight) => onWeight(index, weight),
   }]));
+}
+
+/** Real servers without a check: their link's carrier alone says whether they can be reached. */
+export function uncheckedServers(plan: Plan, { onHealth }: Pick<Told, 'onHealth'>): Unchecked[] {
+  const linkTo = linksByRoute(plan);
+  return plan.realServers.flatMap(({ index, address, check }): Unchecked[] => {
+    const link = linkTo(parseIpv4(address));
+    return check !== undefined || link === NONE ? [] : [{ link, onHealth: (isHealthy, reason) => onHealth(index, isHealthy, reason) }];
+  });
 }
 
 /** The one link by which an address is reached, or NONE where that is a group's choice or nobody's. */

@@ -6,7 +6,7 @@ import type { HealthStatus } from '../../src/control/api/types.js';
 import { Checks } from '../../src/control/checks.js';
 import { EventLog } from '../../src/control/event.js';
 import { Notices } from '../../src/control/notice.js';
-import { serverSubjects, uplinkSubjects } from '../../src/control/subjects.js';
+import { serverSubjects, uncheckedServers, uplinkSubjects } from '../../src/control/subjects.js';
 import { View } from '../../src/control/view.js';
 import type { CheckContext } from '../../src/health/check/check.js';
 import type { ProberOptions } from '../../src/health/prober.js';
@@ -14,7 +14,7 @@ import type { OpenedLink } from '../../src/link/link.js';
 import type { Notice } from '../../src/stage/router.js';
 import { ManualTimers } from '../health/manual-timers.js';
 import * as make from '../support/frames.js';
-import { GATEWAY, LAN, MAC, PC1, PC2, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
+import { DMZ_HOST, GATEWAY, LAN, MAC, PC1, PC2, rig, SERVER, WAN1, WAN2 } from '../support/rig.js';
 import type { LinkName, Rig, RigOptions, Sent } from '../support/rig.js';
 import { servers } from '../support/servers.js';
 import type { ServerWant } from '../support/servers.js';
@@ -50,8 +50,13 @@ class Bench {
     this.view = new View({ plan, links: plan.links.map(opened), memory: this.r.memory, kernelDrops: () => 0, nowMs: () => this.timers.nowMs() });
     plan.links.forEach((_, index) => this.view.setLink(index, true, null));
     this.events.subscribe(({ event, subject, message }) => this.told.push({ event, subject, message }));
+    const serverHealth = (server: number, isHealthy: boolean, reason: string | null): void => {
+      this.log.push(`server health ${server} ${isHealthy}`);
+      this.r.router.setServerHealth(server, isHealthy, reason);
+      this.turn();
+    };
     this.checks = new Checks({
-      seed: plan.seed, events: this.events, nowMs: () => this.timers.nowMs(), unixMs: () => UNIX_MS + this.timers.nowMs(), prober: { clock: this.timers, timers: this.timers, ...probing },
+      unchecked: uncheckedServers(plan, { onHealth: serverHealth }), seed: plan.seed, events: this.events, nowMs: () => this.timers.nowMs(), unixMs: () => UNIX_MS + this.timers.nowMs(), prober: { clock: this.timers, timers: this.timers, ...probing },
       subjects: [
         ...uplinkSubjects(plan, {
           onStatus: (uplink, status) => {
@@ -69,11 +74,7 @@ class Bench {
             this.log.push(`server status ${server} ${status.isUp}`);
             this.view.servers.setHealth(server, status);
           },
-          onHealth: (server, isHealthy, reason) => {
-            this.log.push(`server health ${server} ${isHealthy}`);
-            this.r.router.setServerHealth(server, isHealthy, reason);
-            this.turn();
-          },
+          onHealth: serverHealth,
           onWeight: (server, weight) => {
             this.log.push(`weight ${server} ${weight}`);
             this.view.servers.setWeight(server, weight);
@@ -443,6 +444,28 @@ test('what else the data plane tells of has its event', () => {
   for (let i = 0; i < 9; i++) b.r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.echoRequest({ id: 3000 + i })));
   b.turn();
   assert.equal(b.told.map(({ event }) => event).filter((event) => !event.startsWith('uplink.')).sort(), ['address.conflict', 'link.error', 'ports.low']);
+});
+
+test('a real server without a check is of use while its link has carrier, and so is a sorry server', () => {
+  const b = new Bench({ dmz: true, plan: servers({ addresses: WAN1, realServers: [{ name: 'web1', address: PC1 }, { name: 'web2', address: DMZ_HOST }], sorry: { address: PC2 } }) });
+  const link = (name: string): number => b.r.router.plan.links.findIndex((one) => one.name === name);
+  const states = (): string[] => {
+    const [{ realServers, sorry }] = b.view.servers.list();
+    return [...realServers, ...(sorry === null ? [] : [sorry])].map(({ state, reason }) => (reason === null ? state : `${state}: ${reason}`));
+  };
+  b.checks.start();
+  assert.equal(states(), ['up', 'up', 'up']);
+  b.checks.carrier(link('lan'), false);
+  assert.equal(states(), ['down: no carrier', 'up', 'down: no carrier']);
+  b.checks.carrier(link('dmz'), false);
+  assert.is(b.r.router.virtualServers.list[0].hasQuorum, false);
+  b.checks.carrier(link('lan'), true);
+  assert.equal(states(), ['up', 'down: no carrier', 'up']);
+  assert.equal(b.told.filter(({ event }) => event.startsWith('server.') && event !== 'server.failover').map(({ event, subject, message }) => [event, subject, message]), [
+    ['server.down', 'vs1/web1', 'server vs1/web1 is down: no carrier'], ['server.down', 'vs1/sorry', 'server vs1/sorry is down: no carrier'],
+    ['server.down', 'vs1/web2', 'server vs1/web2 is down: no carrier'], ['server.up', 'vs1/web1', 'server vs1/web1 is up'], ['server.up', 'vs1/sorry', 'server vs1/sorry is up'],
+  ]);
+  b.checks.stop();
 });
 
 test.run();

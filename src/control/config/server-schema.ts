@@ -196,7 +196,7 @@ export const virtualServers: Section<VirtualServerKeys> = {
     },
     check: {
       format: 'map', default: undefined, example: '{ tcp: {} }', part: serverCheck,
-      doc: 'How it is found out which servers work; without it, all count as up.',
+      doc: 'How it is found out which servers work; without it, all count as up while the link they are on has carrier.',
     },
     realServers: {
       format: 'eachName', of: 'a real server', default: undefined, required: true, example: '{ web1: { address: 10.0.1.11 } }',
