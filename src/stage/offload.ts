@@ -68,8 +68,9 @@ export class Offload {
   private candidateCount = 0;
   /** By neighbour: entries that send to it. */
   private readonly neighbourUses: Int32Array;
+  /** Next slot, and slots left until each has been looked at. */
   private cursor = 0;
-  private passEnd = 0;
+  private left = 0;
   private passAtMs = 0;
   private beatAtMs = -Infinity;
   private readonly arriving = new Tuple();
@@ -119,20 +120,24 @@ export class Offload {
       if (reason >= 0) r.counters.addRouter(OFFLOAD_DECLINED + reason, 1);
     }
     this.candidateCount = 0;
-    if (this.cursor >= this.passEnd && r.nowMs >= this.passAtMs) this.startPass();
-    const stop = Math.min(this.passEnd, this.cursor + SLOTS_PER_TURN);
-    for (; this.cursor < stop; this.cursor++) if (table.flows[this.cursor] !== NONE) this.look(this.cursor);
+    if (this.left === 0 && r.nowMs >= this.passAtMs) this.startPass();
+    for (let budget = Math.min(this.left, SLOTS_PER_TURN); budget > 0; budget--) {
+      if (this.cursor >= table.high) this.cursor = 0;
+      if (table.flows[this.cursor] !== NONE) this.look(this.cursor);
+      this.cursor++;
+      this.left--;
+    }
   }
 
   /** When `tick` wants to be called next. */
   get nextDueMs(): number {
     if (this.table === null || this.table.count === 0) return Infinity;
-    return this.cursor < this.passEnd ? this.r.nowMs : Math.min(this.passAtMs, this.beatAtMs);
+    return this.left > 0 ? this.r.nowMs : Math.min(this.passAtMs, this.beatAtMs);
   }
 
+  /** Every slot is to be looked at, beginning where the last pass stands, so that changes in a row starve nobody. */
   private startPass(): void {
-    this.cursor = 0;
-    this.passEnd = this.table === null ? 0 : this.table.high;
+    this.left = this.table === null ? 0 : this.table.high;
     this.passAtMs = this.r.nowMs + PASS_MS;
   }
 
