@@ -64,6 +64,10 @@ export interface ChecksOptions {
 /** A subject with its prober, and the weight a script has asked for last. */
 interface Checked { readonly subject: Subject; readonly prober: Prober; weight: number | null }
 
+/** Questions that may wait for the data plane: four times what it takes at once. More only come together when it is silent, which must not cost memory. */
+export const QUESTIONS_MAX = 4096;
+
+const SILENT: ProbeResult = { isOk: false, latencyMs: null, reason: 'the data plane does not answer' };
 const STOPPED: ProbeResult = { isOk: false, latencyMs: null, reason: 'stopped' };
 
 export class Checks {
@@ -133,6 +137,7 @@ export class Checks {
 
   private ask({ uplink, kind, target, port = 0, ttl = 0, question, timeoutMs }: DataPlaneProbe): Promise<ProbeResult> {
     if (!this.isRunning) return Promise.resolve(STOPPED);
+    if (this.waiting.size >= QUESTIONS_MAX) return Promise.resolve(SILENT);
     const id = ++this.lastId;
     const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
     const asked = question === undefined ? {} : { question: { send: bytes(question.send), expect: question.expect === undefined ? null : bytes(question.expect) } };

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { CheckPlan, LinkPlan } from '../../src/base/plan.js';
 import type { HealthStatus } from '../../src/control/api/types.js';
-import { Checks } from '../../src/control/checks.js';
+import { Checks, QUESTIONS_MAX } from '../../src/control/checks.js';
 import { EventLog } from '../../src/control/event.js';
 import { Notices } from '../../src/control/notice.js';
 import { serverSubjects, uncheckedServers, uplinkSubjects } from '../../src/control/subjects.js';
@@ -466,6 +466,30 @@ test('a real server without a check is of use while its link has carrier, and so
     ['server.down', 'vs1/web2', 'server vs1/web2 is down: no carrier'], ['server.up', 'vs1/web1', 'server vs1/web1 is up'], ['server.up', 'vs1/sorry', 'server vs1/sorry is up'],
   ]);
   b.checks.stop();
+});
+
+test('a data plane that is silent is asked no more than so many questions', async () => {
+  let context: CheckContext | null = null;
+  let asked = 0;
+  const timers = new ManualTimers();
+  const checks = new Checks({
+    seed: 1, events: new EventLog(), ask: () => { asked++; },
+    prober: { clock: timers, timers, create: (_, given) => {
+      context = given;
+      return { probe: () => new Promise(() => undefined), close: () => undefined };
+    } },
+    subjects: [{ kind: 'uplink', name: 'isp1', relation: 'by uplink isp1', fields: {}, plan: CHECK, pin: undefined, uplink: 0, link: 0, onStatus: () => undefined, onHealth: () => undefined }],
+  });
+  checks.start();
+  const question = { uplink: 0, kind: 'icmp' as const, target: SERVER, timeoutMs: 800 };
+  const answers = Array.from({ length: QUESTIONS_MAX + 2 }, () => context!.ask(question));
+  assert.equal([asked, checks.underWay], [QUESTIONS_MAX, QUESTIONS_MAX]);
+  assert.equal(await answers[QUESTIONS_MAX], { isOk: false, latencyMs: null, reason: 'the data plane does not answer' });
+  checks.answered({ event: 'probe', id: 1, isOk: true, latencyMs: 1, reason: null });
+  assert.ok((await answers[0]).isOk);
+  void context!.ask(question);
+  assert.is(asked, QUESTIONS_MAX + 1, 'there is room again');
+  checks.stop();
 });
 
 test.run();
