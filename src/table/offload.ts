@@ -20,8 +20,9 @@ const NONE = -1;
 /** Beats (table/offload-slot.ts) entries count for without a sign of life: 2.4 s. */
 const LIFE_BEATS = 18;
 
-/** Free slots that are left to rest as long as there are new ones. */
+/** Free slots that are left to rest as long as there are new ones; and afterwards, but of a small table only this part of it. */
 const RESTING = 1024;
+const RESTING_SHIFT = 5;
 
 /** How frames leave by a link: transmitted on its device, or handed to the receiving side of it. */
 export interface OffloadWay {
@@ -78,6 +79,8 @@ export class OffloadTable {
   private readonly free: Int32Array;
   private freeAt = 0;
   private freeCount = 0;
+  /** Free slots that are left to rest in any case. */
+  private readonly resting: number;
   /** By slot and direction: the neighbour and the nexthop its packets go to, NONE = there is no entry. */
   private readonly neighbours: Int32Array;
   private readonly nexthops: Int32Array;
@@ -92,6 +95,7 @@ export class OffloadTable {
   constructor(device: OffloadDevice, capacity: number) {
     this.device = device;
     this.capacity = capacity;
+    this.resting = Math.min(RESTING, capacity >>> RESTING_SHIFT);
     this.words = new Int32Array(device.slots, 0, capacity * SLOT_WORDS);
     this.view = new DataView(device.slots);
     this.control = new Int32Array(device.control, 0, CONTROL_WORDS);
@@ -127,7 +131,7 @@ export class OffloadTable {
     let slot = NONE;
     if (this.high < this.capacity && this.freeCount <= RESTING) {
       slot = this.high++;
-    } else if (this.freeCount > 0) {
+    } else if (this.freeCount > this.resting) {
       slot = this.free[this.freeAt];
       this.freeAt = (this.freeAt + 1) % this.capacity;
       this.freeCount--;

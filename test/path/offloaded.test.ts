@@ -5,6 +5,7 @@ import { DECLINED, OFFLOAD_DECLINED, OFFLOADED_FLOWS, OFFLOADED_RX_PACKETS, OFFL
 import { CONSIDER_PACKETS } from '../../src/stage/offload.js';
 import { BUCKET_BYTES, bucketsFor, REFERENCES, TAG_MASK } from '../../src/table/offload-index.js';
 import { BYTES, CONTROL_EPOCH, CONTROL_IN_USE, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LIMITS, MARK, PACKETS, REDIRECT, SLOT_BYTES, SLOT_WORDS, TO_PEER, WINDOW } from '../../src/table/offload-slot.js';
+import { OffloadTable } from '../../src/table/offload.js';
 import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
 import { SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_OUT_BYTES, SERVER_OUT_PACKETS } from '../../src/table/counters.js';
 import { ACKED, END } from '../../src/table/tcp-window.js';
@@ -164,6 +165,18 @@ test('with all slots taken the rest is declined, and a slot that is given back i
   assert.equal([r.flowCount, offloaded(r), r.kernel.keys.size], [0, 0, 0], 'all expired, their keys gone');
   repeat(r, 'lan', udp());
   assert.is(offloaded(r), 1);
+});
+
+test('a slot that is given back rests until others have been, also when all are taken: a program may still be looking at it', () => {
+  const table = new OffloadTable(new FakeKernel(64), 64);
+  for (let flow = 0; flow < 64; flow++) assert.is(table.take(flow, 0), flow);
+  assert.is(table.take(64, 0), -1);
+  table.give(7);
+  table.give(3);
+  assert.is(table.take(64, 0), -1);
+  table.give(9);
+  assert.is(table.take(64, 0), 7);
+  assert.is(table.take(65, 0), -1);
 });
 
 test('what the kernel forwards counts, once a second, as if it had come this way', () => {
