@@ -473,7 +473,7 @@ test('a data plane that is silent is asked no more than so many questions', asyn
   let asked = 0;
   const timers = new ManualTimers();
   const checks = new Checks({
-    seed: 1, events: new EventLog(), ask: () => { asked++; },
+    seed: 1, events: new EventLog(), unchecked: [], ask: () => { asked++; },
     prober: { clock: timers, timers, create: (_, given) => {
       context = given;
       return { probe: () => new Promise(() => undefined), close: () => undefined };
