@@ -53,8 +53,8 @@ export function onlyVirtualAddresses(plan: Plan): Set<number> {
   return new Set(virtualAddresses(plan).filter((address) => !others.has(address)));
 }
 
-/** Those a link answers ARP for: one of its networks holds them. */
+/** Those a link answers ARP for: one of its networks holds them, and no link has them already. Two links may share a wire; an address has one of them. */
 export function virtualAddressesOn(plan: Plan, link: number): number[] {
   const own = plan.links[link].addresses.map(({ address, prefixLength }) => ({ address: parseIpv4(address), mask: maskOf(prefixLength) }));
-  return virtualAddresses(plan).filter((address) => own.some((network) => ((network.address ^ address) & network.mask) === 0));
+  return [...onlyVirtualAddresses(plan)].filter((address) => own.some((network) => ((network.address ^ address) & network.mask) === 0));
 }

@@ -80,6 +80,14 @@ test('the virtual address is claimed on the link whose network has it, and on no
   }
 });
 
+test('a virtual address that is a link\u2019s own is answered for by that link alone, though another is on its wire', () => {
+  const r = rig({ plan: servers({ addresses: WAN1, realServers: two }) });
+  for (const [link, mac, isAnswered] of [['wan1', MAC.gateway1, true], ['wan2', MAC.gateway2, false]] as const) {
+    r.put(link, r.arpRequest('192.168.201.1', mac, WAN1));
+    assert.is(r.run().filter(({ isArp }) => isArp).length, isAnswered ? 1 : 0, link);
+  }
+});
+
 for (const to of [WAN1, VIRTUAL, ROUTED, LAN, '192.168.0.80']) {
   test(`${to} from outside, from inside and from the box`, () => {
     const r = rig({ plan: servers({ addresses: to, realServers: two }), host: true, dmz: true });
