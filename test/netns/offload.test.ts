@@ -120,16 +120,17 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
     const { sentBytes, receivedBytes } = await bulkTcp(lab.pc1, lab.server, SERVER, { bytes: BULK_BYTES });
     // iperf's receiver stops counting when its sender says so, with the last bytes still under way: full buffers of both, when the CPUs are busy.
     assert.ok(sentBytes >= BULK_BYTES && receivedBytes > BULK_BYTES / 2, `${sentBytes} bytes sent, ${receivedBytes} received`);
-    const files = await Promise.all(recordings.map((recording) => recording.stop()));
-    for (const [i, file] of files.entries()) {
-      const { good } = await assertWireClean(file, i === 0 ? { never: INSIDE } : {});
-      assert.ok(good.tcp > receivedBytes / 1500, `${good.tcp} TCP segments judged`);
-    }
     const flows = await waitFor(async () => {
       const { flows: listed } = await lab.weir.askJson<FlowPage>('flows', '--port', String(IPERF_PORT));
       // A server that closes with bytes still unread resets.
       return listed.length === 2 && listed.every(({ state, offloaded }) => (state === 'time-wait' || state === 'reset') && !offloaded) ? listed : null;
     }, LIMIT_MS, 'both of iperf\'s flows to be over');
+    // Not sooner: their last segments are counted, too.
+    const files = await Promise.all(recordings.map((recording) => recording.stop()));
+    for (const [i, file] of files.entries()) {
+      const { good } = await assertWireClean(file, i === 0 ? { never: INSIDE } : {});
+      assert.ok(good.tcp > receivedBytes / 1500, `${good.tcp} TCP segments judged`);
+    }
     const after = await status(lab);
     assert.ok(after.offload.bytes - before.offload.bytes > receivedBytes * 0.8, `${after.offload.bytes - before.offload.bytes} bytes went by the kernel`);
     // Neither the sender's nor anybody's segments were joined on a judged wire: one frame there is one packet here.
