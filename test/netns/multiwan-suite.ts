@@ -146,7 +146,8 @@ export function multiwanSuite(form: Form, peer: 'weir' | 'kernel'): void {
       assert.ok(good.tcp > 1000 && good.udp > 0 && good.icmp > 0, `judged on wan${i + 1}: ${JSON.stringify(good)}`);
       const outbound = (await readFrames(file, `ip && eth.src != ${gatewayMac}`));
       assert.ok(outbound.length > 0);
-      const strange = outbound.filter((frame: Frame) => frame.sources[0] !== address);
+      // That resets keep to it is weir's promise alone: the kernel routes one that conntrack calls invalid by itself, over any of its paths.
+      const strange = outbound.filter((frame: Frame) => frame.sources[0] !== address && (peer === 'weir' || !frame.info.includes('[RST')));
       assert.equal(strange.slice(0, 5).map((frame) => `${frame.sources[0]}: ${frame.info}`), [], `wan${i + 1} carries only packets from ${address}`);
       const echoes = outbound.filter((frame) => frame.destinations[0] === GATEWAY && frame.info.startsWith('Echo (ping) request'));
       if (peer === 'weir') assert.ok(echoes.length > 0, `echo requests to the gateway were seen on wan${i + 1}`);
