@@ -228,10 +228,11 @@ class Daemon {
   private onLink(view: View, checks: Checks, index: number, isUp: boolean, reason: string | null): void {
     if (!view.setLink(index, isUp, reason)) return;
     this.tell({ type: 'link', index, isUp, hasPeer: isUp && (this.offload?.hasPeer(this.links[index]) ?? false) });
-    checks.carrier(index, isUp);
     const { name } = this.plan.links[index];
     const why = reason === null ? '' : `: ${reason}`;
+    // The cause is told before what follows from it: the checks tell of the uplinks that the link takes with it.
     this.events.emit(isUp ? 'link.up' : 'link.down', name, `link ${name} is ${isUp ? 'up' : 'down'}${why}`, { link: name, reason, severity: isUp ? 'info' : 'warning' });
+    checks.carrier(index, isUp);
   }
 
   /** The script of a real server's check asks for another weight than it did before. */

@@ -59,6 +59,11 @@ async function comesTo(lab: Multiwan, name: string, state: UplinkStatus['state']
   }, WAIT_MS, `uplink ${name} to be ${state}`).catch((error: unknown) => { throw new Error(`${String(error)}\n${events(lab).map(({ message }) => message).join('\n')}`); });
 }
 
+/** The last event of a kind since the first `known`: a status may be asked for before the log's line has come through its pipe. */
+async function told(lab: Multiwan, known: number, event: string, subject: string): Promise<Event> {
+  return waitFor(() => events(lab).slice(known).findLast((one) => one.event === event && one.subject === subject) ?? null, WAIT_MS, `${event} of ${subject} to be told`);
+}
+
 /** Frames a wire has seen from the router's own device. */
 function framesFrom(context: Context, way: Way, which: (one: Sighting) => boolean): Sighting[] {
   const mac = context.macs[WAYS.indexOf(way)];
@@ -187,9 +192,10 @@ kinds('also while an uplink is down, and while both are', async (context) => {
     });
     for (const { uplink: name } of WAYS) await comesTo(lab, name, 'up');
   }
-  const targets = events(lab).filter(({ event }) => event === 'health.target');
-  assert.ok(targets.some(({ message }) => message === `icmp ${SERVER} by uplink isp1 does not answer as it should: timed out`), JSON.stringify(targets));
-  assert.ok(targets.some(({ message }) => message === `icmp ${SERVER} by uplink isp1 answers again`), JSON.stringify(targets));
+  for (const fate of ['does not answer as it should: timed out', 'answers again']) {
+    const message = `icmp ${SERVER} by uplink isp1 ${fate}`;
+    await waitFor(() => events(lab).some((one) => one.event === 'health.target' && one.message === message), WAIT_MS, `it to be told that ${message}`);
+  }
 });
 
 kinds('it stops at once and in good order in the midst of its questions', async ({ lab }) => {
@@ -237,10 +243,9 @@ async function leftInTime(context: Context, family: string, type: string, rule: 
   const known = events(lab).length;
   await hindered(lab.gateway, family, type, rule, async () => {
     await comesTo(lab, 'isp1', 'down');
-    const news = events(lab).slice(known);
-    const down = news.find(({ event, subject }) => event === 'uplink.down' && subject === 'isp1')!;
+    const down = await told(lab, known, 'uplink.down', 'isp1');
     assert.match(down.reason ?? '', /icmp 203\.0\.113\.10: timed out/);
-    assert.equal(news.filter(({ event, subject }) => event === 'uplink.down' && subject === 'isp2'), []);
+    assert.equal(events(lab).slice(known).filter(({ event, subject }) => event === 'uplink.down' && subject === 'isp2'), []);
     const { requests, replies } = await waitFor(() => {
       const seen = asked(context);
       return seen.requests.some((atMs) => atMs > down.atMs) ? seen : null;
@@ -257,7 +262,7 @@ async function leftInTime(context: Context, family: string, type: string, rule: 
   });
   const back = Date.now();
   await comesTo(lab, 'isp1', 'up');
-  const up = events(lab).findLast(({ event, subject }) => event === 'uplink.up' && subject === 'isp1')!;
+  const up = await told(lab, known, 'uplink.up', 'isp1');
   const { replies } = asked(context);
   const answered = replies.filter((atMs) => atMs > back - INTERVAL_MS && atMs <= up.atMs);
   assert.ok(answered.length >= RISE && answered.length <= RISE + 2, `back after ${answered.length} answers`);
@@ -292,10 +297,16 @@ failures('a pulled cable counts at once, without waiting for a question', async 
   const { lab } = context;
   const known = events(lab).length;
   lab.cables.wan1.cut();
-  await comesTo(lab, 'isp1', 'down');
-  const down = events(lab).slice(known).filter(({ subject, event }) => (subject === 'isp1' && event === 'uplink.down') || (subject === 'wan1' && event === 'link.down'));
-  assert.equal(down.map(({ event }) => event), ['link.down', 'uplink.down']);
-  assert.match(down[1].reason ?? '', /carrier/);
+  try {
+    await comesTo(lab, 'isp1', 'down');
+    const down = await told(lab, known, 'uplink.down', 'isp1');
+    const story = events(lab).slice(known).filter(({ event, subject }) => (subject === 'isp1' && event === 'uplink.down') || (subject === 'wan1' && event === 'link.down'));
+    assert.equal(story.map(({ event }) => event), ['link.down', 'uplink.down'], 'the cause is told first');
+    assert.match(down.reason ?? '', /carrier/);
+  } catch (error) {
+    lab.cables.wan1.plug();
+    throw error;
+  }
   const pulled = asked(context).requests.length;
   lab.cables.wan1.plug();
   await comesTo(lab, 'isp1', 'up');
