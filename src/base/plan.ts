@@ -269,6 +269,81 @@ export interface VirtualServerPlan {
   realServers: number[];
 }
 
+/** What a virtual router watches: down, its weight is taken off the priority; with weight 0 the virtual router stands aside altogether. */
+export interface VrrpTrackPlan { kind: 'link' | 'uplink' | 'virtualServer'; /** Of that kind. */ index: number; weight: number }
+
+/** A virtual router (RFC 9568): addresses that one of several routers has at a time. */
+export interface VrrpPlan {
+  index: number;
+  name: string;
+  link: number;
+  /** VRID, 1 … 255. */
+  id: number;
+  version: 2 | 3;
+  /** 1 … 255; 255 = the addresses are the link's own. */
+  priority: number;
+  addresses: AddressPlan[];
+  /** Milliseconds; version 2 knows whole seconds, version 3 hundredths. */
+  advertIntervalMs: number;
+  preempt: boolean;
+  /** A better one waits so long before it takes over, from its start or since it could. */
+  preemptDelayMs: number;
+  /** Addresses adverts are sent to, and taken from alone; empty = multicast. */
+  peers: string[];
+  /** Whether IPv4 adverts of version 3 are summed with the pseudo-header (RFC 9568 §5.2.8) or without. What comes may be summed either way. */
+  checksum: 'pseudo-header' | 'plain';
+  /** Use the virtual router's MAC address; false = the link's own. */
+  virtualMac: boolean;
+  /** Answer for the addresses as one's own (echo and the box's services) though one is not their owner (Accept_Mode). */
+  accept: boolean;
+  /** Version 2: simple password of RFC 2338. */
+  password?: string;
+  track: VrrpTrackPlan[];
+  /** Virtual routers of one name are masters together or not at all. */
+  syncGroup?: string;
+  /** Gratuitous ARP on becoming master: so many at once, as many again after a while (0 = not), and one round every so often (0 = never). */
+  announcements: { count: number; againMs: number; refreshMs: number };
+}
+
+/** How Redis is reached. */
+export interface RedisPlan {
+  url: string;
+  /** Before every key; its first {…} names the slot of a cluster, and is put there when missing. */
+  prefix: string;
+  username?: string;
+  password?: string;
+  /** Sentinels as HOST:PORT, and the name of the master they watch. */
+  sentinels: string[];
+  sentinelName?: string;
+  sentinelPassword?: string;
+  /** Nodes of a cluster as HOST:PORT; empty = no cluster. */
+  cluster: string[];
+  /** TLS: absent = none. Paths of PEM files; verify false = any certificate. */
+  tls?: { ca?: string; cert?: string; key?: string; servername?: string; verify: boolean };
+  /** A command that takes longer has failed. */
+  timeoutMs: number;
+}
+
+/** State shared with other instances. */
+export interface SharePlan {
+  /** memory = nothing is shared. */
+  store: 'memory' | 'redis';
+  /** This instance's name, unlike every other's. */
+  instance: string;
+  redis?: RedisPlan;
+  /** Do not start without the store. */
+  require: boolean;
+  /** Changes are written behind in batches, so often. */
+  flushMs: number;
+  /** A packet of an unknown flow that somebody else may know waits so long for the store; 0 = not. */
+  holdMs: number;
+  /** A block of ports is leased for so long, and has so many ports (a power of two). */
+  leaseMs: number;
+  portBlock: number;
+  /** An instance not heard of for so long is gone. */
+  aliveMs: number;
+}
+
 /** Programs run on events. */
 export interface HooksPlan { /** Every executable file in it is run, in lexical order. */ directory: string; user: string; timeoutMs: number }
 
@@ -295,6 +370,10 @@ export interface LimitsPlan {
   heldSyns: number;
   /** Flows the kernel may forward by itself; 0 = none. */
   offloadedFlows: number;
+  /** Changes waiting to be written to the store. */
+  sharedChanges: number;
+  /** Packets waiting for the store to be asked for their flow. */
+  heldFetches: number;
   /** First and last port used for source translation. */
   snatPortFirst: number;
   snatPortLast: number;
@@ -335,6 +414,8 @@ export interface Plan {
   virtualServers: VirtualServerPlan[];
   /** Those of all virtual servers, each one's in a row, sorry servers behind their own. */
   realServers: RealServerPlan[];
+  vrrp: VrrpPlan[];
+  share: SharePlan;
   filters: FilterRulePlan[];
   portForwards: PortForwardPlan[];
   oneToOne: OneToOnePlan[];

@@ -11,7 +11,7 @@
  */
 import * as assert from 'uvu/assert';
 import { ManualClock } from '../../src/base/clock.js';
-import type { GroupPlan, LimitsPlan, LinkPlan, Plan, RoutePlan, TimeoutsPlan, UplinkPlan } from '../../src/base/plan.js';
+import type { GroupPlan, LimitsPlan, LinkPlan, Plan, RoutePlan, SharePlan, TimeoutsPlan, UplinkPlan } from '../../src/base/plan.js';
 import { affinityBytes } from '../../src/balance/affinity.js';
 import { V, VERDICTS } from '../../src/base/verdict.js';
 import type { VerdictName } from '../../src/base/verdict.js';
@@ -27,6 +27,9 @@ import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
 import { neighbourTableBytes } from '../../src/table/neighbour.js';
 import * as make from './frames.js';
 import { onesSum } from './frames.js';
+
+/** What sharing is in a plan that has none. */
+export const NOT_SHARED: SharePlan = { store: 'memory', instance: 'one', require: false, flushMs: 5, holdMs: 200, leaseMs: 600_000, portBlock: 1024, aliveMs: 3000 };
 
 export const PC1 = '192.168.0.4';
 export const PC2 = '192.168.0.5';
@@ -73,7 +76,7 @@ export interface RigOptions {
   group?: Partial<GroupPlan>;
   link?: Partial<Record<LinkName, Partial<LinkPlan>>>;
   /** Rules and the like: whole parts of the plan. */
-  plan?: Partial<Pick<Plan, 'groups' | 'policies' | 'virtualServers' | 'realServers' | 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream'>>;
+  plan?: Partial<Pick<Plan, 'groups' | 'policies' | 'virtualServers' | 'realServers' | 'filters' | 'portForwards' | 'oneToOne' | 'noNat' | 'algs' | 'tcpMidstream' | 'vrrp' | 'share'>>;
   /** Inside addresses that a rule lets leave by an uplink as they are. */
   untranslated?: string[];
   /** False: no neighbour has been heard of. */
@@ -324,11 +327,11 @@ function planOf(options: RigOptions): Plan {
       index: 0, name: 'internet', uplinks: [0, 1], tiers: [1, 1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable',
       ...options.group,
     }],
-    policies: [], virtualServers: [], realServers: [], filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
+    policies: [], virtualServers: [], realServers: [], vrrp: [], share: NOT_SHARED, filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset', ...options.plan,
     limits: {
       flows: 2048, neighbours: 64, neighbourQueue: 4, heldPackets: 64, fragments: 32, fragmentBytes: 1_048_576,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,
-      flowsPerSource: 0, portsPerSource: 0, expectations: 32, affinity: 64, heldSyns: 32, offloadedFlows: options.offload?.flows ?? 0, snatPortFirst: 1024, snatPortLast: 65_535, ...options.limits,
+      flowsPerSource: 0, portsPerSource: 0, expectations: 32, affinity: 64, heldSyns: 32, offloadedFlows: options.offload?.flows ?? 0, sharedChanges: 4096, heldFetches: 32, snatPortFirst: 1024, snatPortLast: 65_535, ...options.limits,
     },
     timeouts: {
       tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240, tcpTimeWait: 120, udp: 300, udpReplied: 300, icmp: 60, other: 600, fragment: 30,

@@ -1,7 +1,8 @@
 /** From checked values to a plan: names become indexes, `auto` becomes an address, durations become seconds. */
+import { hostname } from 'node:os';
 import type {
   AffinityPlan, AlgPlan, FilterRulePlan, GroupPlan, LimitsPlan, LinkPlan, MatchPlan, OneToOnePlan, Plan, PolicyPlan, PortForwardPlan, PortRangePlan, RoutePlan,
-  TimeoutsPlan, UplinkPlan,
+  SharePlan, TimeoutsPlan, UplinkPlan,
 } from '../../base/plan.js';
 import { formatIpv4 } from '../../wire/address.js';
 import { checkPlan, milliseconds } from './check-plan.js';
@@ -195,6 +196,11 @@ function timeoutsPlan(item: Item<TimeoutsKeys>): TimeoutsPlan {
   };
 }
 
+/** What sharing is without a configuration: none. */
+function notShared(): SharePlan {
+  return { store: 'memory', instance: hostname(), require: false, flushMs: 5, holdMs: 200, leaseMs: 600_000, portBlock: 1024, aliveMs: 3000 };
+}
+
 /** Only for values without an error. */
 export function makePlan(values: Values, options: PlanOptions): Plan {
   const withUplinks = new Set(values.uplinks.items.map((item) => item.values.link));
@@ -216,6 +222,8 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
     groups: values.groups.items.map((item, index) => groupPlan(item, index, uplinks, groups)),
     policies: values.policies.items.map((item, index) => policyPlan(item, index, links, uplinks, groups)),
     ...serversOf(values, linkPlans, uplinkPlans.length),
+    vrrp: [],
+    share: notShared(),
     filters: values.filters.items.map((item, index) => filterPlan(item, index, links)),
     portForwards: values.portForwards.items.map((item, index) => portForwardPlan(item, index, uplinkPlans, linkPlans)),
     oneToOne: values.oneToOne.items.map((item, index) => oneToOnePlan(item, index, uplinks)),

@@ -553,6 +553,14 @@ const limits: Section<LimitsKeys> = {
       format: 'integer', min: 0, max: 1_000_000, unit: 'flows', default: 32_768,
       doc: 'Established flows the kernel forwards by itself as weir has decided, where it can (weir doctor says); 0 = none, every packet goes through weir.',
     },
+    sharedChanges: {
+      format: 'integer', min: 1024, max: 4_194_304, unit: 'changes', default: 262_144,
+      doc: 'Changes of flows that wait at once to be written to the store they are shared through; the oldest give way, and are written again later.',
+    },
+    heldFetches: {
+      format: 'integer', min: 1, max: 65_536, unit: 'packets', default: 512,
+      doc: 'Packets of unknown flows that wait at once until the store has been asked for theirs.',
+    },
     snatPortFirst: {
       format: 'integer', min: 1024, max: 65_535, default: 1024,
       doc: 'The lowest port, or ICMP identifier, source translation uses.',

@@ -63,7 +63,7 @@ const rows: Row[] = [
   { name: 'a list where a section belongs', text: 'links:\n  - lan\nlimits: 5\n',
     errors: [
       'weir.yaml:2:3: links: found a list, allowed: a map from names to links',
-      'weir.yaml:3:9: limits: found 5, allowed: a map of flows, neighbours, neighbourQueue, heldPackets, fragments, fragmentBytes, icmpErrorsPerSecond, icmpErrorsPerDestination, flowsPerSource, portsPerSource, expectations, affinity, heldSyns, offloadedFlows, snatPortFirst and snatPortLast',
+      'weir.yaml:3:9: limits: found 5, allowed: a map of flows, neighbours, neighbourQueue, heldPackets, fragments, fragmentBytes, icmpErrorsPerSecond, icmpErrorsPerDestination, flowsPerSource, portsPerSource, expectations, affinity, heldSyns, offloadedFlows, sharedChanges, heldFetches, snatPortFirst and snatPortLast',
     ] },
   { name: 'a text where a thing belongs, and nothing', text: 'links:\n  lan: eth0\n  wan:\n',
     errors: [

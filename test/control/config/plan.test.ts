@@ -1,4 +1,5 @@
 /** What a configuration without errors becomes: the plan to the last field, its defaults, and the warnings beside it. */
+import { hostname } from 'node:os';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readDuration } from '../../../src/control/config/format.js';
@@ -22,12 +23,13 @@ test('a whole configuration', () => {
     routes: [{ name: 'default', to: '0.0.0.0/0', group: 0 }],
     uplinks: [{ index: 0, name: 'isp', link: 1, gateway: '203.0.113.1', weight: 1, snat: ['203.0.113.2'], ...MAPPING, pin: '169.254.119.1' }],
     groups: [{ index: 0, name: 'internet', uplinks: [0], tiers: [1], balance: 'flow', onDown: 'reset', onRecover: 'keep', drainTimeout: 300, lastResort: 'unreachable' }],
-    policies: [], virtualServers: [], realServers: [],
+    policies: [], virtualServers: [], realServers: [], vrrp: [],
+    share: { store: 'memory', instance: hostname(), require: false, flushMs: 5, holdMs: 200, leaseMs: 600_000, portBlock: 1024, aliveMs: 3000 },
     filters: [], portForwards: [], oneToOne: [], noNat: [], algs: [{ name: 'ftp', ports: [21] }], tcpMidstream: 'reset',
     limits: {
       flows: 1_048_576, neighbours: 4096, neighbourQueue: 128, heldPackets: 1024, fragments: 4096, fragmentBytes: 16_777_216,
       icmpErrorsPerSecond: 1000, icmpErrorsPerDestination: 100,
-      flowsPerSource: 0, portsPerSource: 0, expectations: 1024, affinity: 65_536, heldSyns: 256, offloadedFlows: 32_768, snatPortFirst: 1024, snatPortLast: 65_535,
+      flowsPerSource: 0, portsPerSource: 0, expectations: 1024, affinity: 65_536, heldSyns: 256, offloadedFlows: 32_768, sharedChanges: 262_144, heldFetches: 512, snatPortFirst: 1024, snatPortLast: 65_535,
     },
     timeouts: {
       tcpOpening: 240, tcpEstablished: 7440, tcpClosing: 240, tcpTimeWait: 120, udp: 300, udpReplied: 300, icmp: 60, other: 600,

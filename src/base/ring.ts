@@ -1,0 +1,128 @@
+/**
+ * A ring of records between two threads: one writes, one reads, neither ever waits for the other.
+ *
+ * Shape: HEADER_WORDS int32 words (the next word to be written, the next to be read, both modulo 2^32, and what did not fit), then a power of two of
+ * words. A record is its length in words (itself counted), its kind, and its payload, in a row: where it would pass the end, a record of kind
+ * RING_SKIP fills the rest. What a record means is for who uses the ring to say.
+ *
+ *      write ──▶ ┌──────┬──────┬────────────┬──────┐ ──▶ read
+ *                │ len  │ kind │ payload …  │ len …│
+ *                └──────┴──────┴────────────┴──────┘
+ *
+ * Cost of a record: its words, and one atomic store on each side.
+ */
+
+export const RING_HEADER_WORDS = 16;
+const TAIL = 0;
+const HEAD = 1;
+const REFUSED = 2;
+/** Kind of a record that is none. */
+export const RING_SKIP = 0;
+/** Words before a record's payload. */
+const LEAD = 2;
+
+/** Bytes of a ring of at least so many words. */
+export function ringBytes(words: number): number {
+  let length = 64;
+  while (length < words) length *= 2;
+  return (RING_HEADER_WORDS + length) * 4;
+}
+
+/** The writing end. */
+export class RingWriter {
+  /** The ring's memory: a record's payload is written straight into it, between `begin` and `commit`. */
+  readonly words: Int32Array;
+  private readonly mask: number;
+  private next = 0;
+  private end = 0;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.words = new Int32Array(memory);
+    this.mask = this.words.length - RING_HEADER_WORDS - 1;
+    this.end = this.words[TAIL];
+  }
+
+  /** Index in `words` at which a record's payload of so many words is to be written, or -1 when there is no room (counted). */
+  begin(kind: number, payloadWords: number): number {
+    const { words, mask } = this;
+    const length = LEAD + payloadWords;
+    const used = (this.end - Atomics.load(words, HEAD)) >>> 0;
+    const left = mask + 1 - (this.end & mask);
+    const skip = left < length ? left : 0;
+    if (used + skip + length > mask + 1) {
+      words[REFUSED]++;
+      return -1;
+    }
+    let at = RING_HEADER_WORDS + (this.end & mask);
+    if (skip > 0) {
+      words[at] = skip;
+      // A rest of one word has no room for its kind; the reader knows by its length.
+      if (skip > 1) words[at + 1] = RING_SKIP;
+      at = RING_HEADER_WORDS;
+    }
+    words[at] = length;
+    words[at + 1] = kind;
+    this.next = (this.end + skip + length) | 0;
+    return at + LEAD;
+  }
+
+  /** The record begun is whole: the reader may have it. */
+  commit(): void {
+    this.end = this.next;
+    Atomics.store(this.words, TAIL, this.end);
+  }
+
+  /** Words that wait to be read. */
+  get waiting(): number { return (this.end - Atomics.load(this.words, HEAD)) >>> 0; }
+
+  /** Records there was no room for. */
+  get refused(): number { return this.words[REFUSED] >>> 0; }
+}
+
+/** The reading end. */
+export class RingReader {
+  /** The ring's memory: a record's payload is read straight from it, until `done`. */
+  readonly words: Int32Array;
+  /** Of the record found by `next`. */
+  kind = 0;
+  payloadAt = 0;
+  payloadWords = 0;
+  private readonly mask: number;
+  private at: number;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.words = new Int32Array(memory);
+    this.mask = this.words.length - RING_HEADER_WORDS - 1;
+    this.at = this.words[HEAD];
+  }
+
+  /** Find the next record; false when there is none. */
+  next(): boolean {
+    const { words, mask } = this;
+    while (this.at !== Atomics.load(words, TAIL)) {
+      const at = RING_HEADER_WORDS + (this.at & mask);
+      const length = words[at];
+      if (length > 1 && words[at + 1] !== RING_SKIP) {
+        this.kind = words[at + 1];
+        this.payloadAt = at + LEAD;
+        this.payloadWords = length - LEAD;
+        return true;
+      }
+      this.at = (this.at + length) | 0;
+      Atomics.store(words, HEAD, this.at);
+    }
+    return false;
+  }
+
+  /** The record found has been read: its room is the writer's again. */
+  done(): void {
+    this.at = (this.at + LEAD + this.payloadWords) | 0;
+    Atomics.store(this.words, HEAD, this.at);
+  }
+
+  /** Words that wait to be read. */
+  get waiting(): number { return (Atomics.load(this.words, TAIL) - this.at) >>> 0; }
+
+  /** Records the writer had no room for. */
+  get refused(): number { return Atomics.load(this.words, REFUSED) >>> 0; }
+}

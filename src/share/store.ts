@@ -1,0 +1,84 @@
+/**
+ * The contract of a store: where instances keep what they share. It knows nothing of flows: a record is a key, at most one other name for it, a value and a
+ * life. One suite (test/share/store.ts) runs over every implementation; registry.ts names them.
+ *
+ * Every write goes to two places in one step: to the records, for who comes later, and to the log, for who follows. A follower that has loaded all
+ * records as of a place in the log, and reads on from there, misses nothing.
+ *
+ *   register ──▶ generation ──▶ write, lease … ──▶ resign
+ *                    ▲               │ FencedError: somebody has taken over from us; what we still had to write is void
+ *                    └───────────────┘
+ *
+ * Everything rejects with a StoreError; its `kind` says what is wrong in a word that a status can show.
+ */
+
+/** What is wrong with a store. `fenced`: nothing is wrong with it, but this generation may not write any more. */
+export type StoreTrouble =
+  | 'unreachable' | 'slow' | 'full' | 'read-only' | 'failing-over' | 'loading' | 'wrong-password' | 'no-permission' | 'wrong-version' | 'fenced' | 'closed' | 'other';
+
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+  readonly trouble: StoreTrouble;
+  constructor(trouble: StoreTrouble, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.trouble = trouble;
+  }
+}
+
+/** An instance as the others see it. */
+export interface Peer {
+  instance: string;
+  generation: number;
+  /** What it last told of itself (share/peer.ts); text, JSON. */
+  about: string;
+  /** Milliseconds since it told so. */
+  ageMs: number;
+}
+
+/** A block of ports of one translation address, and whose it is. */
+export interface Lease { address: string; block: number; instance: string; generation: number; /** Milliseconds it is good for from now. */ leftMs: number }
+
+/** A place in the log. Opaque; the store's own text. */
+export type Position = string;
+
+/** What followers get: a batch (share/batch.ts) as it was written, never one's own. */
+export interface LogEntry { position: Position; instance: string; generation: number; /** Milliseconds it was on its way, by the store's clock alone; null = unknown. */ ageMs: number | null; batch: Uint8Array }
+
+export interface Store {
+  /** Connect. Rejects when that fails; goes on trying by itself until `close`. */
+  open(): Promise<void>;
+  /** Told whenever the store can be used again, or cannot, and why; not before `open` has been called. */
+  onState: (state: { isUsable: boolean; error: StoreError | null }) => void;
+  /** Begin as this instance: a generation higher than any before. Whoever wrote under this name until now is fenced. */
+  register(instance: string): Promise<number>;
+  /** Fence another instance: what it still has to write under the generation it has now is refused. */
+  fence(instance: string): Promise<void>;
+  /** This instance has taken over `role` (a virtual router's name); gives who had it before, who is fenced if it was somebody else. */
+  claim(role: string): Promise<string | null>;
+  /** Carry out a batch and log it, all or nothing. Rejects `fenced` when the generation may not write any more. */
+  write(batch: Uint8Array): Promise<void>;
+  /** The value under a key or another name for one; null = there is none. */
+  fetch(key: Uint8Array): Promise<Uint8Array | null>;
+  /** Every record there is, page by page; some may be seen twice. Gives the place in the log from which on `follow` misses nothing. `total` is an estimate. */
+  load(onPage: (page: { key: Uint8Array; value: Uint8Array }[], total: number) => void | Promise<void>, signal: AbortSignal): Promise<Position>;
+  /** Batches of others from a place on, until aborted. Rejects with trouble 'other' and `isGap` set when the log does not reach back so far: load anew. */
+  follow(from: Position, onEntries: (entries: LogEntry[]) => void | Promise<void>, signal: AbortSignal): Promise<void>;
+  /** Tell of oneself, and learn of all others that have within `aliveMs`. */
+  beat(about: string, aliveMs: number): Promise<Peer[]>;
+  /** Lease up to `count` more blocks of an address out of 0 … blocks - 1, those in `prefer` first; gives the ones got. */
+  lease(address: string, blocks: number, count: number, leaseMs: number, prefer: readonly number[]): Promise<number[]>;
+  /** Prolong blocks; gives those that are still ours. */
+  renew(address: string, blocks: readonly number[], leaseMs: number): Promise<number[]>;
+  /** Give blocks back. */
+  release(address: string, blocks: readonly number[]): Promise<void>;
+  leases(): Promise<Lease[]>;
+  /** This instance ends: its leases are free and nobody need wait for it. */
+  resign(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The log does not reach back to where somebody wanted to follow it from. */
+export class GapError extends StoreError {
+  readonly isGap = true;
+  constructor(message: string) { super('other', message); }
+}
