@@ -15,23 +15,14 @@ import type { Clock } from '../base/clock.js';
 import { hashText } from '../base/hash.js';
 import type { CheckPlan, ProbePlan } from '../base/plan.js';
 import { Random } from '../base/random.js';
+import { systemTimers } from '../base/timers.js';
+import type { Timers } from '../base/timers.js';
 import { failed, TIMED_OUT } from './check/attempt.js';
 import type { Check, CheckContext, ProbeResult } from './check/check.js';
 import { createCheck } from './check/registry.js';
 import { Health, NO_CARRIER } from './health.js';
 import type { HealthChange, HealthStatus } from './health.js';
 import { targetName } from './target.js';
-
-/** Something that calls back later, injected so that tests own the time. */
-export interface Timers {
-  set(run: () => void, delayMs: number): unknown;
-  clear(timer: unknown): void;
-}
-
-export const systemTimers: Timers = {
-  set: (run, delayMs) => setTimeout(run, delayMs),
-  clear: (timer) => { clearTimeout(timer as NodeJS.Timeout); },
-};
 
 /** A target that has failed `fall` times in a row, or answered `rise` times, and was told of otherwise before. */
 export interface TargetChange { target: string; isOk: boolean; reason: string | null; atMs: number }

@@ -1,6 +1,6 @@
 /** Timers and a clock that a test turns by hand; promises that are ready are let through between one timer and the next. */
 import type { Clock } from '../../src/base/clock.js';
-import type { Timers } from '../../src/health/prober.js';
+import type { Timers } from '../../src/base/timers.js';
 
 export class ManualTimers implements Timers, Clock {
   private atMs = 0;
