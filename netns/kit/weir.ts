@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
 import { run, type RunResult } from './command.js';
 import type { Host } from './lab.js';
-import type { Exit, Process } from './process.js';
+import { signal, type Exit, type Process } from './process.js';
 import { waitFor } from './wait.js';
 import type { RouterEvent } from '../../src/control/api/types.js';
 
@@ -68,12 +68,12 @@ export class Daemon {
 
   /**
    * Copies a scenario's configuration (a path in the checkout, or a whole one) into the lab's directory and adds a drop-in with what
-   * differs there: the socket, and the weights, given by link.
+   * differs there: the socket, and the weights, given by link. `instance`: its name where a lab has several.
    */
-  constructor(host: Host, scenarioFile: string, weights: Record<string, number>) {
+  constructor(host: Host, scenarioFile: string, weights: Record<string, number>, instance?: string) {
     this.host = host;
-    this.configFile = join(host.lab.directory, basename(scenarioFile));
-    this.socket = join(host.lab.directory, 'weir.sock');
+    this.configFile = join(host.lab.directory, instance === undefined ? basename(scenarioFile) : `${instance}.yaml`);
+    this.socket = join(host.lab.directory, `${instance ?? 'weir'}.sock`);
     const text = readFileSync(resolve(ROOT, scenarioFile), 'utf8');
     writeFileSync(this.configFile, text);
     const { uplinks = {} } = parse(text) as Configuration;
@@ -115,9 +115,15 @@ export class Daemon {
   /** What it logged; its end when that is long. */
   log(): string { return this.process === null ? '' : `${this.process.errors()}${this.process.output()}`.slice(-8192); }
 
-  stop(signal?: NodeJS.Signals): Promise<Exit> {
+  /** Sends a signal to what runs: SIGKILL for a crash, SIGSTOP and SIGCONT for a machine that hangs and wakes up. */
+  signal(name: NodeJS.Signals): void {
     if (this.process === null) throw new Error('weir was not started');
-    return this.process.stop(signal, 10_000);
+    signal(this.process.pid, name);
+  }
+
+  stop(name?: NodeJS.Signals): Promise<Exit> {
+    if (this.process === null) throw new Error('weir was not started');
+    return this.process.stop(name, 10_000);
   }
 
   /** A reading command, as a person sees it. */
