@@ -38,6 +38,12 @@ export interface Peer {
 /** A block of ports of one translation address, and whose it is. */
 export interface Lease { address: string; block: number; instance: string; generation: number; /** Milliseconds it is good for from now. */ leftMs: number }
 
+/**
+ * A generation, and how the one before was found, in the same step: `kept`, nothing has happened to it; `fenced`, somebody has taken over from us; `unknown`,
+ * the store does not know it, so it was emptied, or has gone back in time, or is another one; `none`, there was none.
+ */
+export interface Registration { generation: number; before: 'none' | 'kept' | 'fenced' | 'unknown' }
+
 /** A place in the log. Opaque; the store's own text. */
 export type Position = string;
 
@@ -49,8 +55,11 @@ export interface Store {
   open(): Promise<void>;
   /** Told whenever the store can be used again, or cannot, and why; not before `open` has been called. */
   onState: (state: { isUsable: boolean; error: StoreError | null }) => void;
-  /** Begin as this instance: a generation higher than any before. Whoever wrote under this name until now is fenced. */
-  register(instance: string): Promise<number>;
+  /**
+   * Begin as this instance: a generation higher than any before. Whoever wrote under this name until now is fenced. `before` is the generation we had
+   * until now, or null: what has become of it says whether what we still have to write is worth writing.
+   */
+  register(instance: string, before: number | null): Promise<Registration>;
   /** Fence another instance: what it still has to write under the generation it has now is refused. */
   fence(instance: string): Promise<void>;
   /** This instance has taken over `role` (a virtual router's name); gives who had it before, who is fenced if it was somebody else. */
