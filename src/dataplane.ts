@@ -4,7 +4,7 @@
  *
  * Told by the main thread: `link` (a device came up or went down), `health` (what an uplink's check has found), `weight` and `drain` (what a
  * person wants of an uplink), `serverHealth`, `serverWeight` and `serverDrain` (the same of a real server), `probe` (ask something by an uplink, or a real
- * server), `eraseAffinity`, `erasePersistence`, `stop`. Tells the main thread: `ready`, `notice`, `stopped`.
+ * server), `eraseAffinity`, `erasePersistence`, `electionReady`, `electionDrain`, `stop`. Tells the main thread: `ready`, `notice`, `stopped`.
  */
 import { isMainThread, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { systemClock } from './base/clock.js';
@@ -49,6 +49,10 @@ export type ToDataPlane =
   /** null = all of it. */
   | { type: 'eraseAffinity'; address: string | null }
   | { type: 'erasePersistence'; address: string | null }
+  /** Everything shared has been loaded, or cannot be had: the election may take part, or not any more. Not needed while nothing is shared. */
+  | { type: 'electionReady'; isReady: boolean }
+  /** Resign from every virtual router and stand aside, or take part again. */
+  | { type: 'electionDrain'; isDrained: boolean }
   | { type: 'stop' };
 export type FromDataPlane = { type: 'ready' } | { type: 'notice'; notice: Notice } | { type: 'stopped' };
 
@@ -88,6 +92,8 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
         case 'probe': router.probes.ask(message.id, message.request); break;
         case 'eraseAffinity': router.affinity.erase(message.address === null ? null : parseIpv4(message.address)); break;
         case 'erasePersistence': router.virtualServers.persistence.erase(message.address === null ? null : parseIpv4(message.address)); break;
+        case 'electionReady': router.election?.setReady(message.isReady); break;
+        case 'electionDrain': router.election?.setDrained(message.isDrained); break;
         case 'stop': return false;
       }
     }

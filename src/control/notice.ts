@@ -8,6 +8,7 @@ import type { Notice, UplinkReason } from '../stage/router.js';
 import * as ip from '../wire/ipv4.js';
 import type { EventLog } from './event.js';
 import { serverName } from './server-view.js';
+import { tellOfVrrp } from './vrrp-event.js';
 import type { View } from './view.js';
 
 const PROTOCOLS = new Map([[ip.PROTOCOL_ICMP, 'icmp'], [ip.PROTOCOL_TCP, 'tcp'], [ip.PROTOCOL_UDP, 'udp']]);
@@ -98,6 +99,10 @@ export class Notices {
         this.events.emit('link.error', link, `reading from link ${link} failed with errno ${errno}`, { link, errno, severity: 'warning' });
         return;
       }
+      case 'vrrp':
+      case 'vrrpTrouble':
+        tellOfVrrp(notice, this.plan, this.events);
+        return;
       default:
         notice satisfies never;
     }

@@ -17,6 +17,8 @@ import {
   AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
   WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
+import { Elected } from '../table/elected.js';
+import type { LinkElected } from '../table/elected.js';
 import { ExpectationTable } from '../table/expectation.js';
 import { Fib } from '../table/fib.js';
 import { FlowTable } from '../table/flow.js';
@@ -42,6 +44,7 @@ import { Packet } from '../wire/packet.js';
 import { Tuple } from '../wire/tuple.js';
 import { announce, solicit } from './arp.js';
 import { Claims } from './claim.js';
+import type { Election, VrrpNotice } from './election.js';
 import { giveWindow } from './confirm.js';
 import { Expecting } from './expected.js';
 import { Fates } from './fate.js';
@@ -95,6 +98,7 @@ export type Notice =
   | { event: 'serverFate'; server: number; fate: Fate; reason: FateReason; flows: Int32Array; total: number }
   | ({ event: 'serverFailover'; server: number; reason: FateReason; detail: string | null; tookMs: number } & FateCounts)
   | ServerNotice
+  | VrrpNotice
   /** A probe made in the data plane has been answered, or will not be. */
   | ProbeOutcome
   | { event: 'deviceError'; link: string; errno: number }
@@ -123,6 +127,8 @@ export class Link {
   readonly claimed: ReadonlySet<number>;
   /** Virtual addresses, whichever link they are on: what is asked of them is answered by the link it came in by. */
   private readonly virtual: ReadonlySet<number>;
+  /** Addresses that virtual routers of this link have; null = there are none. */
+  readonly elected: LinkElected | null;
   /** Not in use before the wire has been asked whether somebody has them (stage/claim.ts). */
   readonly probesAddresses: boolean;
   isUp = false;
@@ -135,7 +141,8 @@ export class Link {
   /** When we last told of trouble with its device. */
   errorToldAtMs = -Infinity;
 
-  constructor(plan: LinkPlan, device: LinkDevice, whole: Plan) {
+  constructor(plan: LinkPlan, device: LinkDevice, whole: Plan, elected: LinkElected | null) {
+    this.elected = elected;
     this.index = plan.index;
     this.name = plan.name;
     this.hasEthernet = device.kind !== KIND_TUN;
@@ -201,6 +208,10 @@ export class Router {
   readonly packet: Packet;
   readonly counters: Counters;
   readonly links: readonly Link[];
+  /** Addresses of virtual routers, and which of them are ours now. */
+  readonly elected: Elected;
+  /** Who decides that; null = there are none. Given by who makes the router, before its first turn. */
+  election: Election | null = null;
   /** The TUN link to the box itself, or null. */
   readonly hostLink: Link | null;
   /** The nexthop to the box, or NONE. */
@@ -284,7 +295,8 @@ export class Router {
     this.startMs = clock.nowMs();
     this.nowMs = this.startMs;
     this.counters = new Counters(memory.counters, countersShape(plan));
-    this.links = plan.links.map((link, i) => new Link(link, devices[i], plan));
+    this.elected = new Elected(plan);
+    this.links = plan.links.map((link, i) => new Link(link, devices[i], plan, this.elected.links[i]));
     this.hostLink = this.links.find((link, i) => !link.hasEthernet && plan.links[i].type === 'tun' && plan.links[i].peer !== undefined) ?? null;
     this.hostNexthop = this.hostLink === null ? NONE : this.nexthops.intern(this.hostLink.index, null, NONE);
     this.uplinks = plan.uplinks.map((uplink) => {

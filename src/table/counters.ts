@@ -74,6 +74,21 @@ export const VIRTUAL_REFUSED = 2;
 export const VIRTUAL_RETURNED = 3;
 const VIRTUAL_DOUBLES = 8;
 
+/** Doubles per virtual router (VrrpPlan.index). Its state and why (places in VRRP_STATES of vrrp/status.ts and VRRP_REASONS of stage/election.ts), since when on the data plane's clock. */
+export const VRRP_STATE = 0;
+export const VRRP_REASON = 1;
+export const VRRP_SINCE_MS = 2;
+/** The priority it goes by now, 0 = it stands aside. Whose adverts it follows (uint32, 0 = nobody's) and the priority they bear. */
+export const VRRP_PRIORITY = 3;
+export const VRRP_MASTER = 4;
+export const VRRP_MASTER_PRIORITY = 5;
+/** Adverts sent, taken, refused; times it became master or ceased to be. */
+export const VRRP_SENT = 6;
+export const VRRP_RECEIVED = 7;
+export const VRRP_REFUSED = 8;
+export const VRRP_TRANSITIONS = 9;
+const VRRP_DOUBLES = 12;
+
 /** Doubles of the router as a whole. */
 export const TURNS = 0;
 export const LONGEST_TURN_US = 1;
@@ -113,18 +128,18 @@ export const DECLINED = ['protocol', 'alg', 'local', 'filter', 'window', 'spread
 const ROUTER_DOUBLES = OFFLOAD_DECLINED + DECLINED.length;
 
 /** Of how many of each there are counters. */
-export interface CountersShape { links: number; uplinks: number; filters?: number; virtualServers?: number; realServers?: number }
+export interface CountersShape { links: number; uplinks: number; filters?: number; virtualServers?: number; realServers?: number; vrrp?: number }
 
 export function countersShape(plan: Plan): CountersShape {
   return {
     links: plan.links.length, uplinks: plan.uplinks.length, filters: plan.filters.length,
-    virtualServers: plan.virtualServers.length, realServers: plan.realServers.length,
+    virtualServers: plan.virtualServers.length, realServers: plan.realServers.length, vrrp: plan.vrrp.length,
   };
 }
 
-export function countersBytes({ links, uplinks, filters = 0, virtualServers = 0, realServers = 0 }: CountersShape): number {
+export function countersBytes({ links, uplinks, filters = 0, virtualServers = 0, realServers = 0, vrrp = 0 }: CountersShape): number {
   return (ROUTER_DOUBLES + links * LINK_DOUBLES + uplinks * UPLINK_DOUBLES + (links + 1) * VERDICTS.length + filters * FILTER_DOUBLES
-    + virtualServers * VIRTUAL_DOUBLES + realServers * SERVER_DOUBLES) * 8;
+    + virtualServers * VIRTUAL_DOUBLES + realServers * SERVER_DOUBLES + vrrp * VRRP_DOUBLES) * 8;
 }
 
 export class Counters {
@@ -136,9 +151,10 @@ export class Counters {
   private readonly filters: Float64Array;
   private readonly virtualServers: Float64Array;
   private readonly servers: Float64Array;
+  private readonly virtualRouters: Float64Array;
   private readonly linkCount: number;
 
-  constructor(memory: SharedArrayBuffer, { links, uplinks, filters = 0, virtualServers = 0, realServers = 0 }: CountersShape) {
+  constructor(memory: SharedArrayBuffer, { links, uplinks, filters = 0, virtualServers = 0, realServers = 0, vrrp = 0 }: CountersShape) {
     this.linkCount = links;
     let at = 0;
     const next = (doubles: number): Float64Array => {
@@ -153,6 +169,7 @@ export class Counters {
     this.filters = next(filters * FILTER_DOUBLES);
     this.virtualServers = next(virtualServers * VIRTUAL_DOUBLES);
     this.servers = next(realServers * SERVER_DOUBLES);
+    this.virtualRouters = next(vrrp * VRRP_DOUBLES);
   }
 
   addLink(link: number, counter: number, by: number): void { this.links[link * LINK_DOUBLES + counter] += by; }
@@ -183,6 +200,10 @@ export class Counters {
   addVirtualServer(one: number, counter: number, by: number): void { this.virtualServers[one * VIRTUAL_DOUBLES + counter] += by; }
   setVirtualServer(one: number, counter: number, value: number): void { this.virtualServers[one * VIRTUAL_DOUBLES + counter] = value; }
   virtualServer(one: number, counter: number): number { return this.virtualServers[one * VIRTUAL_DOUBLES + counter]; }
+
+  addVrrp(one: number, counter: number, by: number): void { this.virtualRouters[one * VRRP_DOUBLES + counter] += by; }
+  setVrrp(one: number, counter: number, value: number): void { this.virtualRouters[one * VRRP_DOUBLES + counter] = value; }
+  vrrp(one: number, counter: number): number { return this.virtualRouters[one * VRRP_DOUBLES + counter]; }
 
   addRouter(counter: number, by: number): void { this.router[counter] += by; }
   setRouter(counter: number, value: number): void { this.router[counter] = value; }
