@@ -74,14 +74,19 @@ export interface Store {
   follow(from: Position, onEntries: (entries: LogEntry[]) => void | Promise<void>, signal: AbortSignal): Promise<void>;
   /** Tell of oneself, and learn of all others that have within `aliveMs`. */
   beat(about: string, aliveMs: number): Promise<Peer[]>;
-  /** Lease up to `count` more blocks of an address out of 0 … blocks - 1, those in `prefer` first; gives the ones got. */
-  lease(address: string, blocks: number, count: number, leaseMs: number, prefer: readonly number[]): Promise<number[]>;
-  /** Prolong blocks; gives those that are still ours. */
+  /**
+   * Lease up to `count` more blocks of an address out of `wanted`, and give the ones got. Taken in the order of `wanted`: first those this instance has had
+   * under an earlier generation, whose late writes are void; then those nobody has had, or that were given back; last those whose life has
+   * ended without that, the longest ended first: flows that the store was not told of may yet live in them. One that is this instance's by its present generation is not given again.
+   */
+  lease(address: string, wanted: readonly number[], count: number, leaseMs: number): Promise<number[]>;
+  /** Prolong blocks; gives those that are still ours: under whatever generation of this instance, even when their life has ended, as long as nobody else has taken them. */
   renew(address: string, blocks: readonly number[], leaseMs: number): Promise<number[]>;
-  /** Give blocks back. */
+  /** Give blocks back: nothing lives in them any more. Those that are not ours are left alone. */
   release(address: string, blocks: readonly number[]): Promise<void>;
+  /** Those whose life has not ended. */
   leases(): Promise<Lease[]>;
-  /** This instance ends: its leases are free and nobody need wait for it. */
+  /** This instance ends: what it still leases counts as ended, not as given back, and nobody need wait for it. */
   resign(): Promise<void>;
   close(): Promise<void>;
 }
