@@ -25,7 +25,9 @@ import { FlowTable } from '../table/flow.js';
 import { FilterRules } from '../table/filter-rule.js';
 import { FragmentTable } from '../table/fragment.js';
 import { HeldPackets } from '../table/held.js';
+import { InboxReader } from '../table/inbox.js';
 import { IpIds } from '../table/ip-id.js';
+import { JournalWriter } from '../table/journal.js';
 import { MappingTable } from '../table/mapping.js';
 import { externalAddresses, NatRules } from '../table/nat-rule.js';
 import { NeighbourTable, REACHABLE } from '../table/neighbour.js';
@@ -80,6 +82,9 @@ export interface SharedMemory {
   counters: SharedArrayBuffer;
   neighbours: SharedArrayBuffer;
   affinity: SharedArrayBuffer;
+  /** Rings to and from the share worker (table/journal.ts, table/inbox.ts); absent = nothing is shared with other instances. */
+  journal?: SharedArrayBuffer;
+  inbox?: SharedArrayBuffer;
 }
 
 /** Why an uplink takes no new flows; null = it does. */
@@ -262,6 +267,9 @@ export class Router {
   readonly quoted = new Tuple();
   readonly spare = new Tuple();
   readonly fates: Fates;
+  /** To and from the share worker; null = nothing is shared. */
+  readonly journal: JournalWriter | null;
+  readonly inbox: InboxReader | null;
   /** Told of what a person should know. */
   readonly notify: (notice: Notice) => void;
   /** Milliseconds, read once a turn. */
@@ -293,6 +301,8 @@ export class Router {
     this.random = new Random(plan.seed);
     this.nextId = this.random.below(65536);
     this.startMs = clock.nowMs();
+    this.journal = memory.journal === undefined ? null : new JournalWriter(memory.journal);
+    this.inbox = memory.inbox === undefined ? null : new InboxReader(memory.inbox);
     this.nowMs = this.startMs;
     this.counters = new Counters(memory.counters, countersShape(plan));
     this.elected = new Elected(plan);

@@ -94,6 +94,10 @@ export const FLAG_CHOSEN = 512;
 export const FLAG_REMEMBERED = 1024;
 /** Its fate has been told of since its real server was lost (stage/fate.ts). */
 export const FLAG_SERVER_TOLD = 2048;
+/** It came from another instance, and none of its packets has been seen here (stage/adopt.ts). */
+export const FLAG_REPLICA = 4096;
+/** Other instances have been told of it by us: they are told of its end, too. */
+export const FLAG_PUBLISHED = 8192;
 /** The high half of FLAGS: the group that chose its uplink, + 1; 0 = none did. */
 export const GROUP_SHIFT = 16;
 

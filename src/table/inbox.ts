@@ -1,0 +1,118 @@
+/**
+ * The inbox: what the share worker tells the data plane, in a ring between the two threads (base/ring.ts). The sender wakes the data plane by its
+ * eventfd; `housekeep` takes a bounded number of records a turn (stage/adopt.ts), and no turn waits while some are left. When the ring is full the sender
+ * waits and tries again: nothing of this is lost.
+ *
+ *   RECORD   the value of a shared record (table/flow-record.ts): put it into the tables. Flows first: streams and expectations are of flows that are there.
+ *   FORGET   the key of one: it has ended elsewhere.
+ *   FETCHED  what the store had for a packet that waits (FETCH in table/journal.ts); a record that was found has been sent before.
+ *   STORE    whether the store can be asked now; and whether all it had has been loaded once.
+ *   BLOCKS   which blocks of ports of a translation address may be handed out from now, and for how long.
+ */
+import { RingReader, RingWriter } from '../base/ring.js';
+
+/** Kinds of the ring's records. */
+export const INBOX_RECORD = 1;
+export const INBOX_FORGET = 2;
+export const INBOX_FETCHED = 3;
+export const INBOX_STORE = 4;
+export const INBOX_BLOCKS = 5;
+
+/** Word offsets in the payload. RECORD, FORGET: bytes, then so many of them. */
+export const BYTES_LENGTH = 0;
+export const BYTES = 1;
+
+export const FETCHED_TOKEN = 0;
+/** 1 = there was one. */
+export const FETCHED_FOUND = 1;
+const FETCHED_WORDS = 2;
+
+export const STORE_IS_USABLE = 0;
+export const STORE_IS_LOADED = 1;
+const STORE_WORDS = 2;
+
+/** BLOCKS: int32 address, milliseconds they are good for from now (less than 0: for as long as nothing else is said), then a bitmap, bit b of word w is block 32 w + b. */
+export const BLOCKS_ADDRESS = 0;
+export const BLOCKS_LEFT_MS = 1;
+export const BLOCKS_BITMAP = 2;
+
+export class InboxWriter {
+  private readonly ring: RingWriter;
+  private readonly bytes: Uint8Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.ring = new RingWriter(memory);
+    this.bytes = new Uint8Array(memory);
+  }
+
+  /** Words that wait to be read. */
+  get waiting(): number { return this.ring.waiting; }
+
+  /** Each gives false while the ring has no room for it. */
+  record(value: Uint8Array, from = 0, to = value.length): boolean { return this.put(INBOX_RECORD, value, from, to); }
+  forget(key: Uint8Array, from = 0, to = key.length): boolean { return this.put(INBOX_FORGET, key, from, to); }
+
+  fetched(token: number, isFound: boolean): boolean {
+    const at = this.ring.begin(INBOX_FETCHED, FETCHED_WORDS);
+    if (at < 0) return false;
+    this.ring.words[at + FETCHED_TOKEN] = token;
+    this.ring.words[at + FETCHED_FOUND] = isFound ? 1 : 0;
+    this.ring.commit();
+    return true;
+  }
+
+  store(isUsable: boolean, isLoaded: boolean): boolean {
+    const at = this.ring.begin(INBOX_STORE, STORE_WORDS);
+    if (at < 0) return false;
+    this.ring.words[at + STORE_IS_USABLE] = isUsable ? 1 : 0;
+    this.ring.words[at + STORE_IS_LOADED] = isLoaded ? 1 : 0;
+    this.ring.commit();
+    return true;
+  }
+
+  blocks(address: number, leftMs: number, bitmap: Int32Array): boolean {
+    const at = this.ring.begin(INBOX_BLOCKS, BLOCKS_BITMAP + bitmap.length);
+    if (at < 0) return false;
+    this.ring.words[at + BLOCKS_ADDRESS] = address;
+    this.ring.words[at + BLOCKS_LEFT_MS] = leftMs;
+    for (let i = 0; i < bitmap.length; i++) this.ring.words[at + BLOCKS_BITMAP + i] = bitmap[i];
+    this.ring.commit();
+    return true;
+  }
+
+  private put(kind: number, bytes: Uint8Array, from: number, to: number): boolean {
+    const length = to - from;
+    const at = this.ring.begin(kind, BYTES + ((length + 3) >> 2));
+    if (at < 0) return false;
+    this.ring.words[at + BYTES_LENGTH] = length;
+    this.bytes.set(bytes.subarray(from, to), (at + BYTES) * 4);
+    this.ring.commit();
+    return true;
+  }
+}
+
+/** The reading end: `next`, then `kind` and the words of the payload by the offsets above, from `at` on, until `done`. */
+export class InboxReader {
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+  private readonly ring: RingReader;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.ring = new RingReader(memory);
+    this.words = this.ring.words;
+    this.bytes = new Uint8Array(memory);
+  }
+
+  /** Words that wait to be read. */
+  get waiting(): number { return this.ring.waiting; }
+  get kind(): number { return this.ring.kind; }
+  /** Index of the payload's first word, and its words. */
+  get at(): number { return this.ring.payloadAt; }
+  get length(): number { return this.ring.payloadWords; }
+  /** Of a RECORD or FORGET: where its bytes begin and end in `bytes`. */
+  get from(): number { return (this.at + BYTES) * 4; }
+  get to(): number { return this.from + this.words[this.at + BYTES_LENGTH]; }
+
+  next(): boolean { return this.ring.next(); }
+  done(): void { this.ring.done(); }
+}
