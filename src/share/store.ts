@@ -1,6 +1,6 @@
 /**
  * The contract of a store: where instances keep what they share. It knows nothing of flows: a record is a key, at most one other name for it, a value and a
- * life. One suite (test/share/store.ts) runs over every implementation; registry.ts names them.
+ * life. One suite (test/share/store-suite.ts) runs over every implementation; registry.ts names them.
  *
  * Every write goes to two places in one step: to the records, for who comes later, and to the log, for who follows. A follower that has loaded all
  * records as of a place in the log, and reads on from there, misses nothing.
@@ -9,12 +9,24 @@
  *                    ▲               │ FencedError: somebody has taken over from us; what we still had to write is void
  *                    └───────────────┘
  *
- * Everything rejects with a StoreError; its `kind` says what is wrong in a word that a status can show.
+ * Everything rejects with a StoreError; its `trouble` says what is wrong in a word that a status can show, and its
+ * message says it to an operator; no password is ever in it.
+ *
+ * Writes are carried out in the order in which they were given, and may be given without waiting for one another. One that was refused has not been
+ * carried out; one that failed in any other way (slow, unreachable) may have been, or may yet be: until `register` has been called again, which makes the
+ * generation it bears void. Batches are idempotent, so what is unsure is written again. A lost connection therefore ends the generation: until
+ * `register` has been called again everything that needs one rejects `fenced`.
  */
 
-/** What is wrong with a store. `fenced`: nothing is wrong with it, but this generation may not write any more. */
+/**
+ * What is wrong with a store. `fenced`: nothing is wrong with it, but this generation may not write any more. `settling`: nothing is wrong with it, but it
+ * has begun a moment ago and may have forgotten leases, so that for SETTLE_MS they are prolonged only, and no new ones are given.
+ */
 export type StoreTrouble =
-  | 'unreachable' | 'slow' | 'full' | 'read-only' | 'failing-over' | 'loading' | 'wrong-password' | 'no-permission' | 'wrong-version' | 'fenced' | 'closed' | 'other';
+  | 'unreachable' | 'slow' | 'full' | 'read-only' | 'failing-over' | 'loading' | 'wrong-password' | 'no-permission' | 'wrong-version' | 'fenced' | 'settling' | 'closed' | 'other';
+
+/** A store that has begun less than so long ago gives no new leases: who holds one has come back and prolonged it by then. */
+export const SETTLE_MS = 5000;
 
 export class StoreError extends Error {
   override readonly name = 'StoreError';
@@ -50,11 +62,17 @@ export type Position = string;
 /** What followers get: a batch (share/batch.ts) as it was written, never one's own. */
 export interface LogEntry { position: Position; instance: string; generation: number; /** Milliseconds it was on its way, by the store's clock alone; null = unknown. */ ageMs: number | null; batch: Uint8Array }
 
+/**
+ * What a store is like just now. `server` names the server that answers (never its address): when it is another one than before, some of what the one before
+ * had acknowledged may be lost. `warnings` are sentences about what is dangerous in its configuration.
+ */
+export interface StoreState { isUsable: boolean; error: StoreError | null; server: string | null; warnings: readonly string[] }
+
 export interface Store {
   /** Connect. Rejects when that fails; goes on trying by itself until `close`. */
   open(): Promise<void>;
   /** Told whenever the store can be used again, or cannot, and why; not before `open` has been called. */
-  onState: (state: { isUsable: boolean; error: StoreError | null }) => void;
+  onState: (state: StoreState) => void;
   /**
    * Begin as this instance: a generation higher than any before. Whoever wrote under this name until now is fenced. `before` is the generation we had
    * until now, or null: what has become of it says whether what we still have to write is worth writing.
@@ -66,11 +84,14 @@ export interface Store {
   claim(role: string): Promise<string | null>;
   /** Carry out a batch and log it, all or nothing. Rejects `fenced` when the generation may not write any more. */
   write(batch: Uint8Array): Promise<void>;
-  /** The value under a key or another name for one; null = there is none. */
+  /**
+   * The value under a key or another name for one; null = there is none. Another name may outlive what it was a name of, and then gives the value of the
+   * key it was last a name for: compare what comes with what was asked for.
+   */
   fetch(key: Uint8Array): Promise<Uint8Array | null>;
   /** Every record there is, page by page; some may be seen twice. Gives the place in the log from which on `follow` misses nothing. `total` is an estimate. */
   load(onPage: (page: { key: Uint8Array; value: Uint8Array }[], total: number) => void | Promise<void>, signal: AbortSignal): Promise<Position>;
-  /** Batches of others from a place on, until aborted. Rejects with trouble 'other' and `isGap` set when the log does not reach back so far: load anew. */
+  /** Batches of others from a place on, until aborted (resolves). Rejects with trouble 'other' and `isGap` set when the log does not reach back so far: load anew. */
   follow(from: Position, onEntries: (entries: LogEntry[]) => void | Promise<void>, signal: AbortSignal): Promise<void>;
   /** Tell of oneself, and learn of all others that have within `aliveMs`. */
   beat(about: string, aliveMs: number): Promise<Peer[]>;
@@ -78,9 +99,13 @@ export interface Store {
    * Lease up to `count` more blocks of an address out of `wanted`, and give the ones got. Taken in the order of `wanted`: first those this instance has had
    * under an earlier generation, whose late writes are void; then those nobody has had, or that were given back; last those whose life has
    * ended without that, the longest ended first: flows that the store was not told of may yet live in them. One that is this instance's by its present generation is not given again.
+   * Rejects `settling` while none are given.
    */
   lease(address: string, wanted: readonly number[], count: number, leaseMs: number): Promise<number[]>;
-  /** Prolong blocks; gives those that are still ours: under whatever generation of this instance, even when their life has ended, as long as nobody else has taken them. */
+  /**
+   * Prolong blocks; gives those that are still ours: under whatever generation of this instance, even when their life has ended, as long as nobody else has
+   * taken them. A store that was emptied believes it: ask only for blocks whose life, counted from when the last answer was asked for, is not over.
+   */
   renew(address: string, blocks: readonly number[], leaseMs: number): Promise<number[]>;
   /** Give blocks back: nothing lives in them any more. Those that are not ours are left alone. */
   release(address: string, blocks: readonly number[]): Promise<void>;
