@@ -70,11 +70,20 @@ export const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Readonly<
     'mail-by-the-server': { action: 'accept', from: '10.0.1.20', protocol: 'tcp', ports: '25' },
     'no-other-mail': { action: 'reject', out: '[wan1, wan2]', protocol: 'tcp', ports: '25' },
   },
+  vrrp: {
+    'lan-side': {
+      link: 'lan', id: '51', priority: '200', addresses: '[10.0.1.251]', interval: '100ms', syncGroup: 'gateway', track: '[isp1, { name: shop, weight: 50 }]',
+      announcements: {},
+    },
+    'wan-side': { link: 'wan2', id: '52', priority: '200', addresses: '[198.51.100.254]', interval: '100ms', syncGroup: 'gateway', peers: '[198.51.100.3]' },
+    old: { link: 'lan', id: '53', version: '2', addresses: '[10.0.1.252]', password: 'sesame' },
+  },
 };
 
-/** Helpers that are on by default are shown with the keys they have. */
-const SETTINGS: Readonly<Record<string, Readonly<Record<string, Example>>>> = {
+/** Helpers that are on by default are shown with the keys they have, and sharing as it is with a store. */
+export const SETTINGS: Readonly<Record<string, Readonly<Record<string, Example>>>> = {
   algs: { ftp: { ports: '[21]' } },
+  share: { store: 'redis', instance: 'gw1', redis: { url: 'rediss://redis.example.com:6379/0', tls: {} } },
 };
 
 const WIDTH = 116;
@@ -103,7 +112,9 @@ function keysOf(section: Section<unknown>): [string, Key][] {
 
 function defaultText(key: Key): string | undefined {
   if (key.default === undefined) return undefined;
-  return Array.isArray(key.default) ? `[${key.default.join(', ')}]` : String(key.default);
+  const text = Array.isArray(key.default) ? `[${key.default.join(', ')}]` : String(key.default);
+  // A text that ends in a colon would be a key.
+  return text.endsWith(':') ? JSON.stringify(text) : text;
 }
 
 /** 'bytes; 576 to 65535; no default' */
@@ -122,6 +133,11 @@ function comment(key: Key, indent: string): string[] {
   return [...wrap(key.doc, `${indent}#`), ...wrap(`(${facts(key)})`, `${indent}#`)];
 }
 
+/** A key without a default as it could be set. */
+function unset(name: string, { instead, example }: Key, indent: string): string {
+  return `${indent}#${instead === undefined ? '' : 'or '}${name}: ${example}`;
+}
+
 /** A key with its value, and with the keys of its map where it is one. */
 function setKey(name: string, key: Key, value: Example, indent: string, isExplained: boolean): string[] {
   const lines = isExplained ? [] : comment(key, indent);
@@ -137,7 +153,7 @@ function setKey(name: string, key: Key, value: Example, indent: string, isExplai
   for (const [inner, schema] of Object.entries(key.part!.keys)) {
     const innerValue = value[inner] ?? defaultText(schema);
     if (innerValue !== undefined) lines.push(...setKey(inner, schema, innerValue, `${indent}  `, isExplained));
-    else if (!isExplained) lines.push(...comment(schema, `${indent}  `), `${indent}  #${inner}: ${schema.example}`);
+    else if (!isExplained) lines.push(...comment(schema, `${indent}  `), unset(inner, schema, `${indent}  `));
   }
   return lines;
 }
@@ -147,14 +163,14 @@ export function fullYaml(): string {
   const lines = [
     '# Every key of the configuration: what it does, what it may be, and its default. Made from the schema; do not edit.',
     '# Named things (links, routes, uplinks, groups, policies and rules) are examples. A key behind a "#" without a space has no default',
-    '# and is not set; take the "#" away to set it. Check a file with: weir check -c FILE',
+    '# and is not set; take the "#" away to set it. One behind "#or" stands instead of another. Check a file with: weir check -c FILE',
   ];
   for (const [name, section] of sections()) {
     lines.push('', ...wrap(section.doc, '#'), `${name}:`);
     if (!section.named) {
       for (const [key, schema] of keysOf(section)) {
         const value = SETTINGS[name]?.[key] ?? defaultText(schema);
-        lines.push(...(value === undefined ? [...comment(schema, '  '), `  #${key}: ${schema.example}`] : setKey(key, schema, value, '  ', false)));
+        lines.push(...(value === undefined ? [...comment(schema, '  '), unset(key, schema, '  ')] : setKey(key, schema, value, '  ', false)));
       }
       continue;
     }
@@ -168,7 +184,7 @@ export function fullYaml(): string {
         // A route has one target, and keys of another thing's would only be in the way; so would those a later thing sets.
         const isLater = Object.entries(EXAMPLES[name]).some(([other, set]) => other !== thing && set[key] !== undefined);
         if (value === undefined && (setsTarget || explained.has(key) || isLater)) continue;
-        if (value === undefined) lines.push(...comment(schema, '    '), `    #${key}: ${schema.example}`);
+        if (value === undefined) lines.push(...comment(schema, '    '), unset(key, schema, '    '));
         else lines.push(...setKey(key, schema, value, '    ', explained.has(key)));
         explained.add(key);
       }

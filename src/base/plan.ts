@@ -307,6 +307,7 @@ export interface VrrpPlan {
 
 /** How Redis is reached. */
 export interface RedisPlan {
+  /** redis://HOST:PORT/DATABASE, rediss://…, or unix:///PATH, without credentials; empty = by sentinels or a cluster. */
   url: string;
   /** Before every key; its first {…} names the slot of a cluster, and is put there when missing. */
   prefix: string;
@@ -400,7 +401,15 @@ export interface TimeoutsPlan {
   expectation: number;
 }
 
-export interface ControlPlan { /** Path of the API's unix socket. */ socket: string; /** Group that may use it. */ group?: string; logLevel: string }
+export interface ControlPlan {
+  /** Path of the API's unix socket. */
+  socket: string;
+  /** Group that may use it. */
+  group?: string;
+  logLevel: string;
+  /** Where counters can be fetched by HTTP (IPv4 text); absent = nowhere. */
+  metrics?: { address: string; port: number };
+}
 
 export interface Plan {
   generation: number;

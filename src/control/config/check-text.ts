@@ -12,7 +12,7 @@ import { ONLY_IPV4, readPorts } from './rule-text.js';
 export interface Endpoint { host: string; port: number }
 
 /** RFC 1123 §2.1: labels of letters, digits and hyphens; 253 characters are what DNS can hold. */
-const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$/;
+export const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?$/;
 
 export const DNS_PORT = 53;
 /** Where traceroute begins: nobody listens there, so the target itself says port unreachable. */
@@ -31,7 +31,7 @@ function notAName(text: string): string | undefined {
   return HOST_NAME.test(text) ? undefined : 'not a host\'s name';
 }
 
-function isIpv6Target(text: string): boolean {
+export function isIpv6Target(text: string): boolean {
   return looksLikeIpv6(text) || text.startsWith('[');
 }
 

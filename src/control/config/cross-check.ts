@@ -15,8 +15,12 @@ import { boxLink, pinRoom, PINS } from './pins.js';
 import { find } from './reference.js';
 import { checkRules } from './rule-check.js';
 import { checkedServers, checkServers } from './server-check.js';
+import type { Secrets } from './secret.js';
+import { checkShare, isLoopback } from './share-check.js';
+import { readListenAddress } from './share-text.js';
 import { SCHEMA, type LinkKeys, type RouteKeys, type UplinkKeys } from './schema.js';
 import type { Item, Values } from './validate.js';
+import { checkVrrp, virtualAddresses } from './vrrp-check.js';
 
 type Link = Item<LinkKeys>;
 
@@ -28,18 +32,22 @@ const TAP_MTU_MAX = 65_535 - 14;
 
 class CrossCheck {
   readonly #values: Values;
+  readonly #secrets: Secrets;
   readonly #findings: Findings;
   /** By link, in the order of the file. */
   readonly #own = new Map<Link, OwnAddress[]>();
   /** All of them in one list, in the same order. */
   readonly #all: readonly OwnAddress[];
   readonly #ownByAddress = new Map<number, OwnAddress>();
+  /** Addresses of virtual routers, and whose they are. */
+  readonly #virtual = new Map<number, string>();
   readonly #uplinkLinks = new Set<Link>();
   /** The link to the box. */
   readonly #box: Link | undefined;
 
-  constructor(values: Values, findings: Findings) {
+  constructor(values: Values, secrets: Secrets, findings: Findings) {
     this.#values = values;
+    this.#secrets = secrets;
     this.#findings = findings;
     for (const link of values.links.items) {
       this.#own.set(link, (link.values.addresses ?? []).flatMap((text, index) => {
@@ -48,6 +56,7 @@ class CrossCheck {
       }));
     }
     this.#all = [...this.#own.values()].flat();
+    for (const { address, router } of virtualAddresses(values)) if (!this.#virtual.has(address)) this.#virtual.set(address, router.name);
     this.#box = boxLink(values.links.items);
     for (const uplink of values.uplinks.items) {
       const link = values.links.byName.get(uplink.values.link ?? '');
@@ -67,6 +76,9 @@ class CrossCheck {
     this.#ports();
     checkRules(this.#values, this.#findings);
     checkServers(this.#values, (address) => this.#isOurs(address), { hasBox: this.#hasBox, boxElsewhere: this.#boxElsewhere }, this.#findings);
+    checkVrrp(this.#values, (address) => this.#ownByAddress.get(address)?.link, this.#secrets, this.#findings);
+    checkShare(this.#values, this.#secrets, this.#findings);
+    this.#metrics();
     // Whether something is used cannot be told while a part of the whole is refused.
     if (!this.#findings.failed) this.#unused();
   }
@@ -159,7 +171,9 @@ class CrossCheck {
   /** Told when an address that should be somebody else's is ours. */
   #isOurs(address: number): string | undefined {
     const own = this.#ownByAddress.get(address);
-    return own === undefined ? undefined : `the router's own address on ${own.link.name}`;
+    if (own !== undefined) return `the router's own address on ${own.link.name}`;
+    const virtual = this.#virtual.get(address);
+    return virtual === undefined ? undefined : `an address of the virtual router ${virtual}`;
   }
 
   #prefixesOf(link: Link): string {
@@ -367,6 +381,15 @@ class CrossCheck {
     if (route !== undefined) tell(`the route ${route.name} leads there`, 'a prefix of its own');
   }
 
+  /** What is counted tells who speaks how much; it is for the box alone unless somebody says otherwise. */
+  #metrics(): void {
+    const { control } = this.#values;
+    const { metrics } = control.values;
+    const listen = metrics === undefined || metrics === 'off' ? undefined : readListenAddress(metrics);
+    if (listen === undefined || typeof listen === 'string' || isLoopback(listen.address)) return;
+    this.#findings.warning(control.at('metrics'), [...control.steps, 'metrics'], `whoever reaches ${metrics} can read the metrics, for nothing is asked of them; 127.0.0.1 is for this box alone`);
+  }
+
   #ports(): void {
     const { limits } = this.#values;
     const { snatPortFirst: first, snatPortLast: last } = limits.values;
@@ -397,6 +420,6 @@ class CrossCheck {
 }
 
 /** Tell of everything that does not fit together. */
-export function crossCheck(values: Values, findings: Findings): void {
-  new CrossCheck(values, findings).run();
+export function crossCheck(values: Values, secrets: Secrets, findings: Findings): void {
+  new CrossCheck(values, secrets, findings).run();
 }

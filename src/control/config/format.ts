@@ -8,6 +8,7 @@ import { badCommand, DNS_PORT, HOP_PORT, readEndpoint, readPercent, readServer, 
 import { formatNetwork, looksLikeIpv6, networkOf, notAHost, readAddress, readPrefix, reserved, reservedPrefix } from './ip.js';
 import { and, oneOf, suggestion } from './near.js';
 import { Claims, type Range } from './range.js';
+import { readHostPort, readListenAddress, readRedisUrl } from './share-text.js';
 import {
   ONLY_IPV4, POOL_MAX, PORT_MAX, PROTOCOLS, RATE_MAX, readListen, readPool, readPorts, readProtocol, readRate, readTarget, readVirtualListen,
 } from './rule-text.js';
@@ -175,6 +176,13 @@ function judgeAddressWithPrefix(value: unknown): Complaint[] {
   return is === undefined ? [] : [{ remark: is, allowed: 'an address a host can have' }];
 }
 
+/** An address, with or without the length of its prefix. */
+function judgeVirtualAddress(value: unknown): Complaint[] {
+  const allowed = `${ADDRESS}, with or without a prefix length`;
+  return (typeof value === 'string' && value.includes('/') ? judgeAddressWithPrefix(value) : judgeAddress(value))
+    .map((complaint) => (complaint.allowed === ADDRESS || complaint.allowed === ADDRESS_WITH_PREFIX ? { ...complaint, allowed } : complaint));
+}
+
 function badMac(value: string): string | undefined {
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(value)) return 'not six bytes in hexadecimal with ":" between';
   if (/^(00:){5}00$/.test(value)) return 'all zeros';
@@ -220,6 +228,11 @@ function complain(value: unknown, read: (text: string) => unknown): Complaint[] 
 function problem(meaning: object | string): string | undefined {
   return typeof meaning === 'string' ? meaning : undefined;
 }
+
+const HOST_PORT = 'HOST:PORT, such as 10.0.9.1:6379';
+/** What an instance may be called: its name stands in keys of the store, in columns and in metrics. */
+export const INSTANCE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+export const INSTANCE_ALLOWED = 'a name of 1 to 63 letters, digits, ".", "_" and "-", beginning with a letter or digit';
 
 const ENDPOINT = 'HOST:PORT, such as example.com:443 or 192.0.2.1:80';
 /** What useradd(8) and groupadd(8) take. */
@@ -317,6 +330,11 @@ export const FORMATS = {
     type: 'list of IPv4 addresses with prefix lengths',
     allowed: () => 'a list of IPv4 addresses with prefix lengths, such as [192.0.2.1/24]',
     judge: list(judgeAddressWithPrefix, (value) => String(value).split('/')[0], true),
+  },
+  virtualAddresses: {
+    type: 'list of IPv4 addresses',
+    allowed: () => 'a list of IPv4 addresses such as [192.0.2.1], each with or without a prefix length',
+    judge: list(judgeVirtualAddress, (value) => String(value).split('/')[0], false),
   },
   prefix: {
     type: 'IPv4 prefix',
@@ -526,6 +544,50 @@ export const FORMATS = {
     allowed: () => 'a text of 1 to 1024 characters',
     judge: text((value) => (value.length > 1024 ? `${value.length} characters` : undefined)),
   },
+  redisUrl: {
+    type: 'URL',
+    allowed: () => 'redis://HOST:PORT/DATABASE, rediss://HOST:PORT/DATABASE or unix:///PATH',
+    judge: text((value) => problem(readRedisUrl(value))),
+  },
+  hostPorts: {
+    type: 'host with port, or a list',
+    allowed: () => `${HOST_PORT}, or a list of them`,
+    judge: oneOrMore((value) => complain(value, readHostPort).map((complaint) => ({ allowed: HOST_PORT, ...complaint })), (value) => value),
+  },
+  listenAddress: {
+    type: 'address with port, or off',
+    allowed: () => 'off, or ADDRESS:PORT such as 127.0.0.1:9469',
+    judge(value) {
+      if (value === 'off') return [];
+      if (typeof value === 'boolean') return [{ remark: 'a boolean, not the text off' }];
+      return text((given) => problem(readListenAddress(given)))(value);
+    },
+  },
+  keyPrefix: {
+    type: 'text',
+    allowed: () => 'a text of 1 to 64 characters without spaces, with at most one part of it in braces',
+    judge: text((value) => (/^[!-z|~]{1,64}$/.test(value) || /^[!-z|~]{0,62}\{[!-z|~]+\}[!-z|~]{0,62}$/.test(value) && value.length <= 64 ? undefined : 'not such a text')),
+  },
+  instance: {
+    type: 'word',
+    allowed: () => INSTANCE_ALLOWED,
+    judge: text((value) => (INSTANCE.test(value) ? undefined : 'not such a name')),
+  },
+  word: {
+    type: 'word',
+    allowed: () => 'a word of 1 to 128 printable characters without spaces',
+    judge: text((value) => (/^[!-~]{1,128}$/.test(value) ? undefined : 'not such a word')),
+  },
+  secret: {
+    type: 'text',
+    allowed: () => 'a text of 1 to 512 characters in one line',
+    judge: text((value) => (/^\P{Cc}{1,512}$/u.test(value) ? undefined : 'not such a text')),
+  },
+  filePath: {
+    type: 'path',
+    allowed: () => 'the absolute path of a file',
+    judge: text((value) => (isAbsolute(value) && !value.includes('\0') && !value.endsWith('/') ? undefined : isAbsolute(value) ? 'not a file' : 'not absolute')),
+  },
   directory: {
     type: 'path',
     allowed: () => 'the absolute path of a directory',
@@ -557,7 +619,8 @@ export type FormatName =
   | 'choice' | 'boolean' | 'integer' | 'duration' | 'device' | 'netns' | 'mac' | 'address' | 'addresses' | 'neighbours' | 'prefix'
   | 'snat' | 'reference' | 'references' | 'someReferences' | 'somePrefixes' | 'someProtocols' | 'somePorts' | 'someChoices' | 'mssClamp'
   | 'listen' | 'target' | 'rate' | 'map' | 'choiceOrMap' | 'eachName' | 'targets' | 'socketPath' | 'groupName' | 'userName' | 'directory'
-  | 'number' | 'percent' | 'someHosts' | 'someAddresses' | 'someEndpoints' | 'url' | 'statuses' | 'server' | 'hop' | 'hostName' | 'command' | 'text' | 'listens' | 'path' | 'label';
+  | 'number' | 'percent' | 'someHosts' | 'someAddresses' | 'someEndpoints' | 'url' | 'statuses' | 'server' | 'hop' | 'hostName' | 'command' | 'text' | 'listens' | 'path' | 'label'
+  | 'virtualAddresses' | 'redisUrl' | 'hostPorts' | 'listenAddress' | 'keyPrefix' | 'instance' | 'word' | 'secret' | 'filePath';
 
 /** Why nothing may be forwarded to a prefix; undefined when it may, as for everything (0.0.0.0/0). */
 export function unroutable(value: string): string | undefined {

@@ -12,6 +12,7 @@ import { Findings, type Place } from './findings.js';
 import { parseSources, type Source } from './parse.js';
 import { makePlan, type PlanOptions } from './plan.js';
 import { checkReach } from './reach-check.js';
+import { Secrets } from './secret.js';
 import { validate } from './validate.js';
 
 export interface LoadedConfig {
@@ -79,16 +80,17 @@ function dropIns(file: string, findings: Findings): string[] {
   return yaml.map((name) => join(directory, name));
 }
 
-/** Texts to plan, without touching the disk. The first is the main file, the others its drop-ins in order. */
+/** Texts to plan; of the disk only files of passwords are read. The first is the main file, the others its drop-ins in order. */
 export function compileConfig(sources: readonly Source[], options: PlanOptions, findings: Findings = new Findings()): LoadedConfig {
   const incomplete = findings.failed;
   const tree = parseSources(sources, findings);
   // With a drop-in directory that could not be read, the same holds as for a file: what refers to it would look wrong.
   if (tree !== undefined && !incomplete) {
     const values = validate(tree, findings);
-    crossCheck(values, findings);
+    const secrets = new Secrets();
+    crossCheck(values, secrets, findings);
     if (!findings.failed) {
-      const plan = makePlan(values, options);
+      const plan = makePlan(values, secrets, options);
       checkReach(values, plan, findings);
       if (!findings.failed) return { plan, warnings: findings.warnings() };
     }

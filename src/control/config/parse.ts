@@ -16,6 +16,8 @@ export interface ScalarNode {
   value: string | number | boolean | null;
   /** As it stands in the file. */
   source: string;
+  /** What is shown instead of it, where it is nobody's business. */
+  shown?: string;
 }
 export interface ListNode { kind: 'list'; place: Place; items: ValueNode[] }
 export interface MapEntry { place: Place; value: ValueNode }
@@ -57,6 +59,7 @@ export function describe(node: ValueNode): string {
   if (node.kind === 'refused') return 'a value that cannot be read';
   if (node.kind === 'list') return node.items.length === 0 ? 'an empty list' : 'a list';
   if (node.value === null) return 'nothing';
+  if (node.shown !== undefined) return node.shown;
   const text = typeof node.value === 'string' ? node.value : node.source;
   const shown = text.length > 64 ? `${text.slice(0, 64)}…` : text;
   return typeof node.value === 'string' ? JSON.stringify(shown) : shown;

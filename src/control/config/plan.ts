@@ -1,8 +1,7 @@
 /** From checked values to a plan: names become indexes, `auto` becomes an address, durations become seconds. */
-import { hostname } from 'node:os';
 import type {
   AffinityPlan, AlgPlan, FilterRulePlan, GroupPlan, LimitsPlan, LinkPlan, MatchPlan, OneToOnePlan, Plan, PolicyPlan, PortForwardPlan, PortRangePlan, RoutePlan,
-  SharePlan, TimeoutsPlan, UplinkPlan,
+  TimeoutsPlan, UplinkPlan,
 } from '../../base/plan.js';
 import { formatIpv4 } from '../../wire/address.js';
 import { checkPlan, milliseconds } from './check-plan.js';
@@ -16,7 +15,10 @@ import type {
   AffinityKeys, AlgsKeys, ControlKeys, FilterKeys, GroupKeys, HooksKeys, LinkKeys, MatchKeys, OneToOneKeys, PolicyKeys, PortForwardKeys, RouteKeys, TimeoutsKeys, UplinkKeys,
 } from './schema.js';
 import { SCHEMA } from './schema.js';
+import type { Secrets } from './secret.js';
 import { serversOf } from './server-plan.js';
+import { sharePlan, vrrpPlans } from './share-plan.js';
+import { readListenAddress } from './share-text.js';
 import type { Item, Things, Values } from './validate.js';
 
 export interface PlanOptions {
@@ -196,13 +198,8 @@ function timeoutsPlan(item: Item<TimeoutsKeys>): TimeoutsPlan {
   };
 }
 
-/** What sharing is without a configuration: none. */
-function notShared(): SharePlan {
-  return { store: 'memory', instance: hostname(), require: false, flushMs: 5, holdMs: 200, leaseMs: 600_000, portBlock: 1024, aliveMs: 3000 };
-}
-
 /** Only for values without an error. */
-export function makePlan(values: Values, options: PlanOptions): Plan {
+export function makePlan(values: Values, secrets: Secrets, options: PlanOptions): Plan {
   const withUplinks = new Set(values.uplinks.items.map((item) => item.values.link));
   const links = indexes(values.links);
   const uplinks = indexes(values.uplinks);
@@ -211,7 +208,7 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
   const connected = connectedOf(linkPlans);
   const box = boxLink(values.links.items);
   const uplinkPlans = values.uplinks.items.map((item, index) => uplinkPlan(item, index, links, linkPlans, box));
-  const { socket, group, logLevel }: ControlKeys = complete(values.control);
+  const { socket, group, logLevel, metrics }: ControlKeys = complete(values.control);
   const { directory, user, timeout }: HooksKeys = complete(values.hooks);
   return {
     generation: options.generation,
@@ -222,8 +219,8 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
     groups: values.groups.items.map((item, index) => groupPlan(item, index, uplinks, groups)),
     policies: values.policies.items.map((item, index) => policyPlan(item, index, links, uplinks, groups)),
     ...serversOf(values, linkPlans, uplinkPlans.length),
-    vrrp: [],
-    share: notShared(),
+    vrrp: vrrpPlans(values, linkPlans, secrets),
+    share: sharePlan(values.share, secrets),
     filters: values.filters.items.map((item, index) => filterPlan(item, index, links)),
     portForwards: values.portForwards.items.map((item, index) => portForwardPlan(item, index, uplinkPlans, linkPlans)),
     oneToOne: values.oneToOne.items.map((item, index) => oneToOnePlan(item, index, uplinks)),
@@ -233,6 +230,9 @@ export function makePlan(values: Values, options: PlanOptions): Plan {
     limits: { ...complete<LimitsPlan>(values.limits) },
     timeouts: timeoutsPlan(values.timeouts),
     hooks: { directory, user, timeoutMs: milliseconds(timeout) },
-    control: { socket, ...(group === undefined ? {} : { group }), logLevel },
+    control: {
+      socket, ...(group === undefined ? {} : { group }), logLevel,
+      ...(metrics === 'off' ? {} : { metrics: known(readListenAddress(metrics)) }),
+    },
   };
 }

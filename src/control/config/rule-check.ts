@@ -14,6 +14,7 @@ import {
 } from './rule-text.js';
 import type { FilterKeys, LinkKeys, MatchKeys, NoNatKeys, OneToOneKeys, PolicyKeys, PortForwardKeys, UplinkKeys } from './schema.js';
 import type { Item, Values } from './validate.js';
+import { virtualAddresses } from './vrrp-check.js';
 
 const EVERY_ADDRESS: readonly Range[] = [{ first: 0, last: 2 ** 32 - 1 }];
 const EVERY_PORT: readonly Range[] = [{ first: 0, last: 65_535 }];
@@ -101,6 +102,8 @@ class RuleCheck {
   readonly #findings: Findings;
   /** The router's own addresses, with the link they are on. */
   readonly #own = new Map<number, Item<LinkKeys>>();
+  /** Addresses of virtual routers, by link. */
+  readonly #virtual = new Map<string, Range[]>();
   /** What each uplink translates to, `auto` included. */
   readonly #translated: { set: RangeSet; uplink: Item<UplinkKeys> }[] = [];
   readonly #oneToOneExternals = new Map<string, Range[]>();
@@ -113,6 +116,14 @@ class RuleCheck {
     this.#values = values;
     this.#findings = findings;
     for (const link of values.links.items) for (const { address } of this.#networks(link)) this.#own.set(address, link);
+    for (const { address, router } of virtualAddresses(values)) {
+      const link = values.links.byName.get(router.values.link ?? '');
+      if (link === undefined) continue;
+      if (!this.#own.has(address)) this.#own.set(address, link);
+      const list = this.#virtual.get(link.name);
+      if (list === undefined) this.#virtual.set(link.name, [{ first: address, last: address }]);
+      else list.push({ first: address, last: address });
+    }
     for (const { values: { uplink, external } } of values.oneToOne.items) {
       const address = readAddress(external ?? '');
       if (uplink === undefined || address === undefined) continue;
@@ -214,10 +225,11 @@ class RuleCheck {
     const own = this.#networks(link).map(({ address }): Range => ({ first: address, last: address }));
     const pools = this.#pools(uplink);
     const oneToOnes = this.#oneToOneExternals.get(uplink.name) ?? [];
+    const virtual = this.#virtual.get(link.name) ?? [];
     return {
-      texts: [...new Set([...pools.map(({ text }) => text), ...own.map(({ first }) => formatIpv4(first))])],
+      texts: [...new Set([...pools.map(({ text }) => text), ...[...own, ...virtual].map(({ first }) => formatIpv4(first))])],
       default: uplink.values.snat === 'auto' ? own.slice(0, 1) : pools.length > 0 ? pools.map(({ range }) => range) : own,
-      all: new RangeSet([...pools.map(({ range }) => range), ...own, ...oneToOnes]),
+      all: new RangeSet([...pools.map(({ range }) => range), ...own, ...virtual, ...oneToOnes]),
     };
   }
 

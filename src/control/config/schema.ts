@@ -7,6 +7,7 @@ import { checkPart, type CheckKeys } from './check-schema.js';
 import type { FormatName, FormatOptions } from './format.js';
 import type { OneOrMore } from './rule-text.js';
 import { virtualServers } from './server-schema.js';
+import { share, vrrp } from './share-schema.js';
 
 export interface Key extends FormatOptions {
   format: FormatName;
@@ -20,6 +21,10 @@ export interface Key extends FormatOptions {
   types?: readonly LinkType[];
   /** Shown in full.yaml for a key without a default. */
   example?: string;
+  /** A value that is not shown where something is wrong with it: all of it, or the user and the password of a URL. */
+  secret?: 'whole' | 'url';
+  /** The key it may stand for; the two exclude each other. */
+  instead?: string;
   /** map, choiceOrMap, targets: what the key's map is called ('a rate limit'), and its keys. */
   part?: { readonly one: string; readonly keys: Readonly<Record<string, Key>> };
   /** eachName: what each name has. */
@@ -83,7 +88,7 @@ export interface TimeoutsKeys {
   portQuarantine: string; synHold: string; expectation: string;
 }
 export interface HooksKeys { directory: string; user: string; timeout: string }
-export interface ControlKeys { socket: string; group?: string; logLevel: string }
+export interface ControlKeys { socket: string; group?: string; logLevel: string; metrics: string }
 
 /** Names stand in columns, paths and metrics, so they are short and plain. */
 export const NAME = /^[a-z][a-z0-9-]{0,31}$/;
@@ -664,8 +669,8 @@ const hooks: Section<HooksKeys> = {
 const control: Section<ControlKeys> = {
   named: false,
   one: 'the control settings',
-  doc: 'The daemon itself: its socket and its log.',
-  later: ['metrics', 'web'],
+  doc: 'The daemon itself: its socket, its log and its metrics.',
+  later: ['web'],
   keys: {
     socket: {
       format: 'socketPath', default: '/run/weir/weir.sock',
@@ -679,12 +684,16 @@ const control: Section<ControlKeys> = {
       format: 'choice', choices: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], default: 'info',
       doc: 'The least important messages that are still logged.',
     },
+    metrics: {
+      format: 'listenAddress', default: 'off', example: '127.0.0.1:9469',
+      doc: 'Where counters can be fetched by HTTP in the text format of Prometheus, at /metrics; anybody who reaches the address can read them.',
+    },
   },
 };
 
 /** The sections in the order of the file. */
-export const SCHEMA = { links, routes, uplinks, groups, policies, virtualServers, portForwards, oneToOne, noNat, filters, tcp, algs, limits, timeouts, hooks, control };
+export const SCHEMA = { links, routes, uplinks, groups, policies, virtualServers, portForwards, oneToOne, noNat, filters, tcp, algs, vrrp, share, limits, timeouts, hooks, control };
 export type SectionName = keyof typeof SCHEMA;
 
 /** Sections of a coming version, refused by name. */
-export const LATER_SECTIONS: readonly string[] = ['vrrp', 'share'];
+export const LATER_SECTIONS: readonly string[] = [];

@@ -9,6 +9,8 @@ import { FORMATS, type Complaint, type FormatName } from './format.js';
 import { and, didYouMean } from './near.js';
 import { describe, type MapEntry, type MapNode, type ValueNode } from './parse.js';
 import type { VirtualServerKeys } from './server-schema.js';
+import type { ShareKeys, VrrpKeys } from './share-schema.js';
+import { maskUrl } from './share-text.js';
 import {
   LATER_SECTIONS, NAME, NAME_ALLOWED, SCHEMA,
   type AlgsKeys, type ControlKeys, type FilterKeys, type GroupKeys, type HooksKeys, type Key, type Keys, type LimitsKeys, type LinkKeys, type NoNatKeys,
@@ -112,6 +114,8 @@ export interface Values {
   filters: Things<FilterKeys>;
   tcp: Item<TcpKeys>;
   algs: Item<AlgsKeys>;
+  vrrp: Things<VrrpKeys>;
+  share: Item<ShareKeys>;
   limits: Item<LimitsKeys>;
   timeouts: Item<TimeoutsKeys>;
   hooks: Item<HooksKeys>;
@@ -183,6 +187,12 @@ function readItem<T>(section: Section<T>, name: string, steps: readonly Step[], 
         }
       },
     };
+  }
+
+  for (const key of known) {
+    const { secret } = keys[key];
+    const value = secret === undefined ? undefined : node.entries.get(key)?.value;
+    if (value?.kind === 'scalar' && value.value !== null) value.shown = secret === 'url' && typeof value.value === 'string' ? JSON.stringify(maskUrl(value.value)) : 'a value that is not shown';
   }
 
   const readPart = (key: string, { one, keys: partKeys }: NonNullable<Key['part']>, partPlace: Place, map: MapNode, index?: number): void => {
@@ -356,6 +366,8 @@ export function validate(tree: MapNode, findings: Findings): Values {
     filters: readNamed(SCHEMA.filters, 'filters', tree, findings),
     tcp: readPlain(SCHEMA.tcp, 'tcp', tree, findings),
     algs: readPlain(SCHEMA.algs, 'algs', tree, findings),
+    vrrp: readNamed(SCHEMA.vrrp, 'vrrp', tree, findings),
+    share: readPlain(SCHEMA.share, 'share', tree, findings),
     limits: readPlain(SCHEMA.limits, 'limits', tree, findings),
     timeouts: readPlain(SCHEMA.timeouts, 'timeouts', tree, findings),
     hooks: readPlain(SCHEMA.hooks, 'hooks', tree, findings),

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse } from 'yaml';
-import { configDocs, EXAMPLES, fullYaml, rows } from '../../../scripts/generate-config-docs.js';
+import { configDocs, EXAMPLES, fullYaml, rows, SETTINGS } from '../../../scripts/generate-config-docs.js';
 import { loadConfig } from '../../../src/control/config/index.js';
 import { SCHEMA, type Key } from '../../../src/control/config/schema.js';
 import { compile } from './support.js';
@@ -42,8 +42,8 @@ function holds(path: string, key: string, schema: Key, places: readonly Record<s
 
 test('full.yaml holds every key, and every default is the default', () => {
   const text = fullYaml();
-  const whole = parse(text.replace(/^( +)#([A-Za-z]+: )/gm, '$1$2')) as Record<string, Record<string, unknown>>;
-  const examples = JSON.stringify(EXAMPLES);
+  const whole = parse(text.replace(/^( +)#(?:or )?([A-Za-z]+: )/gm, '$1$2')) as Record<string, Record<string, unknown>>;
+  const examples = JSON.stringify([EXAMPLES, SETTINGS]);
   for (const { section, named, key, schema } of KEYS) {
     const places = named ? Object.values(whole[section]) as Record<string, unknown>[] : [whole[section]];
     holds(`${section}.${key}`, key, schema, places, (value) => examples.includes(String(value)));

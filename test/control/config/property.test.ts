@@ -90,7 +90,14 @@ const LINES: readonly { path: string; line: string; broken: readonly string[] }[
   { path: 'hooks.timeout', line: '  timeout: 1500ms', broken: ['  timeout: 1500', '  timeout: 1ms', '  timeout: []'] },
   { path: '', line: 'control:', broken: [] },
   { path: 'control.socket', line: '  socket: /run/w.sock', broken: ['  socket: w.sock', '  socket: 1', '  socket: /run/', '  socket: []'] },
-  { path: 'vrrp', line: '# nothing here', broken: ['vrrp: {}', 'vrrp:', 'vrrp: [1, 2]'] },
+  { path: '', line: 'vrrp:', broken: [] },
+  { path: 'vrrp.gateway.id', line: '  gateway: { link: lan, id: 5, addresses: [10.0.0.250] }', broken: ['  gateway: { link: lan, id: 256, addresses: [10.0.0.250] }', '  gateway: { link: lan, addresses: [10.0.0.250] }', '  gateway: { link: lan, id: [5], addresses: [10.0.0.250] }'] },
+  { path: 'vrrp.second.track', line: '  second: { link: lan, id: 6, addresses: [10.0.0.251], track: isp }', broken: ['  second: { link: lan, id: 6, addresses: [10.0.0.251], track: ips }', '  second: { link: lan, id: 6, addresses: [10.0.0.251], track: 5 }', '  second: { link: lan, id: 6, addresses: [10.0.0.251], track: [] }'] },
+  { path: 'vrrp.third.interval', line: '  third: { link: lan, id: 7, addresses: [10.0.0.252/24], interval: 150ms }', broken: ['  third: { link: lan, id: 7, addresses: [10.0.0.252/24], interval: 155ms }', '  third: { link: lan, id: 7, addresses: [10.0.0.252/24], interval: 5 }', '  third: { link: lan, id: 7, addresses: [10.0.0.252/24], interval: {} }'] },
+  { path: '', line: 'share:', broken: [] },
+  { path: 'share.store', line: '  store: memory', broken: ['  store: disk', '  store: {}', '  store:'] },
+  { path: 'share.portBlock', line: '  portBlock: 2048', broken: ['  portBlock: 2047', '  portBlock: 32', '  portBlock: many', '  portBlock: { a: b }'] },
+  { path: 'web', line: '# nothing here', broken: ['web: {}', 'web:', 'web: [1, 2]'] },
 ];
 const BREAKABLE = LINES.flatMap(({ path, broken }, index) => (path !== '' ? [{ index, ways: broken.length }] : []));
 
@@ -134,9 +141,9 @@ test('any text gives a plan or ConfigErrors', () => {
 
 test('any tree of data in the place of any section gives a plan or ConfigErrors', () => {
   const leaf = fc.oneof(fc.string(), fc.integer(), fc.double(), fc.boolean(), fc.constant(null), fc.ipV4(), fc.constantFrom('tap', 'auto', '10.0.0.1/24', '5m', 'a', 'b', '80/tcp', '10.0.0.1:80', '80-90', '5/s', 'drop', 'tcp', 'off', 'gateway', 'http://a', '/bin/a', '40%', 'a:1', 'packet'));
-  const name = fc.oneof({ weight: 6, arbitrary: fc.constantFrom('a', 'b', 'type', 'device', 'addresses', 'link', 'via', 'to', 'group', 'gateway', 'snat', 'uplinks', 'balance', 'udp', 'flows', 'peer', 'mtu', '__proto__', 'listen', 'uplink', 'external', 'internal', 'in', 'out', 'from', 'ports', 'protocol', 'over', 'rate', 'state', 'action', 'ftp', 'tftp', 'check', 'icmp', 'http', 'url', 'script', 'command', 'dns', 'server', 'loss', 'fail', 'recover', 'damping', 'reuse', 'tiers', 'affinity', 'by', 'lastResort', 'prefer', 'exclude', 'balance', 'pins', 'listen', 'realServers', 'address', 'scheduler', 'persistence', 'sorry', 'quorum', 'tcp', 'port') }, fc.string());
+  const name = fc.oneof({ weight: 6, arbitrary: fc.constantFrom('a', 'b', 'type', 'device', 'addresses', 'link', 'via', 'to', 'group', 'gateway', 'snat', 'uplinks', 'balance', 'udp', 'flows', 'peer', 'mtu', '__proto__', 'listen', 'uplink', 'external', 'internal', 'in', 'out', 'from', 'ports', 'protocol', 'over', 'rate', 'state', 'action', 'ftp', 'tftp', 'check', 'icmp', 'http', 'url', 'script', 'command', 'dns', 'server', 'loss', 'fail', 'recover', 'damping', 'reuse', 'tiers', 'affinity', 'by', 'lastResort', 'prefer', 'exclude', 'balance', 'pins', 'listen', 'realServers', 'address', 'scheduler', 'persistence', 'sorry', 'quorum', 'tcp', 'port', 'id', 'priority', 'track', 'name', 'weight', 'interval', 'peers', 'store', 'redis', 'url', 'sentinels', 'cluster', 'tls') }, fc.string());
   const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({ tree: fc.oneof({ maxDepth: 4 }, leaf, fc.array(tie('tree'), { maxLength: 3 }), fc.dictionary(name, tie('tree'), { maxKeys: 5 })) }));
-  const section = fc.constantFrom('links', 'routes', 'uplinks', 'groups', 'policies', 'virtualServers', 'hooks', 'portForwards', 'oneToOne', 'noNat', 'filters', 'tcp', 'algs', 'limits', 'timeouts', 'control');
+  const section = fc.constantFrom('links', 'routes', 'uplinks', 'groups', 'policies', 'virtualServers', 'hooks', 'portForwards', 'oneToOne', 'noNat', 'filters', 'tcp', 'algs', 'limits', 'timeouts', 'control', 'vrrp', 'share');
   fc.assert(fc.property(fc.dictionary(section, tree), fc.dictionary(section, tree), (main, dropIn) => {
     const { plan, errors } = compile(JSON.stringify(main), JSON.stringify(dropIn));
     assert.is(plan === undefined, errors.length > 0);

@@ -1,0 +1,148 @@
+/**
+ * Sharing held against itself and against what is shared: one way to the store, one password for it, a name the others can tell this instance
+ * by, names that keep their places in the store, and port blocks that suffice for two.
+ */
+import { hostname } from 'node:os';
+import { hashText } from '../../base/hash.js';
+import type { Findings } from './findings.js';
+import { INSTANCE, INSTANCE_ALLOWED } from './format.js';
+import { readAddress, readPrefix } from './ip.js';
+import { and } from './near.js';
+import { asList, readPool } from './rule-text.js';
+import type { Secrets } from './secret.js';
+import { realServersOf } from './server-check.js';
+import type { RedisKeys, ShareKeys } from './share-schema.js';
+import { readRedisUrl } from './share-text.js';
+import type { Item, Values } from './validate.js';
+import { virtualAddresses } from './vrrp-check.js';
+
+const WAYS = ['url', 'sentinels', 'cluster'] as const;
+/** Two instances that both have one block in use and the next one leased ahead. */
+const BLOCKS_OF_TWO = 4;
+
+class ShareCheck {
+  readonly #values: Values;
+  readonly #share: Item<ShareKeys>;
+  readonly #secrets: Secrets;
+  readonly #findings: Findings;
+
+  constructor(values: Values, secrets: Secrets, findings: Findings) {
+    this.#values = values;
+    this.#share = values.share;
+    this.#secrets = secrets;
+    this.#findings = findings;
+  }
+
+  run(): void {
+    const share = this.#share;
+    const { store } = share.values;
+    const redis = share.part<RedisKeys>('redis');
+    if (redis !== undefined) this.#redis(redis);
+    this.#portBlock();
+    if (store !== 'redis') {
+      if (store === 'memory' && share.given('redis')) this.#findings.warning(share.keyAt('redis'), [...share.steps, 'redis'], 'not used: store is memory');
+      return;
+    }
+    if (!share.given('redis')) this.#findings.error(share.at('store'), [...share.steps, 'redis'], 'nothing', `a map with one of ${and(WAYS)}, for store is redis`);
+    if (!share.given('instance') && !INSTANCE.test(hostname())) {
+      this.#findings.error(share.at('store'), [...share.steps, 'instance'], `nothing, and the host's name ${JSON.stringify(hostname())} will not do`, INSTANCE_ALLOWED);
+    }
+    this.#names();
+    this.#blocks();
+  }
+
+  #redis(redis: Item<RedisKeys>): void {
+    const tell = (key: keyof RedisKeys, found: string, allowed: string): void => this.#findings.error(redis.keyAt(key), [...redis.steps, key], found, allowed);
+    const ways = WAYS.filter((key) => redis.given(key));
+    if (ways.length === 0 && !redis.refused('url')) this.#findings.error(redis.place, redis.steps, `none of ${and(WAYS)}`, `exactly one of ${and(WAYS)}`);
+    if (ways.length > 1) tell(ways[1], `${ways[1]} beside ${ways[0]}`, `exactly one of ${and(WAYS)}`);
+    if (redis.given('sentinels') && !redis.given('sentinelName')) tell('sentinels', 'sentinels without sentinelName', 'sentinelName beside it, the name they have for the master');
+    for (const key of ['sentinelName', 'sentinelPassword', 'sentinelPasswordFile'] as const) {
+      if (redis.given(key) && !redis.given('sentinels')) tell(key, `${key} without sentinels`, `${key} with sentinels only`);
+    }
+    for (const [text, file] of [['password', 'passwordFile'], ['sentinelPassword', 'sentinelPasswordFile']] as const) {
+      if (redis.given(text) && redis.given(file)) tell(file, `${file} beside ${text}`, 'one of them');
+      else if (redis.given(file)) this.#secrets.read(redis, file, this.#findings);
+    }
+    const url = redis.values.url === undefined ? undefined : readRedisUrl(redis.values.url);
+    if (url === undefined || typeof url === 'string') return;
+    for (const key of ['password', 'passwordFile'] as const) {
+      if (redis.given(key) && url.password !== undefined) tell(key, `${key}, where url has one too`, 'one of them');
+    }
+    if (redis.given('username') && url.username !== undefined) tell('username', 'username, where url has one too', 'one of them');
+    if (url.isTls && redis.given('tls') && redis.values.tls === 'off') tell('tls', 'off, where url says rediss', 'redis:// for a store without TLS');
+    if (url.url.startsWith('unix:') && redis.given('tls') && redis.values.tls !== 'off') tell('tls', 'TLS over a unix socket', 'off');
+  }
+
+  #portBlock(): void {
+    const { portBlock } = this.#share.values;
+    const { snatPortFirst: first, snatPortLast: last } = this.#values.limits.values;
+    if (portBlock === undefined) return;
+    const tell = (why: string, allowed: string): void =>
+      this.#findings.error(this.#share.at('portBlock'), [...this.#share.steps, 'portBlock'], `${this.#share.given('portBlock') ? portBlock : `${portBlock}, the default`} (${why})`, allowed);
+    if ((portBlock & (portBlock - 1)) !== 0) tell('not a power of two', 'such as 512, 1024 or 2048');
+    else if (this.#share.values.store === 'redis' && first !== undefined && last !== undefined && first <= last && portBlock > last - first + 1) {
+      tell(`source translation has ${last - first + 1} ports, ${first} to ${last}`, 'a power of two that is not more than there are');
+    }
+  }
+
+  /** In the store things are known by the hashes of their names; two of a kind with the same would be taken for each other. */
+  #names(): void {
+    const { links, uplinks, groups, virtualServers } = this.#values;
+    const servers = virtualServers.items.flatMap((server) => realServersOf(server).map((real) => ({ item: real as Item<unknown>, name: `${server.name}/${real.name}` })));
+    const kinds: { one: string; named: { item: Item<unknown>; name: string }[] }[] = [
+      ...[['a link', links.items], ['an uplink', uplinks.items], ['a group', groups.items]]
+        .map(([one, items]) => ({ one: one as string, named: (items as Item<unknown>[]).map((item) => ({ item, name: item.name })) })),
+      { one: 'a real server', named: servers },
+    ];
+    for (const { one, named } of kinds) {
+      const holders = new Map<number, string>();
+      for (const { item, name } of named) {
+        const hash = nameHash(name);
+        const other = holders.get(hash);
+        if (other === undefined) holders.set(hash, name);
+        else this.#findings.error(item.place, item.steps, `the name ${item.name}, which in the store cannot be told from ${other}`, `another name for ${one}`);
+      }
+    }
+  }
+
+  /** Addresses that are nobody's own are shared out in blocks, of which each instance needs more than one. */
+  #blocks(): void {
+    const { portBlock } = this.#share.values;
+    const { snatPortFirst: first, snatPortLast: last } = this.#values.limits.values;
+    if (portBlock === undefined || first === undefined || last === undefined) return;
+    const blocks = Math.floor(last / portBlock) - Math.floor(first / portBlock) + 1;
+    if (blocks >= BLOCKS_OF_TWO || this.#findings.failed) return;
+    const whole = new Set(virtualAddresses(this.#values).map(({ address }) => address));
+    for (const link of this.#values.links.items) for (const text of link.values.addresses ?? []) whole.add(readPrefix(text)?.address ?? -1);
+    for (const uplink of this.#values.uplinks.items) {
+      const { snat } = uplink.values;
+      if (snat === undefined || snat === 'auto' || snat === 'off') continue;
+      const isLeased = asList(snat).some((text) => {
+        const range = readPool(text);
+        if (typeof range === 'string') return false;
+        for (let address = range.first; address <= range.last; address++) if (!whole.has(address)) return true;
+        return false;
+      });
+      if (!isLeased) continue;
+      this.#findings.warning(this.#share.at('portBlock'), [...this.#share.steps, 'portBlock'],
+        `the addresses of ${uplink.name} have ${blocks} ${blocks === 1 ? 'block' : 'blocks'} of ${portBlock} ports each, where two instances need ${BLOCKS_OF_TWO}; take smaller ones`);
+      return;
+    }
+  }
+}
+
+/** What a name is in the store's records. */
+export function nameHash(name: string): number {
+  return hashText(name, 0);
+}
+
+/** True for an address of the box alone: 127.0.0.0/8. */
+export function isLoopback(address: string): boolean {
+  return readAddress(address)! >>> 24 === 127;
+}
+
+/** Tell of everything in what is shared that does not fit. */
+export function checkShare(values: Values, secrets: Secrets, findings: Findings): void {
+  new ShareCheck(values, secrets, findings).run();
+}
