@@ -91,8 +91,11 @@ export interface Store {
   fetch(key: Uint8Array): Promise<Uint8Array | null>;
   /** Every record there is, page by page; some may be seen twice. Gives the place in the log from which on `follow` misses nothing. `total` is an estimate. */
   load(onPage: (page: { key: Uint8Array; value: Uint8Array }[], total: number) => void | Promise<void>, signal: AbortSignal): Promise<Position>;
-  /** Batches of others from a place on, until aborted (resolves). Rejects with trouble 'other' and `isGap` set when the log does not reach back so far: load anew. */
-  follow(from: Position, onEntries: (entries: LogEntry[]) => void | Promise<void>, signal: AbortSignal): Promise<void>;
+  /**
+   * Batches of others from a place on, until aborted (resolves). `reached` is the place to follow from another time: it goes on over what we have written
+   * ourselves, so there may be no entries with it. Rejects with a GapError when the place is not in the log any more, or not yet: load anew.
+   */
+  follow(from: Position, onEntries: (entries: LogEntry[], reached: Position) => void | Promise<void>, signal: AbortSignal): Promise<void>;
   /** Tell of oneself, and learn of all others that have within `aliveMs`. */
   beat(about: string, aliveMs: number): Promise<Peer[]>;
   /**
