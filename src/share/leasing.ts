@@ -8,8 +8,8 @@ import type { Store } from './store.js';
 export interface Leasing {
   /** Called every LEASE_TICK_MS, whether the store can be used or not: what is due is begun, nothing is waited for. */
   tick(nowMs: number): void;
-  /** A PORTS record of the journal: free ports left in the usable blocks of an address (int32). */
-  onPorts(address: number, free: number): void;
+  /** A PORTS record of the journal (table/journal.ts): ports of an address (int32) in use or resting, and free ones left in its usable blocks. */
+  onPorts(address: number, used: number, free: number): void;
   /** The store can be used, under a new generation: what we hold is asked for anew, the blocks we had first. */
   onUsable(nowMs: number): void;
   /** It cannot: nothing is asked of it until it can. */
@@ -24,11 +24,8 @@ export const LEASE_TICK_MS = 100;
 /** What a lease manager is made with. */
 export interface LeasingContext {
   store: Store;
-  /**
-   * A record for the inbox, in int32 words (table/inbox.ts); it is put there in the order of the calls, and kept until there is room. Threads have clocks of
-   * their own: a moment passes as milliseconds from now, to which who reads it adds its own now.
-   */
-  put(kind: number, words: readonly number[]): void;
+  /** BLOCKS for the inbox (table/inbox.ts), put there in the order of the calls, and kept until there is room. */
+  blocks(address: number, leftMs: number, bitmap: Int32Array): void;
   tell(event: ShareEvent): void;
   nowMs(): number;
 }

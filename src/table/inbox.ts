@@ -7,6 +7,7 @@
  *   FORGET   the key of one: it has ended elsewhere.
  *   FETCHED  what the store had for a packet that waits (FETCH in table/journal.ts); a record that was found has been sent before.
  *   STORE    whether the store can be asked now; and whether all it had has been loaded once.
+ *   YIELD    another instance has taken over: every flow here is a replica until one of its packets is seen. Answered by YIELDED (table/journal.ts).
  *   BLOCKS   which blocks of ports of a translation address may be handed out from now, and for how long.
  */
 import { RingReader, RingWriter } from '../base/ring.js';
@@ -17,6 +18,7 @@ export const INBOX_FORGET = 2;
 export const INBOX_FETCHED = 3;
 export const INBOX_STORE = 4;
 export const INBOX_BLOCKS = 5;
+export const INBOX_YIELD = 6;
 
 /** Word offsets in the payload. RECORD, FORGET: bytes, then so many of them. */
 export const BYTES_LENGTH = 0;
@@ -66,6 +68,12 @@ export class InboxWriter {
     if (at < 0) return false;
     this.ring.words[at + STORE_IS_USABLE] = isUsable ? 1 : 0;
     this.ring.words[at + STORE_IS_LOADED] = isLoaded ? 1 : 0;
+    this.ring.commit();
+    return true;
+  }
+
+  yield(): boolean {
+    if (this.ring.begin(INBOX_YIELD, 0) < 0) return false;
     this.ring.commit();
     return true;
   }

@@ -10,8 +10,9 @@
  *           expectations, affinity, persistence.
  *   DELETE  the key of such a record: it is gone.
  *   PORTS   how many free ports a translation address has left in the blocks leased for it.
+ *   YIELDED every flow that was here when YIELD came (table/inbox.ts) is a replica now, but for those that have had a packet since.
  *
- * Cost: a record of 5 to 23 words and one atomic store.
+ * Cost: a record of 2 to 23 words and one atomic store.
  */
 import { RingReader, RingWriter } from '../base/ring.js';
 import { TUPLE_WORDS } from '../wire/tuple.js';
@@ -25,6 +26,7 @@ export const JOURNAL_FETCH = 3;
 export const JOURNAL_PUT = 4;
 export const JOURNAL_DELETE = 5;
 export const JOURNAL_PORTS = 6;
+export const JOURNAL_YIELDED = 7;
 
 /** Word offsets in the payload. FLOW: place in the table, SERIAL, and the data plane's clock, low 32 bits of milliseconds. */
 export const FLOW_PLACE = 0;
@@ -130,6 +132,13 @@ export class JournalWriter {
     words[at + PORTS_USED] = used;
     words[at + PORTS_FREE] = free;
     this.ring.commit();
+  }
+
+  /** False when the ring has no room: to be tried again, for somebody waits. */
+  yielded(): boolean {
+    if (this.ring.begin(JOURNAL_YIELDED, 0) < 0) return false;
+    this.ring.commit();
+    return true;
   }
 
   private copy(from: Uint8Array, length: number, at: number): void {
