@@ -37,9 +37,9 @@ export class Feed {
   store(isUsable: boolean, isLoaded: boolean): void { this.put(() => this.inbox.store(isUsable, isLoaded)); }
   yield(): void { this.put(() => this.inbox.yield()); }
 
-  blocks(address: number, leftMs: number, bitmap: Int32Array): void {
-    const copy = bitmap.slice();
-    this.put(() => this.inbox.blocks(address, leftMs, copy));
+  blocks(payload: Int32Array): void {
+    const copy = payload.slice();
+    this.put(() => this.inbox.blocks(copy));
   }
 
   /** False = no room now: wait for `room` and try again. */

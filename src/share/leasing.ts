@@ -2,6 +2,7 @@
  * The seam between the share worker and its lease manager (lease.ts): what the one tells, and what the other may do. The worker owns the store and the
  * rings; the manager decides which blocks of ports to have.
  */
+import type { Plan } from '../base/plan.js';
 import type { ShareEvent, ShareLeaseStatus } from './status.js';
 import type { Store } from './store.js';
 
@@ -23,9 +24,12 @@ export const LEASE_TICK_MS = 100;
 
 /** What a lease manager is made with. */
 export interface LeasingContext {
+  plan: Plan;
   store: Store;
-  /** BLOCKS for the inbox (table/inbox.ts), put there in the order of the calls, and kept until there is room. */
-  blocks(address: number, leftMs: number, bitmap: Int32Array): void;
+  /** ShareOptions.leases. */
+  board: SharedArrayBuffer;
+  /** BLOCKS for the inbox (table/inbox.ts), its payload; put there in the order of the calls, behind every flow loaded before, and kept until there is room. */
+  blocks(payload: Int32Array): void;
   tell(event: ShareEvent): void;
   nowMs(): number;
 }

@@ -177,6 +177,8 @@ export interface ShareOptions {
   /** Rings: from the data plane, and to it. */
   journal: SharedArrayBuffer;
   inbox: SharedArrayBuffer;
+  /** Ports of leased addresses (table/lease-board.ts), leaseBoardBytes(plan) of it: the same memory that the data plane has. */
+  leases: SharedArrayBuffer;
   /** eventfd that ends the data plane's wait. */
   wakeFd: number;
   /** A worker has crashed before: what it had in hand is lost, and everything is written again. */

@@ -9,6 +9,11 @@
  * in for it. That makes a resting port as good as any for it, while a new mapping never gets one early (RFC 6888 REQ-8). With `refuse` it
  * is NO_PORT.
  *
+ * Other instances may translate to the same address at the same time. Its ports are leased then, and whatever makes an external address and port here makes it
+ * of a port of a block of ours (table/port-lease.ts): a mapping, a shared port, another one for a flow that clashes. What cannot be told apart by a port,
+ * for its protocol has none, and what the box itself sends, which no other instance can answer for, bears the link's own address instead of one
+ * that is not this instance's alone.
+ *
  * Filtering is about who is outside. What inside hosts send to each other's external addresses (hairpin) always finds its mapping.
  */
 import { finish, mix } from '../base/hash.js';
@@ -45,8 +50,11 @@ export function map(p: Packet, r: Router): Verdict {
   const uplink = r.uplinks[p.uplink === NONE ? p.hairpin : p.uplink];
   const { snat: addresses } = uplink;
   if (addresses.length === 0) return 0;
+  if (r.links[p.link] === r.hostLink && isCommon(r, addresses[0]) && bearOwn(p, r) === 0) return 0;
   if (r.mappings.poolOf(addresses[0], p.protocol) === NONE) {
-    p.rewriteSource(addresses[firstPlace(r, p.tuple, uplink)], 0);
+    const address = addresses[firstPlace(r, p.tuple, uplink)];
+    if (r.mappings.leases !== null && r.mappings.leases.isLeased(address)) return bearOwn(p, r);
+    p.rewriteSource(address, 0);
     return 0;
   }
   const mapping = acquire(r, p.tuple, uplink);
@@ -59,6 +67,11 @@ export function map(p: Packet, r: Router): Verdict {
   const verdict = uplink.sharesPorts ? share(p, r, uplink) : V.NO_PORT;
   if (verdict === V.NO_PORT) r.counters.addUplink(uplink.index, UPLINK_PORTS_REFUSED, 1);
   return verdict;
+}
+
+/** True for an address that other instances use as well: at the same time (leased), or in turn (elected). */
+export function isCommon(r: Router, address: number): boolean {
+  return (r.mappings.leases !== null && r.mappings.leases.isLeased(address)) || r.elected.ownerOf(address) !== NONE;
 }
 
 /** What the box sends from a pinned address always leaves with an address of the uplink: where flows are not translated with its link's own. */
@@ -115,13 +128,14 @@ export function acquire(r: Router, tuple: Tuple, uplink: Uplink, external = 0): 
     }
     // What a health check needs is no host's to be limited in.
     if (!mappings.sourcePorts.hasRoom(s0, s1, s2, s3) && !r.pins.has(s3)) return LIMITED;
-    if (port !== NONE) {
+    if (port !== NONE && pool.isUsable(port)) {
       // It rests, and its own endpoint may have it back.
       pool.retain(port, uplink.index);
     } else {
       port = pool.pick(tuple.sourcePort, s3, !isServedPort(r, addresses[place], tuple), r.tick);
       if (port === NONE) {
         pool.exhausted++;
+        if (pool.isLeased) askForPorts(r, pool, addresses[place]);
         continue;
       }
       pool.take(port, tuple, uplink.isDependent, uplink.index);
@@ -275,7 +289,10 @@ export function hold(p: Packet, r: Router): void {
   }
   if ((words[at + FLAGS] & FLAG_SNAT) === 0 || (through < NONE && words[at + MAPPING] === NONE)) return;
   const s0 = words[at], s1 = words[at + 1], s2 = words[at + 2], s3 = words[at + 3];
-  if (words[at + MAPPING] !== NONE) mappings.sourcePorts.add(s0, s1, s2, s3);
+  if (words[at + MAPPING] !== NONE) {
+    mappings.sourcePorts.add(s0, s1, s2, s3);
+    mappings.pool(words[at + MAPPING] >>> 16).countShared(words[at + MAPPING] & 0xffff, 1);
+  }
   const place = uplink.snat.length > 1 ? uplink.snat.indexOf(p.tuple.s3) : NONE;
   if (place !== NONE && mappings.pairings.add(uplink.index, s0, s1, s2, s3, place)) words[at + FLAGS] |= FLAG_PAIRED;
 }
@@ -318,7 +335,10 @@ function giveBackCounts(r: Router, at: number): void {
   const { mappings } = r;
   const flags = words[at + FLAGS];
   const s0 = words[at], s1 = words[at + 1], s2 = words[at + 2], s3 = words[at + 3];
-  if (flags & FLAG_SHARED) mappings.sourcePorts.drop(s0, s1, s2, s3);
+  if (flags & FLAG_SHARED) {
+    mappings.sourcePorts.drop(s0, s1, s2, s3);
+    mappings.pool(words[at + MAPPING] >>> 16).countShared(words[at + MAPPING] & 0xffff, -1);
+  }
   if (flags & FLAG_PAIRED) mappings.pairings.drop(words[at + UPLINK], s0, s1, s2, s3);
   if (flags & FLAG_PERMIT) {
     const far = at + REPLY_TUPLE;
@@ -349,10 +369,33 @@ function begin(r: Router, pool: PortPool, number: number, port: number, uplink: 
   r.counters.addUplink(uplink.index, UPLINK_PORTS_USED, 1);
   r.mappings.sourcePorts.add(a0, a1, a2, a3);
   if (uplink.snat.length > 1) r.mappings.pairings.add(uplink.index, a0, a1, a2, a3, place);
+  if (pool.isLeased) askForPorts(r, pool, uplink.snat[place]);
   const percent = pool.reached(r.tick);
   if (percent > 0) {
-    r.notify({ event: 'portsLow', uplink: uplink.name, ...r.mappings.describe(number), percent, used: pool.used, resting: pool.quarantined, total: pool.size });
+    const { occupied, resting } = pool;
+    r.notify({ event: 'portsLow', uplink: uplink.name, ...r.mappings.describe(number), percent, used: occupied - resting, resting, total: pool.size });
   }
+}
+
+/** Leased ports have become few: the share worker is told at once, rather than find out. */
+function askForPorts(r: Router, pool: PortPool, address: number): void {
+  if (r.mappings.leases === null || r.journal === null || !r.mappings.leases.isScarce(address, pool)) return;
+  r.journal.ports(address, pool.occupied, pool.free);
+}
+
+/**
+ * One use more of this very port of an external address for the tuple's source, for a flow that another instance began: whoever's block it is in. The
+ * mapping, to be given back by `release`; NONE: here something else is mapped to it, or the address is none of the uplink's.
+ */
+export function claim(r: Router, tuple: Tuple, uplink: Uplink, external: number, port: number): number {
+  const number = r.mappings.poolOf(external, tuple.protocol);
+  const place = uplink.snat.indexOf(external);
+  if (number === NONE || place === NONE) return NONE;
+  const pool = r.mappings.pool(number);
+  const claimed = pool.claim(port, tuple, uplink.isDependent, uplink.index);
+  if (claimed === 0) return NONE;
+  if (claimed === 2) begin(r, pool, number, port, uplink, place);
+  return (number << 16) | port;
 }
 
 /**

@@ -32,6 +32,7 @@ import { NONE } from '../wire/packet.js';
 import type { Packet } from '../wire/packet.js';
 import { UDP_CHECKSUM_OFFSET, UDP_HEADER } from '../wire/udp.js';
 import { solicit } from './arp.js';
+import { isCommon } from './mapping.js';
 import type { Link, Router } from './router.js';
 
 /** Probes under way at once; a power of two. */
@@ -301,10 +302,14 @@ export class Probes {
     return { link, source: link.addressTowards(next), next, nexthop };
   }
 
-  /** The address flows bear on the uplink; where they are not translated the link's own. 0 = it has none. */
+  /**
+   * The address flows bear on the uplink; where they are not translated the link's own, also where another instance may have the address as well: that might get
+   * our answers. 0 = it has none.
+   */
   private sourceOf(uplink: number, target: number): number {
     const { snat, link } = this.r.uplinks[uplink];
-    return snat.length > 0 ? snat[0] : this.r.links[link].addressTowards(target);
+    const own = this.r.links[link].addressTowards(target);
+    return snat.length > 0 && (own === 0 || !isCommon(this.r, snat[0])) ? snat[0] : own;
   }
 
   /** The identifier or port of probes with this source, set aside when first used; NONE when none is free. */

@@ -85,6 +85,8 @@ export interface SharedMemory {
   /** Rings to and from the share worker (table/journal.ts, table/inbox.ts); absent = nothing is shared with other instances. */
   journal?: SharedArrayBuffer;
   inbox?: SharedArrayBuffer;
+  /** Leased ports (table/lease-board.ts). */
+  leases?: SharedArrayBuffer;
 }
 
 /** Why an uplink takes no new flows; null = it does. */
@@ -354,7 +356,7 @@ export class Router {
     this.icmpLimit = new RateLimit(plan.limits.icmpErrorsPerSecond, plan.limits.icmpErrorsPerDestination, this.random.next());
     this.ipIds = new IpIds(this.random);
     this.sentDatagrams = new SentDatagrams(this.random.next());
-    this.mappings = new MappingTable(plan, this.random);
+    this.mappings = new MappingTable(plan, this.random, memory.leases);
     this.natRules = new NatRules(plan);
     this.filterRules = new FilterRules(plan.filters, plan.links.length, plan.seed, () => this.counters.addRouter(BUCKETS_EVICTED, 1));
     this.expectations = new ExpectationTable(plan.limits.expectations, this.random.next(), (mapping) => this.releasePort(mapping));
@@ -374,6 +376,7 @@ export class Router {
   /** Read the clock; once a turn. */
   readClock(): void {
     this.nowMs = this.clock.nowMs();
+    if (this.mappings.leases !== null) this.mappings.leases.tick(this.nowMs);
     const tick = Math.floor((this.nowMs - this.startMs) / 1000);
     if (tick === this.tick) return;
     this.tick = tick;

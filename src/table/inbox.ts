@@ -33,10 +33,16 @@ export const STORE_IS_USABLE = 0;
 export const STORE_IS_LOADED = 1;
 const STORE_WORDS = 2;
 
-/** BLOCKS: int32 address, milliseconds they are good for from now (less than 0: for as long as nothing else is said), then a bitmap, bit b of word w is block 32 w + b. */
+/**
+ * BLOCKS: int32 address; number of the order, told back on the board (table/lease-board.ts) when it has been carried out; 1 = there may be more blocks to be
+ * had; the data plane's clock at which none of them may be used any more, float64 of milliseconds, low word first; then a bitmap of all that may be
+ * until then, bit b of word w is block 32 w + b. That clock is read from the board, so the order may wait in the ring as long as it will.
+ */
 export const BLOCKS_ADDRESS = 0;
-export const BLOCKS_LEFT_MS = 1;
-export const BLOCKS_BITMAP = 2;
+export const BLOCKS_ORDER = 1;
+export const BLOCKS_GROWS = 2;
+export const BLOCKS_UNTIL_MS = 3;
+export const BLOCKS_BITMAP = 5;
 
 export class InboxWriter {
   private readonly ring: RingWriter;
@@ -78,12 +84,11 @@ export class InboxWriter {
     return true;
   }
 
-  blocks(address: number, leftMs: number, bitmap: Int32Array): boolean {
-    const at = this.ring.begin(INBOX_BLOCKS, BLOCKS_BITMAP + bitmap.length);
+  /** @param payload as above. */
+  blocks(payload: ArrayLike<number>): boolean {
+    const at = this.ring.begin(INBOX_BLOCKS, payload.length);
     if (at < 0) return false;
-    this.ring.words[at + BLOCKS_ADDRESS] = address;
-    this.ring.words[at + BLOCKS_LEFT_MS] = leftMs;
-    for (let i = 0; i < bitmap.length; i++) this.ring.words[at + BLOCKS_BITMAP + i] = bitmap[i];
+    for (let i = 0; i < payload.length; i++) this.ring.words[at + i] = payload[i];
     this.ring.commit();
     return true;
   }

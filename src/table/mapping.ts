@@ -2,6 +2,8 @@
  * All that is remembered of mappings: a port pool per translation address and protocol, which address an inside host is paired with, who may
  * send inwards, how many ports and flows each inside host has.
  *
+ * Some of the addresses may be leased: other instances translate to them at the same time (table/port-lease.ts).
+ *
  * A mapping's name is one word everywhere: number of its pool << 16 | external port. Pools are made when first used (about 5 MB of
  * address space each, touched only where ports are).
  */
@@ -9,8 +11,10 @@ import type { Plan } from '../base/plan.js';
 import type { Random } from '../base/random.js';
 import { formatIpv4, parseIpv4 } from '../wire/address.js';
 import * as ip from '../wire/ipv4.js';
+import { leaseBoardBytes, leasedAddresses } from './lease-board.js';
 import { Pairings } from './pairing.js';
 import { Permissions } from './permission.js';
+import { PortLeases } from './port-lease.js';
 import { PortPool } from './port-pool.js';
 import { SourceLimit } from './source-limit.js';
 
@@ -23,6 +27,8 @@ const POOL_NAMES: readonly string[] = ['tcp', 'udp', 'icmp'];
 export class MappingTable {
   readonly pairings: Pairings;
   readonly permissions: Permissions;
+  /** Blocks of ports of addresses that other instances translate to as well; null = there are none. */
+  readonly leases: PortLeases | null;
   /** External ports, and flows, by inside address. */
   readonly sourcePorts: SourceLimit;
   readonly sourceFlows: SourceLimit;
@@ -34,7 +40,8 @@ export class MappingTable {
   private readonly plan: Plan;
   private readonly random: Random;
 
-  constructor(plan: Plan, random: Random) {
+  /** @param board where leased ports are counted for the share worker to read (table/lease-board.ts). */
+  constructor(plan: Plan, random: Random, board?: SharedArrayBuffer) {
     const { limits } = plan;
     this.plan = plan;
     this.random = random;
@@ -49,6 +56,7 @@ export class MappingTable {
     const isPooled = plan.uplinks.some((uplink) => uplink.snat.length > 1);
     const isDependent = plan.uplinks.some((uplink) => uplink.filtering === 'address-dependent');
     const uses = limits.flows + limits.expectations;
+    this.leases = leasedAddresses(plan).length === 0 ? null : new PortLeases(plan, board ?? new SharedArrayBuffer(leaseBoardBytes(plan)));
     this.pairings = new Pairings(isPooled ? uses : 0, random.next());
     this.permissions = new Permissions(isDependent ? limits.flows : 0, random.next());
     this.sourcePorts = new SourceLimit(limits.portsPerSource, uses, random.next());
@@ -84,14 +92,17 @@ export class MappingTable {
     const column = number % POOL_PROTOCOLS.length;
     const protocol = POOL_PROTOCOLS[column];
     const address = this.addresses[(number - column) / POOL_PROTOCOLS.length];
+    const { leases } = this;
+    const lease = leases === null || !leases.isLeased(address) ? null : { board: leases.board, row: leases.rowOf(address), column };
     const pool = new PortPool(limits.snatPortFirst, limits.snatPortLast, this.random, {
       hasServices: protocol !== ip.PROTOCOL_ICMP, keepsParity: protocol === ip.PROTOCOL_UDP, quarantine: timeouts.portQuarantine,
-    });
+    }, lease);
     for (const { addresses, protocols, ports, to, toPort } of portForwards) {
       if (protocols.includes(protocol) && addresses.some((text) => parseIpv4(text) === address)) {
         pool.fix(parseIpv4(to), toPort, ports.first, ports.last - ports.first + 1);
       }
     }
+    if (lease !== null) leases?.add(address, pool);
     this.pools[number] = pool;
     return pool;
   }

@@ -25,12 +25,24 @@
  * port of it (RFC 4787 REQ-4). Identifiers know neither.
  *
  * Ports of port forwards are fixed: only the endpoint they lead to gets them.
+ *
+ * Leases. A pool is `whole`, or `leased`: then other instances map to the same address, and a port is handed out only while the block it is in is usable,
+ * that is, leased to this instance (table/port-lease.ts says which are). The bitmap `closed` is `taken` and all ports of blocks that
+ * are not usable; a whole pool has one bitmap for both, so that it pays nothing. What a lease does not touch: a port in use stays in
+ * use and one that rests goes on resting when its block is lost, and both come to be free, but not to be had, until the block is usable again; but who has
+ * lost the block revives no resting port of it. `claim` takes a port whoever's block it is in, for a flow that another instance began.
+ * Services' blocks are leased like others: while none is usable a service's port becomes an ordinary one, as when none is free. Fixed ports are nobody's lease:
+ * every instance has the same port forwards, and whichever maps the endpoint behind one maps it to the very same port.
+ *
+ * Per block a leased pool counts, for the share worker to read (table/lease-board.ts), ports in use, ports at rest, and flows that share one.
  */
 import { finish, mix } from '../base/hash.js';
 import { HashIndex } from '../base/hash-index.js';
 import type { Random } from '../base/random.js';
 import { V4_MAPPED } from '../wire/address.js';
 import type { Tuple } from '../wire/tuple.js';
+import { BLOCK_LIVE, BLOCK_RESTING, BLOCK_SHARED, POOL_FREE, POOL_MADE, POOL_SERVICES_WANTED } from './lease-board.js';
+import type { LeaseBoard } from './lease-board.js';
 
 const NONE = -1;
 /** Words per record, one cache line: internal address (4) and port, far address (4) and port, and what follows. */
@@ -79,6 +91,9 @@ export interface PortRules {
   quarantine: number;
 }
 
+/** Where a leased pool counts: its address's row and its protocol's column on the board. It begins without a usable block. */
+export interface PoolLease { board: LeaseBoard; row: number; column: number }
+
 export class PortPool {
   readonly first: number;
   readonly last: number;
@@ -95,9 +110,11 @@ export class PortPool {
   private readonly keepsParity: boolean;
   private readonly quarantine: number;
   private readonly records = new Int32Array(65536 * RECORD_WORDS);
-  /** Bit p = port p is not to be handed out: in use, resting, fixed, or of no range. */
+  /** Bit p = port p is in use, resting, fixed, or of no range. */
   private readonly taken = new Int32Array(2048).fill(-1);
-  /** Bit w = word w of `taken` has a free even port; and the same for odd ones. */
+  /** Bit p = port p is not to be handed out: taken, or of a block that is not usable. The very same array in a whole pool. */
+  private readonly closed: Int32Array;
+  /** Bit w = word w of `closed` has a free even port; and the same for odd ones. */
   private readonly openEven = new Int32Array(64);
   private readonly openOdd = new Int32Array(64);
   private readonly index = new HashIndex(65536);
@@ -108,13 +125,36 @@ export class PortPool {
   /** Ends of the queue of resting ports. */
   private oldest = NONE;
   private newest = NONE;
+  /** Of other instances at the same time as well. */
+  readonly isLeased: boolean;
+  /** The board's words, and where this pool's section of them begins. */
+  private readonly board: LeaseBoard | null;
+  private readonly section: number;
+  /** A block has 1 << blockShift ports. */
+  private readonly blockShift: number;
+  /** By block: 1 = its ports may be handed out; and those that are, in no order. */
+  private readonly usable: Uint8Array;
+  private readonly usableBlocks: number[] = [];
+  /** Free ports of usable blocks. */
+  private open = 0;
+  /** There may be more blocks to be had: running low is the share worker's to care for, and no news. */
+  private grows: boolean;
   /** Levels of WARN_PERCENT that have been told of; ports taken at which the next one is, and below which the last one is armed again. */
   private level = 0;
   private warnAt = 0;
   private rearmBelow = 0;
 
-  /** @param first, last ports handed out, both included. */
-  constructor(first: number, last: number, random: Random, rules: PortRules = { hasServices: false, keepsParity: false, quarantine: 0 }) {
+  /** @param first, last ports handed out, both included. @param lease absent = a whole pool. */
+  constructor(
+    first: number, last: number, random: Random, rules: PortRules = { hasServices: false, keepsParity: false, quarantine: 0 }, lease: PoolLease | null = null,
+  ) {
+    this.isLeased = lease !== null;
+    this.board = lease === null ? null : lease.board;
+    this.section = lease === null ? 0 : lease.board.section(lease.row, lease.column);
+    this.closed = lease === null ? this.taken : new Int32Array(2048).fill(-1);
+    this.blockShift = lease === null ? 16 : 16 - Math.log2(lease.board.blocks);
+    this.usable = new Uint8Array(lease === null ? 0 : lease.board.blocks);
+    this.grows = lease !== null;
     this.first = first;
     this.last = last;
     this.random = random;
@@ -122,14 +162,63 @@ export class PortPool {
     this.hasServices = rules.hasServices && first >= SERVICES_END;
     this.keepsParity = rules.keepsParity;
     this.quarantine = rules.quarantine;
-    this.size = last - first + 1 + (this.hasServices ? SERVICES_END - SERVICES_FIRST : 0);
+    this.size = lease !== null ? 0 : last - first + 1 + (this.hasServices ? SERVICES_END - SERVICES_FIRST : 0);
     this.offer(first, last);
     if (this.hasServices) this.offer(SERVICES_FIRST, SERVICES_END - 1);
     this.setLevel(0);
+    if (lease !== null) this.lead(POOL_MADE, 1);
   }
 
-  /** Ports not free: in use or resting. */
-  get occupied(): number { return this.used + this.quarantined; }
+  /** Ports not free: in use or resting. Of a leased pool: of those that could be handed out. */
+  get occupied(): number { return !this.isLeased ? this.used + this.quarantined : this.size - this.open; }
+  get resting(): number { return !this.isLeased ? this.quarantined : Math.min(this.quarantined, this.size - this.open); }
+
+  /** Free ordinary ports that may be handed out now. */
+  get free(): number { return this.board === null ? this.size - this.used - this.quarantined : this.board.words[this.section + POOL_FREE]; }
+
+  /** True when a port may be handed out as far as leases go. */
+  isUsable(port: number): boolean { return !this.isLeased || this.usable[port >>> this.blockShift] === 1; }
+
+  /** Ports of a block of a leased pool may be handed out from now on, or not any more. */
+  setUsable(block: number, isUsable: boolean): void {
+    if (this.usable[block] === (isUsable ? 1 : 0)) return;
+    this.usable[block] = isUsable ? 1 : 0;
+    if (isUsable) this.usableBlocks.push(block);
+    else this.usableBlocks.splice(this.usableBlocks.indexOf(block), 1);
+    const { taken, closed, openEven, openOdd } = this;
+    const from = block << this.blockShift;
+    const to = (block + 1) << this.blockShift;
+    let ordinary = 0;
+    let all = 0;
+    for (let word = from >>> 5; word < to >>> 5; word++) {
+      const free = ~taken[word];
+      closed[word] = isUsable ? taken[word] : -1;
+      const bit = 1 << (word & 31);
+      const group = word >>> 5;
+      openEven[group] &= ~bit;
+      openOdd[group] &= ~bit;
+      if (free === 0) continue;
+      if (isUsable && (free & EVEN) !== 0) openEven[group] |= bit;
+      if (isUsable && (free & ~EVEN) !== 0) openOdd[group] |= bit;
+      for (let rest = free; rest !== 0; rest &= rest - 1) {
+        all++;
+        if ((word << 5) + 31 - Math.clz32(rest & -rest) >= this.first) ordinary++;
+      }
+    }
+    const sign = isUsable ? 1 : -1;
+    this.open += sign * all;
+    this.lead(POOL_FREE, sign * ordinary);
+    this.size += sign * this.sizeOf(from, to - 1);
+    this.setLevel(Math.min(this.level, this.levelOf(REARM_PERCENT)));
+  }
+
+  /** Whether there may be more blocks to be had than are usable now: only where there are none it is told that ports run low. */
+  setGrows(grows: boolean): void { this.grows = grows; }
+
+  /** A flow begins or ends to share a port. */
+  countShared(port: number, by: number): void {
+    if (this.isLeased) this.count(port, BLOCK_SHARED, by);
+  }
 
   /** Set a port forward's ports aside: they belong to the inside endpoints they lead to. Before anything is handed out. */
   fix(address: number, port: number, external: number, count: number): void {
@@ -137,7 +226,7 @@ export class PortPool {
     for (let i = external; i < external + count; i++) {
       if (this.isTaken(i)) continue;
       this.mark(i);
-      if (i >= this.first && i <= this.last || this.hasServices && i >= SERVICES_FIRST && i < SERVICES_END) this.size--;
+      if (this.isUsable(i) && this.isInRange(i)) this.size--;
     }
     this.setLevel(0);
   }
@@ -146,7 +235,10 @@ export class PortPool {
   reserve(nowTick: number): number {
     this.sweep(nowTick, this.quarantined);
     const port = this.choose(this.last, false);
-    if (port !== NONE) this.fix(0, port, port, 1);
+    if (port === NONE) return NONE;
+    this.fix(0, port, port, 1);
+    // Its block stays ours: it is never empty.
+    if (this.isLeased) this.count(port, BLOCK_LIVE, 1);
     return port;
   }
 
@@ -180,6 +272,21 @@ export class PortPool {
     return port;
   }
 
+  /**
+   * Map the source of `tuple` to this very port, as another instance has done, or add a user to that mapping: whoever's block it is in, and also where it is
+   * of no range of ours. 0: it cannot be had, something else is mapped to it; 1: there is one user more; 2: the mapping has come to life.
+   */
+  claim(external: number, tuple: Tuple, isDependent: boolean, owner: number): number {
+    if (this.stateOf(external) !== FREE) {
+      if (this.find(tuple, isDependent) === external) return this.retain(external, owner) ? 2 : 1;
+      if (this.stateOf(external) === LIVE) return 0;
+      // What rests here ended before the other instance mapped the port.
+      this.wake(external);
+    }
+    this.take(external, tuple, isDependent, owner);
+    return 2;
+  }
+
   /** Map the source of `tuple` to a port that `pick` gave, with one user. */
   take(external: number, tuple: Tuple, isDependent: boolean, owner: number): void {
     const { records } = this;
@@ -197,6 +304,7 @@ export class PortPool {
     this.mark(external);
     this.index.add(this.hashAt(at), external);
     this.used++;
+    if (this.isLeased) this.count(external, BLOCK_LIVE, 1);
   }
 
   /** One user more; true when the mapping had rested and lives again. */
@@ -210,6 +318,10 @@ export class PortPool {
     this.unlink(external);
     this.quarantined--;
     this.used++;
+    if (this.isLeased) {
+      this.count(external, BLOCK_LIVE, 1);
+      this.count(external, BLOCK_RESTING, -1);
+    }
     records[at + USERS] = 1;
     // What was unclean about its end still is.
     records[at + STATE] = LIVE | UNCLEAN;
@@ -224,6 +336,7 @@ export class PortPool {
     if (!isClean) records[at + STATE] |= UNCLEAN;
     if (--records[at + USERS] > 0) return false;
     this.used--;
+    if (this.isLeased) this.count(external, BLOCK_LIVE, -1);
     if ((records[at + STATE] & UNCLEAN) === 0 || this.quarantine === 0 || this.isFixed(external)) {
       this.end(external);
     } else {
@@ -231,6 +344,7 @@ export class PortPool {
       records[at + FREED] = nowTick;
       this.append(external);
       this.quarantined++;
+      if (this.isLeased) this.count(external, BLOCK_RESTING, 1);
     }
     return true;
   }
@@ -239,10 +353,7 @@ export class PortPool {
   sweep(nowTick: number, budget: number): boolean {
     let freed = 0;
     while (this.oldest !== NONE && freed < budget && nowTick - this.records[this.oldest * RECORD_WORDS + FREED] >= this.quarantine) {
-      const external = this.oldest;
-      this.unlink(external);
-      this.quarantined--;
-      this.end(external);
+      this.wake(this.oldest);
       freed++;
     }
     return freed > 0;
@@ -250,6 +361,7 @@ export class PortPool {
 
   /** Percentage of ports taken that has been reached since the last time, or 0. Told once, until it has clearly been left again. */
   reached(nowTick: number): number {
+    if (this.grows) return 0;
     if (this.occupied < this.warnAt) {
       if (this.occupied < this.rearmBelow) this.setLevel(this.levelOf(REARM_PERCENT));
       return 0;
@@ -263,7 +375,7 @@ export class PortPool {
   /** True for a port something is mapped to now. */
   isLive(external: number): boolean { return this.stateOf(external) === LIVE; }
 
-  /** True for a port that is not to be handed out. */
+  /** True for a port that is in use, resting, fixed, or of no range. */
   isTaken(port: number): boolean { return (this.taken[port >>> 5] & (1 << (port & 31))) !== 0; }
 
   /** True for a port forward's. */
@@ -279,11 +391,21 @@ export class PortPool {
   internalPort(external: number): number { return this.records[external * RECORD_WORDS + PORT]; }
   owner(external: number): number { return this.records[external * RECORD_WORDS + OWNER]; }
 
-  /** Any port that may stand for an internal one, free or not, at random: for flows that share one. NONE when it was a port forward's. */
+  /**
+   * Any port that may stand for an internal one, free or not, at random: for flows that share one. NONE when it was a port forward's, or a leased pool has
+   * no usable block with such ports.
+   */
   any(internal: number, keepParity: boolean): number {
     const isService = this.hasServices && internal < SERVICES_END;
-    const first = isService ? SERVICES_FIRST : this.first;
-    const end = isService ? SERVICES_END : this.last + 1;
+    let first = isService ? SERVICES_FIRST : this.first;
+    let end = isService ? SERVICES_END : this.last + 1;
+    if (this.isLeased) {
+      if (this.usableBlocks.length === 0) return NONE;
+      const block = this.usableBlocks[this.random.below(this.usableBlocks.length)];
+      first = Math.max(first, block << this.blockShift);
+      end = Math.min(end, (block + 1) << this.blockShift);
+      if (first >= end) return NONE;
+    }
     let port = first + this.random.below(end - first);
     if (keepParity && this.keepsParity && ((port ^ internal) & 1) !== 0) port = port + 1 < end ? port + 1 : port > first ? port - 1 : port;
     return this.fixed.length > 0 && this.isFixed(port) ? NONE : port;
@@ -291,11 +413,12 @@ export class PortPool {
 
   private choose(internal: number, preserve: boolean): number {
     if (this.hasServices && internal < SERVICES_END) {
-      if (preserve && internal >= SERVICES_FIRST && !this.isTaken(internal)) return internal;
+      if (preserve && internal >= SERVICES_FIRST && !this.isClosed(internal)) return internal;
       const service = this.chooseIn(SERVICES_FIRST, SERVICES_END - 1, internal);
       if (service !== NONE) return service;
+      if (this.isLeased) this.lead(POOL_SERVICES_WANTED, 1);
     }
-    if (preserve && internal >= this.first && internal <= this.last && !this.isTaken(internal)) return internal;
+    if (preserve && internal >= this.first && internal <= this.last && !this.isClosed(internal)) return internal;
     return this.chooseIn(this.first, this.last, internal);
   }
 
@@ -309,18 +432,41 @@ export class PortPool {
 
   /** A random free port of the words from one to another whose bit is in the mask, or NONE. */
   private draw(firstWord: number, lastWord: number, mask: number): number {
+    if (this.isLeased) return this.drawLeased(firstWord, lastWord, mask);
     const count = lastWord - firstWord + 1;
     let bits = 0;
     let word = 0;
     for (let i = 0; i < DRAWS; i++) {
       bits = this.random.next();
       word = firstWord + Math.floor(((bits >>> 0) / 4294967296) * count);
-      const free = ~this.taken[word] & mask;
+      const free = ~this.closed[word] & mask;
       if (free !== 0) return this.portIn(word, free, bits & 31);
     }
-    let open = this.nextOpen(word, lastWord, mask);
-    if (open === NONE) open = this.nextOpen(firstWord, word, mask);
-    return open === NONE ? NONE : this.portIn(open, ~this.taken[open] & mask, bits & 31);
+    return this.search(firstWord, lastWord, word, mask, bits);
+  }
+
+  /** As `draw` where ports are leased: of the words of usable blocks. */
+  private drawLeased(firstWord: number, lastWord: number, mask: number): number {
+    const { usableBlocks } = this;
+    const count = usableBlocks.length;
+    if (count === 0) return NONE;
+    const shift = this.blockShift - 5;
+    let bits = 0;
+    for (let i = 0; i < DRAWS; i++) {
+      bits = this.random.next();
+      const word = (usableBlocks[Math.floor(((bits >>> 0) / 4294967296) * count)] << shift) + ((bits >>> 5) & ((1 << shift) - 1));
+      if (word < firstWord || word > lastWord) continue;
+      const free = ~this.closed[word] & mask;
+      if (free !== 0) return this.portIn(word, free, bits & 31);
+    }
+    return this.search(firstWord, lastWord, firstWord + (bits >>> 5) % (lastWord - firstWord + 1), mask, bits);
+  }
+
+  /** A free port of the next word that has one, from a word on and round, or NONE. */
+  private search(firstWord: number, lastWord: number, from: number, mask: number, bits: number): number {
+    let open = this.nextOpen(from, lastWord, mask);
+    if (open === NONE) open = this.nextOpen(firstWord, from, mask);
+    return open === NONE ? NONE : this.portIn(open, ~this.closed[open] & mask, bits & 31);
   }
 
   /** The first free port of a word from a bit of it on, and round. */
@@ -352,10 +498,25 @@ export class PortPool {
 
   private stateOf(external: number): number { return this.records[external * RECORD_WORDS + STATE] & STATE_MASK; }
 
+  private isClosed(port: number): boolean { return (this.closed[port >>> 5] & (1 << (port & 31))) !== 0; }
+
+  private isInRange(port: number): boolean {
+    return (port >= this.first && port <= this.last) || (this.hasServices && port >= SERVICES_FIRST && port < SERVICES_END);
+  }
+
+  /** Ports from one to another that are of a range and not fixed. */
+  private sizeOf(first: number, last: number): number {
+    let size = 0;
+    for (let port = first; port <= last; port++) if (this.isInRange(port) && !(this.fixed.length > 0 && this.isFixed(port))) size++;
+    return size;
+  }
+
   /** A range of ports may be handed out. By whole words, for a pool is made while a packet waits. */
   private offer(first: number, last: number): void {
     for (let word = first >>> 5; word <= last >>> 5; word++) {
       this.taken[word] = 0;
+      // Of a leased pool none is usable yet.
+      if (this.isLeased) continue;
       this.openEven[word >>> 5] |= 1 << (word & 31);
       this.openOdd[word >>> 5] |= 1 << (word & 31);
     }
@@ -365,15 +526,49 @@ export class PortPool {
 
   private mark(port: number): void {
     const word = port >>> 5;
-    this.taken[word] |= 1 << (port & 31);
+    const bit = 1 << (port & 31);
+    this.taken[word] |= bit;
+    if (this.isLeased) this.close(port, word, bit);
     const isOdd = (port & 1) !== 0;
-    if ((~this.taken[word] & (isOdd ? ~EVEN : EVEN)) === 0) (isOdd ? this.openOdd : this.openEven)[word >>> 5] &= ~(1 << (word & 31));
+    if ((~this.closed[word] & (isOdd ? ~EVEN : EVEN)) === 0) (isOdd ? this.openOdd : this.openEven)[word >>> 5] &= ~(1 << (word & 31));
   }
 
   private unmark(port: number): void {
     const word = port >>> 5;
-    this.taken[word] &= ~(1 << (port & 31));
+    const bit = 1 << (port & 31);
+    this.taken[word] &= ~bit;
+    if (this.isLeased) {
+      if (!this.isUsable(port)) return;
+      this.closed[word] &= ~bit;
+      this.open++;
+      if (port >= this.first) this.lead(POOL_FREE, 1);
+    }
     (port & 1 ? this.openOdd : this.openEven)[word >>> 5] |= 1 << (word & 31);
+  }
+
+  /** A port of a leased pool can be had no more, if it could. */
+  private close(port: number, word: number, bit: number): void {
+    if ((this.closed[word] & bit) !== 0) return;
+    this.closed[word] |= bit;
+    this.open--;
+    if (port >= this.first) this.lead(POOL_FREE, -1);
+  }
+
+  /** Add to a word of the head of the pool's section. */
+  private lead(word: number, by: number): void { (this.board as LeaseBoard).words[this.section + word] += by; }
+
+  /** Add to a word of a port's block. */
+  private count(port: number, word: number, by: number): void {
+    const board = this.board as LeaseBoard;
+    board.words[board.block(this.section, port >>> this.blockShift) + word] += by;
+  }
+
+  /** A resting port rests no more: it is free. */
+  private wake(external: number): void {
+    this.unlink(external);
+    this.quarantined--;
+    if (this.isLeased) this.count(external, BLOCK_RESTING, -1);
+    this.end(external);
   }
 
   /** The record is nobody's any more. */
@@ -381,7 +576,8 @@ export class PortPool {
     const at = external * RECORD_WORDS;
     this.index.remove(this.hashAt(at), external);
     this.records[at + STATE] = FREE;
-    if (!this.isFixed(external)) this.unmark(external);
+    // One that was claimed need not be of a range of ours.
+    if (this.isInRange(external) && !this.isFixed(external)) this.unmark(external);
   }
 
   private append(external: number): void {
