@@ -45,9 +45,10 @@ async function client<T>(host: Host, args: readonly (string | number)[], timeout
   return JSON.parse(stdout) as T;
 }
 
-/** So many TCP flows, each connected, greeted, echoed and closed in good order. */
-export function tcpFlows(host: Host, address: string, count: number, options: { concurrency?: number; port?: number } = {}): Promise<FlowResult[]> {
-  return client(host, ['flows', address, options.port ?? TCP_PORT, count, options.concurrency ?? 32], 60_000);
+/** So many TCP flows, each connected, greeted, echoed and closed in good order; `from`: each from a port of its own, in a row. */
+export function tcpFlows(host: Host, address: string, count: number, options: { concurrency?: number; port?: number; from?: { address: string; firstPort: number } } = {}): Promise<FlowResult[]> {
+  const { concurrency = 32, port = TCP_PORT, from } = options;
+  return client(host, ['flows', address, port, count, concurrency, ...(from === undefined ? [] : [from.address, from.firstPort])], 60_000);
 }
 
 /** One TCP flow of many segments. */
@@ -125,6 +126,13 @@ export class Lasting {
       if (event.event === 'lost' || event.event === 'closed') open.delete(event.localPort);
     }
     return [...open.values()];
+  }
+
+  /** Waits until every flow of a crowd of so many that talks, three of four, has been answered since. */
+  async heard(sinceMs: number, count: number): Promise<void> {
+    const talking = count - Math.floor(count / 4);
+    await waitFor(() => new Set(this.events.filter(({ event, atMs }) => event === 'echo' && atMs > sinceMs).map(({ localPort }) => localPort)).size >= talking, START_MS,
+      `each of ${talking} flows to be answered`);
   }
 
   /** All flows anew: returns once they are, or the tunnel has been answered on its new port. */

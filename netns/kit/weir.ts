@@ -23,6 +23,21 @@ export function weir(socket: string, ...args: string[]): Promise<RunResult> {
   return run([WEIR, ...args, '--socket', socket], { check: false, timeoutMs: ASK_MS });
 }
 
+/** What a daemon's API answers: `path` behind /api/v1/, with its query. */
+export function askDaemon<T>(socket: string, path: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const request = get({ socketPath: socket, path: `/api/v1/${path}`, timeout: ASK_MS, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk; }).on('error', reject).on('end', () => {
+        if (response.statusCode === 200) resolve(JSON.parse(text) as T);
+        else reject(new Error(`${path}: ${response.statusCode} ${text}`));
+      });
+    });
+    request.on('timeout', () => request.destroy(new Error(`${path}: no answer within ${ASK_MS / 1000} s`)));
+    request.on('error', reject);
+  });
+}
+
 /** An event as `weir monitor -j` prints it, with the fields that some have. */
 export type Told = RouterEvent & { reason?: string | null; reset?: number; tookMs?: number; untilMs?: number };
 
@@ -136,17 +151,5 @@ export class Daemon {
   async askJson<T>(...args: string[]): Promise<T> { return JSON.parse(await this.ask(...args, '-j')) as T; }
 
   /** What the API answers: `path` behind /api/v1/, with its query. Costs no process, so a condition may ask it again and again. */
-  api<T>(path: string): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const request = get({ socketPath: this.socket, path: `/api/v1/${path}`, timeout: ASK_MS, agent: false }, (response) => {
-        let text = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk; }).on('error', reject).on('end', () => {
-          if (response.statusCode === 200) resolve(JSON.parse(text) as T);
-          else reject(new Error(`${path}: ${response.statusCode} ${text}`));
-        });
-      });
-      request.on('timeout', () => request.destroy(new Error(`${path}: no answer within ${ASK_MS / 1000} s`)));
-      request.on('error', reject);
-    });
-  }
+  api<T>(path: string): Promise<T> { return askDaemon(this.socket, path); }
 }

@@ -1,7 +1,9 @@
 /**
  * The near end of a lab's traffic, against server.ts. Every mode is bounded in time and ends with what happened as JSON.
  *
- *     client.ts flows ADDRESS PORT COUNT CONCURRENCY       so many TCP flows, each: connect, greeting, echo, close
+ *     client.ts flows ADDRESS PORT COUNT CONCURRENCY [LOCAL FIRST-PORT]
+ *                                                          so many TCP flows, each: connect, greeting, echo, close; each from a port of its own from the
+ *                                                          given first one on, where there is one
  *     client.ts steady ADDRESS PORT SEGMENTS BYTES         one TCP flow that sends segment after segment, each after its echo
  *     client.ts udp ADDRESS PORT COUNT BYTES [BYTES …]     COUNT datagrams of each size, each from a new port, echoed
  *     client.ts watch ADDRESS PORT SECONDS TIMEOUT_MS      a new TCP flow every 20 ms until SIGTERM; a JSON line each as it ends
@@ -20,11 +22,11 @@ const WATCH_INTERVAL_MS = 20;
 export interface FlowResult { ok: boolean; error: string | null; peer: string | null; peerPort: number | null; localPort: number | null; connectMs: number | null; totalMs: number }
 
 /** One TCP flow: the greeting, then each message after the echo of the one before it, then a close in good order. */
-function flow(address: string, port: number, messages: readonly Buffer[], timeoutMs: number): Promise<FlowResult> {
+function flow(address: string, port: number, messages: readonly Buffer[], timeoutMs: number, from: { localAddress?: string; localPort?: number } = {}): Promise<FlowResult> {
   return new Promise((resolve) => {
     const startMs = performance.now();
     const result: FlowResult = { ok: false, error: null, peer: null, peerPort: null, localPort: null, connectMs: null, totalMs: 0 };
-    const socket = connect({ host: address, port, noDelay: true });
+    const socket = connect({ host: address, port, noDelay: true, ...from });
     let received: Buffer = Buffer.alloc(0);
     let sent = -1;
     const finish = (error: string | null): void => {
@@ -69,13 +71,14 @@ function flow(address: string, port: number, messages: readonly Buffer[], timeou
   });
 }
 
-async function flows(address: string, port: number, count: number, concurrency: number): Promise<void> {
+async function flows(address: string, port: number, count: number, concurrency: number, localAddress?: string, firstPort = 0): Promise<void> {
   const results: FlowResult[] = [];
   let started = 0;
   const lane = async (): Promise<void> => {
     while (started < count) {
+      const from = localAddress === undefined ? {} : { localAddress, localPort: firstPort + started };
       started++;
-      results.push(await flow(address, port, [randomBytes(64)], FLOW_TIMEOUT_MS));
+      results.push(await flow(address, port, [randomBytes(64)], FLOW_TIMEOUT_MS, from));
     }
   };
   await Promise.all(Array.from({ length: concurrency }, lane));
@@ -138,7 +141,7 @@ async function watch(address: string, port: number, limitMs: number, timeoutMs: 
 const [mode, address, portText, ...rest] = process.argv.slice(2);
 const port = Number(portText);
 const numbers = rest.map(Number);
-if (mode === 'flows') await flows(address, port, numbers[0], numbers[1]);
+if (mode === 'flows') await flows(address, port, numbers[0], numbers[1], rest[2], numbers[3]);
 else if (mode === 'steady') await steady(address, port, numbers[0], numbers[1]);
 else if (mode === 'udp') await udp(address, port, numbers[0], numbers.slice(1));
 else if (mode === 'watch') await watch(address, port, numbers[0] * 1000, numbers[1]);
