@@ -1,7 +1,7 @@
 /**
  * The bench: weir against the kernel and HAProxy on the same topology in the same run, and weir's parts by size.
  *
- *     npm run bench [-- --quick] [-- NAME…]     NAME: part of a job's name (bulk, udp, new-flows, latency, servers) or of a micro-bench's
+ *     npm run bench [-- --quick] [-- NAME…]     NAME: part of a job's name (bulk, udp, new-flows, latency, servers, share) or of a micro-bench's
  *                                               (micro, pipeline, flow-table, fib, port-pool, listing)
  *     npm run bench -- --write-docs             puts the figures of the last whole run into docs/performance.md
  *
@@ -13,13 +13,14 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { FARM_LOADS } from './net/farm.js';
 import { LOADS } from './net/loads.js';
+import { SHARE_LOADS } from './net/share.js';
 import { runMicro } from './micro/run.js';
-import { runFarm, runNet } from './net/run.js';
+import { runFarm, runNet, runShare } from './net/run.js';
 import { blocksOf, fillIn } from './report/docs.js';
 import { describe, machine } from './report/machine.js';
 import { plot } from './report/plot.js';
 import type { BenchResult } from './report/result.js';
-import { GOAL_HEAD, goalLines, NET_HEAD, netLines, PIPELINE_HEAD, pipelineLines, SERVER_HEAD, serverLines, TABLE_HEAD, tableLines } from './report/rows.js';
+import { GOAL_HEAD, goalLines, NET_HEAD, netLines, PIPELINE_HEAD, pipelineLines, SERVER_HEAD, serverLines, SHARE_HEAD, shareLines, TABLE_HEAD, tableLines } from './report/rows.js';
 import { textTable } from './report/table.js';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -42,7 +43,7 @@ function show(title: string, head: readonly string[], lines: Parameters<typeof t
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({ options: { quick: { type: 'boolean', default: false }, 'write-docs': { type: 'boolean', default: false } }, allowPositionals: true });
-  const known = [...LOADS.map(({ name }) => name), ...FARM_LOADS.map(({ name }) => name), ...MICRO_NAMES];
+  const known = [...LOADS.map(({ name }) => name), ...FARM_LOADS.map(({ name }) => name), ...SHARE_LOADS.map(({ name }) => name), ...MICRO_NAMES];
   const unknown = positionals.filter((part) => !known.some((name) => name.includes(part)));
   if (unknown.length > 0) {
     console.error(`bench: nothing is called ${unknown.join(', ')}; there are ${known.join(', ')}`);
@@ -62,13 +63,15 @@ async function main(): Promise<number> {
   const options = { rounds: isQuick ? 3 : 5, seconds: isQuick ? 0.6 : 2, only: positionals, say };
   const net = await runNet(options);
   const servers = await runFarm(options);
+  const share = await runShare(options);
   const micro = await runMicro({ isQuick, only: positionals, say });
-  const result: BenchResult = { schemaVersion: 1, startedAt, seconds: Math.round((performance.now() - startMs) / 1000), isQuick, only: positionals, machine: host, net, servers, micro };
+  const result: BenchResult = { schemaVersion: 1, startedAt, seconds: Math.round((performance.now() - startMs) / 1000), isQuick, only: positionals, machine: host, net, servers, share, micro };
   mkdirSync(at('out'), { recursive: true });
   writeFileSync(JSON_FILE, `${JSON.stringify(result, null, 2)}\n`);
   if (micro !== null && micro.pipeline.length > 0) writeFileSync(PLOT_FILE, plot(micro.pipeline, describe(host)));
   if (net !== null) show(`weir against the kernel: medians of ${net.rounds} rounds, the ratio that of the rounds' own ratios`, NET_HEAD, netLines(net));
   if (servers !== null) show(`Virtual servers against the kernel (${servers.kernel}) and HAProxy, in the same way`, SERVER_HEAD, serverLines(servers));
+  if (share !== null) show('Sharing on against sharing off, raw–raw, flows not offloaded', SHARE_HEAD, shareLines(share));
   if (micro !== null) {
     show('Goals of scale and steadiness', GOAL_HEAD, goalLines(micro));
     show('The pipeline without devices; collections are minor + major', PIPELINE_HEAD, pipelineLines(micro));

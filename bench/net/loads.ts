@@ -52,12 +52,16 @@ function halfRate(context: LoadContext, flows: number): number {
   return Math.min(...PEERS.map((peer) => median(context.samples(`udp-${flows}`, peer)))) / 2;
 }
 
+/** Gbit/s that arrive. iperf3 knows whole seconds only. */
+export async function bulkThrough(site: Site, streams: number, reverse: boolean, seconds: number): Promise<number> {
+  return (await bulkTcp(site.client, site.server, SERVER, { streams, reverse, seconds: Math.ceil(seconds) })).receivedBps / 1e9;
+}
+
 function bulk(streams: number, reverse: boolean): Load {
   const name = `bulk-${streams}${reverse ? '-reverse' : ''}`;
   return {
     name,
-    // iperf3 knows whole seconds only.
-    run: async (site, { seconds }) => ({ [name]: (await bulkTcp(site.client, site.server, SERVER, { streams, reverse, seconds: Math.ceil(seconds) })).receivedBps / 1e9 }),
+    run: async (site, { seconds }) => ({ [name]: await bulkThrough(site, streams, reverse, seconds) }),
   };
 }
 
@@ -75,19 +79,22 @@ function paced(flows: number): Load {
   };
 }
 
+/** TCP flows opened, used and closed one after the other, so many at once; and how many a second. */
+export async function newFlowsThrough(site: Site, seconds: number): Promise<{ done: number; perSecond: number }> {
+  const server = await ready(start(site.server, 'tcp', 'serve', TCP_PORT, seconds + 10));
+  try {
+    const client = start(site.client, 'tcp', 'flows', SERVER, TCP_PORT, SERVERS, CLIENT, CLIENTS, CONCURRENCY, seconds);
+    const { done, failed, seconds: took } = await lastJson<{ done: number; failed: number; seconds: number }>(client);
+    if (failed > done / 100) throw new Error(`${failed} of ${done + failed} new flows failed through ${site.peer}`);
+    return { done, perSecond: done / took };
+  } finally {
+    await server.stop();
+  }
+}
+
 const newFlows: Load = {
   name: 'new-flows',
-  run: async (site, { seconds }) => {
-    const server = await ready(start(site.server, 'tcp', 'serve', TCP_PORT, seconds + 10));
-    try {
-      const client = start(site.client, 'tcp', 'flows', SERVER, TCP_PORT, SERVERS, CLIENT, CLIENTS, CONCURRENCY, seconds);
-      const { done, failed, seconds: took } = await lastJson<{ done: number; failed: number; seconds: number }>(client);
-      if (failed > done / 100) throw new Error(`${failed} of ${done + failed} new flows failed through ${site.peer}`);
-      return { 'new-flows': done / took };
-    } finally {
-      await server.stop();
-    }
-  },
+  run: async (site, { seconds }) => ({ 'new-flows': (await newFlowsThrough(site, seconds)).perSecond }),
 };
 
 const latency: Load = {

@@ -1,4 +1,4 @@
-/** The jobs of a router and of a balancer: every load on every peer. */
+/** The jobs of a router, of a balancer, and of one that shares its state: every load on every peer. */
 import { Lab } from '../../netns/kit/lab.js';
 import { busySeconds, CPU_COUNT } from './cpu.js';
 import { Farm, FARM_LOADS, FARM_PEERS, hasIpvs } from './farm.js';
@@ -6,6 +6,8 @@ import type { FarmPeer } from './farm.js';
 import { LOADS } from './loads.js';
 import { runRounds } from './rounds.js';
 import type { Samples } from './rounds.js';
+import { SHARE_LOADS, SHARE_PEERS, ShareSite } from './share.js';
+import type { SharePeer } from './share.js';
 import { PEERS, Site } from './site.js';
 import type { Peer } from './site.js';
 
@@ -80,6 +82,23 @@ export async function runFarm(options: NetOptions): Promise<FarmResult | null> {
     for (const peer of FARM_PEERS) farms.push(await Farm.up(lab, peer));
     options.say(`four farms are up; the kernel's is ${kernel}`);
     return { rounds: options.rounds, seconds: options.seconds, samples: await runRounds(farms, loads, options), kernel };
+  } finally {
+    lab.close();
+  }
+}
+
+export interface ShareResult { rounds: number; seconds: number; samples: Samples<SharePeer> }
+
+/** The same jobs with sharing on and off. */
+export async function runShare(options: NetOptions): Promise<ShareResult | null> {
+  const loads = SHARE_LOADS.filter(({ name }) => options.only.length === 0 || options.only.some((part) => name.includes(part)));
+  if (loads.length === 0) return null;
+  const lab = Lab.open('bench');
+  try {
+    const sites: ShareSite[] = [];
+    for (const peer of SHARE_PEERS) sites.push(await ShareSite.up(lab, peer));
+    options.say('two sites are up; one of them shares its flows through Redis');
+    return { rounds: options.rounds, seconds: options.seconds, samples: await runRounds(sites, loads, options) };
   } finally {
     lab.close();
   }

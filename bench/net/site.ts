@@ -20,7 +20,7 @@
 import type { Host, Lab } from '../../netns/kit/lab.js';
 import type { Process } from '../../netns/kit/process.js';
 import { waitFor } from '../../netns/kit/wait.js';
-import { assertRuns, said, START_MS, startWeir } from './weir.js';
+import { assertRuns, said, socketOf, START_MS, startWeir } from './weir.js';
 
 export type Peer = 'kernel' | 'raw' | 'tap' | 'raw+' | 'bridge' | 'bridge+';
 export const PEERS: readonly Peer[] = ['kernel', 'raw', 'tap', 'raw+', 'bridge', 'bridge+'];
@@ -47,10 +47,12 @@ export class Site {
   private readonly lab: Lab;
   private daemon: Process | null = null;
 
-  private constructor(lab: Lab, peer: Peer) {
+  private readonly name: string;
+
+  private constructor(lab: Lab, peer: Peer, name: string) {
     this.lab = lab;
     this.peer = peer;
-    const name = NAMES[peer];
+    this.name = name;
     this.client = lab.host(`${name}client`);
     this.router = lab.host(`${name}router`);
     this.server = lab.host(`${name}server`);
@@ -60,11 +62,11 @@ export class Site {
     if (peer.startsWith('bridge')) for (const device of ['lan', 'wan1', 'wan2']) this.bridge(device);
   }
 
-  /** The site of a peer, up, with packets getting through. */
-  static async up(lab: Lab, peer: Peer): Promise<Site> {
-    const site = new Site(lab, peer);
+  /** The site of a peer, up, with packets getting through. `variant`: one more site of that peer, of another name, whose configuration has something besides. */
+  static async up(lab: Lab, peer: Peer, variant?: { name: string; configure(router: Host): Promise<object> }): Promise<Site> {
+    const site = new Site(lab, peer, variant?.name ?? NAMES[peer]);
     if (peer === 'kernel') site.routeWithKernel();
-    else await site.startWeir(peer);
+    else await site.startWeir(peer, await variant?.configure(site.router) ?? {});
     site.addressEnds();
     try {
       await waitFor(async () => (await site.client.ping(SERVER, 1)).received === 1, START_MS, `the ${peer} client to reach ${SERVER}`);
@@ -117,13 +119,17 @@ ${UPLINKS.map(({ link, own }) => `      oifname "${link}" snat to ${own}`).join(
 ` });
   }
 
-  private async startWeir(peer: Exclude<Peer, 'kernel'>): Promise<void> {
+  /** Where the daemon is asked. */
+  get socket(): string { return socketOf(this.lab, this.name); }
+
+  private async startWeir(peer: Exclude<Peer, 'kernel'>, more: object): Promise<void> {
     const link = (device: string, address: string, host: Host, far: string): object => ({
       addresses: [`${address}/24`],
       ...(peer === 'tap' ? { type: 'tap', device: far, netns: host.namespace }
         : peer.startsWith('bridge') ? { type: 'tap', device: `weir-${device}`, bridge: `br-${device}` } : { type: 'raw', device }),
     });
-    this.daemon = await startWeir(this.lab, this.router, NAMES[peer], {
+    this.daemon = await startWeir(this.lab, this.router, this.name, {
+      ...more,
       ...(peer.endsWith('+') ? {} : { limits: { offloadedFlows: 0 } }),
       links: {
         lan: link('lan', '10.0.0.1', this.client, 'eth0'),

@@ -18,9 +18,12 @@ export function assertRuns(process: Process): void {
   if (process.exit !== null) throw new Error(`${process.name} ended with ${process.exit.signal ?? `exit code ${process.exit.code}`}\n${said(process)}`);
 }
 
+/** Where the daemon of a site listens. */
+export const socketOf = (lab: Lab, name: string): string => join(lab.directory, `${name}.sock`);
+
 /** Starts weir on a host and waits until it answers. `name` is the site's, `config` all but the section control. */
 export async function startWeir(lab: Lab, host: Host, name: string, config: object): Promise<Process> {
-  const file = join(lab.directory, `${name}.yaml`), socket = join(lab.directory, `${name}.sock`);
+  const file = join(lab.directory, `${name}.yaml`), socket = socketOf(lab, name);
   writeFileSync(file, stringify({ ...config, control: { socket, logLevel: 'warn' } }));
   const daemon = host.spawn(`weir-${name}`, [WEIR, 'run', '-c', file]);
   await waitFor(async () => daemon.exit !== null || (await host.run([WEIR, 'status', '-j', '--socket', socket], { check: false })).code <= 1, START_MS, `weir (${name}) to answer`);

@@ -2,7 +2,7 @@
 import { markdownTable } from './table.js';
 import { describe } from './machine.js';
 import type { BenchResult } from './result.js';
-import { GOAL_HEAD, goalLines, NET_HEAD, netLines, PIPELINE_HEAD, pipelineLines, SERVER_HEAD, serverLines, TABLE_HEAD, tableLines } from './rows.js';
+import { GOAL_HEAD, goalLines, NET_HEAD, netLines, PIPELINE_HEAD, pipelineLines, SERVER_HEAD, serverLines, SHARE_HEAD, shareLines, TABLE_HEAD, tableLines } from './rows.js';
 
 /** The text between the marks of each name. Throws when a mark is missing: then the document and the bench have come apart. */
 export function fillIn(document: string, blocks: Readonly<Record<string, string>>): string {
@@ -18,13 +18,14 @@ export function fillIn(document: string, blocks: Readonly<Record<string, string>
 }
 
 export function blocksOf(result: BenchResult): Record<string, string> {
-  const { net, servers, micro } = result;
-  if (net === null || servers === null || micro === null) throw new Error('the last run was of some rows only; run the whole bench before writing the documentation');
+  const { net, servers, share, micro } = result;
+  if (net === null || servers === null || share === null || micro === null) throw new Error('the last run was of some rows only; run the whole bench before writing the documentation');
   return {
     machine: `${describe(result.machine)}. Run on ${result.startedAt.slice(0, 10)}, ${net.rounds} rounds of ${net.seconds} s per job and peer`
       + `${result.isQuick ? ' (a quick run)' : ''}; before it began, ${net.othersCpus.toFixed(2)} CPUs were busy with something else.`,
     net: markdownTable(NET_HEAD, netLines(net)),
     servers: `${markdownTable(SERVER_HEAD, serverLines(servers))}\n\nThe kernel's side was ${servers.kernel === 'IPVS' ? 'IPVS NAT' : 'DNAT by a numgen map in nftables'}.`,
+    share: markdownTable(SHARE_HEAD, shareLines(share)),
     goals: markdownTable(GOAL_HEAD, goalLines(micro)),
     pipeline: markdownTable(PIPELINE_HEAD, pipelineLines(micro)),
     tables: markdownTable(TABLE_HEAD, tableLines(micro)),

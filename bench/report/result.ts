@@ -1,6 +1,6 @@
 /** What a run of the bench leaves: the shape of bench/out/bench.json, from which table, plot and documentation are made. */
 import type { MicroResult } from '../micro/run.js';
-import type { FarmResult, NetResult } from '../net/run.js';
+import type { FarmResult, NetResult, ShareResult } from '../net/run.js';
 import type { Machine } from './machine.js';
 
 export interface BenchResult {
@@ -15,5 +15,7 @@ export interface BenchResult {
   net: NetResult | null;
   /** Virtual servers. */
   servers: FarmResult | null;
+  /** With sharing on and off. */
+  share: ShareResult | null;
   micro: MicroResult | null;
 }

@@ -1,6 +1,6 @@
 /** Every row of the bench: what it measures, its unit, its goal (design goals, kept in docs/performance.md), and what it came to. */
 import type { MicroResult } from '../micro/run.js';
-import type { FarmResult, NetResult } from '../net/run.js';
+import type { FarmResult, NetResult, ShareResult } from '../net/run.js';
 import { median } from './statistics.js';
 
 /** A job weir and the kernel both did. */
@@ -92,6 +92,25 @@ export function serverLines({ samples }: FarmResult): Line[] {
         ok: toKernel >= goal && toHaproxy > 1,
       };
     });
+  });
+}
+
+/** The same job with sharing on and off; the goal is of that ratio. */
+export const SHARE_ROWS: readonly { key: string; work: string; unit: string; /** null = none was set. */ goal: number | null; meaning: string }[] = [
+  { key: 'share-bulk-1', work: 'bulk TCP, 1 stream', unit: 'Gbit/s', goal: 0.9, meaning: BULK },
+  { key: 'share-bulk-4', work: 'bulk TCP, 4 streams', unit: 'Gbit/s', goal: 0.9, meaning: BULK },
+  { key: 'share-new-flows', work: 'new TCP flows', unit: 'flows/s', goal: null, meaning: 'connect, 64 bytes, 64 bytes back, closed by the server; 64 at once; the share worker and Redis have the same CPUs as all others' },
+];
+
+export const SHARE_HEAD = ['work', 'sharing on', 'sharing off', 'ratio', 'goal', ''];
+
+export function shareLines({ samples }: ShareResult): Line[] {
+  return SHARE_ROWS.flatMap(({ key, work, unit, goal }) => {
+    const own = samples[key];
+    if (own === undefined) return [];
+    const ratio = median(own.on.map((value, round) => value / own.off[round]));
+    const cells = [`${work}, ${unit}`, number(median(own.on)), number(median(own.off)), ratio.toFixed(2)];
+    return [goal === null ? { cells: [...cells, '–', ''], ok: null } : { cells: [...cells, `≥ ${goal}`, ratio >= goal ? 'ok' : 'not yet'], ok: ratio >= goal }];
   });
 }
 
