@@ -20,7 +20,8 @@ export interface Leasing {
   status(nowMs: number): ShareLeaseStatus[];
 }
 
-export const LEASE_TICK_MS = 100;
+/** A rush uses up a block of 1024 ports in this time. */
+export const LEASE_TICK_MS = 20;
 
 /** What a lease manager is made with. */
 export interface LeasingContext {

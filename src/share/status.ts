@@ -161,7 +161,7 @@ export type FromShare =
 export interface ShareEvent {
   event:
     | 'share.up' | 'share.degraded' | 'share.loading' | 'share.loaded' | 'share.fenced' | 'share.peer.up' | 'share.peer.down' | 'share.dropped' | 'share.emptied'
-    | 'share.leases.ending' | 'share.leases.ended' | 'share.leases.low';
+    | 'share.leases.ending' | 'share.leases.ended' | 'share.leases.low' | 'share.leases.renewed';
   subject: string;
   message: string;
   fields: Record<string, unknown> & { severity: 'info' | 'warning' | 'error' };

@@ -380,6 +380,7 @@ export class Router {
     const tick = Math.floor((this.nowMs - this.startMs) / 1000);
     if (tick === this.tick) return;
     this.tick = tick;
+    if (this.mappings.leases !== null) this.mappings.leases.sweep(tick);
     this.publish();
   }
 

@@ -12,6 +12,9 @@ import { BLOCKS_ADDRESS, BLOCKS_BITMAP, BLOCKS_GROWS, BLOCKS_ORDER, BLOCKS_UNTIL
 import { blockCount, LeaseBoard, leasedAddresses } from './lease-board.js';
 import type { PortPool } from './port-pool.js';
 
+/** Resting ports of a pool looked at per second: with what new flows sweep by the way it keeps up with any rate at which ports come to rest. */
+const SWEEP_BUDGET = 1024;
+
 interface LeasedAddress {
   readonly address: number;
   /** Its pools that are in use. */
@@ -65,6 +68,11 @@ export class PortLeases {
       for (let block = 0; block < this.board.blocks; block++) this.setUsable(row, block, false);
     }
     this.settle();
+  }
+
+  /** Once a second: ports that have rested long enough are free, also while nobody asks for one, for else their blocks would never be empty. */
+  sweep(tick: number): void {
+    for (const { pools } of this.leased) for (const pool of pools) pool.sweep(tick, SWEEP_BUDGET);
   }
 
   /** Carry out an order: its payload is in `words` from `at` on. */
