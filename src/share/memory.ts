@@ -228,7 +228,7 @@ export class MemoryStore implements Store {
     const position = space.position(space.logged);
     let page: { key: Uint8Array; value: Uint8Array }[] = [];
     for (const [key, kept] of [...space.records]) {
-      signal.throwIfAborted();
+      if (signal.aborted) throw new StoreError('closed', 'the load was called off');
       if (kept.endsAtMs > space.clock.nowMs()) page.push({ key: Buffer.from(key, 'latin1'), value: kept.bytes });
       if (page.length < PAGE_RECORDS) continue;
       await onPage(page, space.records.size);
@@ -236,7 +236,7 @@ export class MemoryStore implements Store {
       await this.reach();
     }
     if (page.length > 0) await onPage(page, space.records.size);
-    signal.throwIfAborted();
+    if (signal.aborted) throw new StoreError('closed', 'the load was called off');
     return position;
   }
 
