@@ -17,6 +17,8 @@ import { loadConfig } from './control/config/index.js';
 import { Checks } from './control/checks.js';
 import { EventLog } from './control/event.js';
 import { Hooks } from './control/hooks.js';
+import { Instance } from './control/instance.js';
+import type { ShareOrders } from './control/instance.js';
 import { componentLog, createLog, logEvents } from './control/log.js';
 import type { Log } from './control/log.js';
 import { Notices } from './control/notice.js';
@@ -73,6 +75,8 @@ class Daemon {
   private worker: Worker | undefined;
   private api: ApiServer | undefined;
   private watch: HostWatch | undefined;
+  /** Null while nothing is shared. */
+  private readonly share: ShareOrders | null = null;
   private hooks: Hooks | undefined;
   private checks: Checks | undefined;
   private rates: NodeJS.Timeout | undefined;
@@ -248,6 +252,7 @@ class Daemon {
 
   /** What may be changed while it runs: the data plane is told, and the view, so that the next answer shows it. */
   private actions(view: View): RouterActions {
+    const instance = new Instance({ plan: this.plan, view, share: () => this.share, resign: (isDrained) => this.tell({ type: 'electionDrain', isDrained }) });
     return {
       drain: (uplink, isDrained) => {
         view.setDrained(uplink, isDrained);
@@ -265,6 +270,8 @@ class Daemon {
         view.servers.setWeight(server, weight);
         this.tell({ type: 'serverWeight', server, weight });
       },
+      drainInstance: (isDrained) => instance.drain(isDrained),
+      leases: () => instance.leases(),
       eraseAffinity: (address) => {
         this.tell({ type: 'eraseAffinity', address });
         this.tell({ type: 'erasePersistence', address });

@@ -4,7 +4,8 @@
  */
 import { Argument } from 'commander';
 import type { Command } from 'commander';
-import { EXIT_USAGE } from '../base/error.js';
+import { EXIT_FAILED, EXIT_USAGE } from '../base/error.js';
+import type { InstanceAnswer } from '../control/api/share-types.js';
 import type { RealServerStatus, ServerAnswer, UplinkAnswer, UplinkStatus } from '../control/api/types.js';
 import type { Context } from './command.js';
 import { defineReading, readingOptions, withClient } from './command.js';
@@ -23,16 +24,18 @@ export interface Descriptions {
 }
 
 /** Add the operands `uplink NAME` or `server VS/RS`, -j and --socket. */
-export function defineAction(command: Command, kinds: readonly Kind[] = ['uplink', 'server']): void {
+export function defineAction(command: Command, kinds: readonly Kind[] = ['uplink', 'server'], isOptional = false): void {
+  const [kind, name] = isOptional ? ['[kind]', '[name]'] : ['<kind>', '<name>'];
   command
-    .addArgument(new Argument('<kind>', 'what it is done to').choices(kinds))
-    .argument('<name>', kinds.includes('uplink') ? 'its name in the configuration; a server\'s with that of its virtual server: web/web1' : 'that of its virtual server and its own: web/web1');
+    .addArgument(new Argument(kind, `what it is done to${isOptional ? '; without it, this instance' : ''}`).choices(kinds))
+    .argument(name, kinds.includes('uplink') ? 'its name in the configuration; a server\'s with that of its virtual server: web/web1' : 'that of its virtual server and its own: web/web1');
   defineReading(command);
 }
 
 /** Have the daemon do it, and tell how it stands then, or print the answer as the API gives it. */
 export function act(context: Context, given: Record<string, unknown>, operands: readonly string[], { action, body = {} }: Asked, describe: Descriptions): Promise<number> {
-  const [kind, name] = operands as [Kind, string];
+  const [kind, name] = operands as [Kind, string | undefined];
+  if (name === undefined) throw new CliFailure(EXIT_USAGE, `${kind}: found no name, allowed: the name of one (weir ${kind}s lists them)`);
   const options = readingOptions(given);
   const { io } = context;
   return withClient(options, async (client) => {
@@ -45,6 +48,22 @@ export function act(context: Context, given: Record<string, unknown>, operands: 
       for (const warning of answer.warnings) io.writeError(`weir: warning: ${plain(warning)}\n`);
     }
     return 0;
+  });
+}
+
+/** Drain or undrain this instance as a whole, and tell what came of it. */
+export function actOnInstance(context: Context, given: Record<string, unknown>, action: 'drain' | 'undrain', describe: (answer: InstanceAnswer) => string): Promise<number> {
+  const options = readingOptions(given);
+  const { io } = context;
+  return withClient(options, async (client) => {
+    const answer = await client.post<InstanceAnswer>(`instance/${action}`, {});
+    if (options.json) await io.write(`${JSON.stringify(answer)}\n`);
+    else {
+      await io.write(`${plain(describe(answer))}\n`);
+      for (const warning of answer.warnings) io.writeError(`weir: warning: ${plain(warning)}\n`);
+    }
+    // Somebody who is about to switch this box off must see it.
+    return answer.flushError === null && !(answer.isDrained && answer.vrrp.some(({ state }) => state === 'master')) ? 0 : EXIT_FAILED;
   });
 }
 

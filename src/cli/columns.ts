@@ -1,4 +1,5 @@
 /** The columns of links, uplinks and servers, which `weir status` shares with the commands of these names, and how states are painted. */
+import type { VirtualRouterStatus } from '../control/api/share-types.js';
 import type { LinkStatus, RealServerStatus, ServerState, UplinkStatus, VirtualServerStatus } from '../control/api/types.js';
 import { formatBytes, formatCount, formatDuration, formatEndpoint, formatLatency, formatRate, formatShare } from './format.js';
 import type { Column, Style } from './table.js';
@@ -132,6 +133,29 @@ export function virtualServerColumns(nowMs: number): Record<VirtualServerColumn,
     flowRate: right('FLOWS/S', (row) => formatFlowRate(sum(serversOf(row), ({ newFlowsPerSecond }) => newFlowsPerSecond))),
     rxRate: right('RX', (row) => formatRate(sum(serversOf(row), ({ rxBps }) => rxBps))),
     txRate: right('TX', (row) => formatRate(sum(serversOf(row), ({ txBps }) => txBps))),
+  };
+}
+
+export type VirtualRouterColumn =
+  'name' | 'link' | 'id' | 'state' | 'since' | 'priority' | 'master' | 'sent' | 'received' | 'refused' | 'transitions' | 'group' | 'addresses' | 'track' | 'reason';
+
+export function virtualRouterColumns(nowMs: number): Record<VirtualRouterColumn, Column<VirtualRouterStatus>> {
+  return {
+    name: left('ROUTER', (row) => row.name),
+    link: left('LINK', (row) => row.link),
+    id: right('ID', (row) => String(row.id)),
+    state: left('STATE', (row) => row.state, (row) => (row.state === 'master' ? 'good' : row.state === 'init' ? 'warning' : null)),
+    since: right('FOR', (row) => formatDuration(nowMs - row.sinceMs)),
+    priority: right('PRIORITY', (row) => (row.priority === row.effectivePriority ? String(row.priority) : `${row.effectivePriority}/${row.priority}`), (row) => (row.priority === row.effectivePriority ? null : 'warning')),
+    master: left('MASTER', (row) => (row.state === 'master' ? 'this' : row.master === null ? null : `${row.master} (${row.masterPriority})`)),
+    sent: right('SENT', (row) => formatCount(row.sent)),
+    received: right('RECEIVED', (row) => formatCount(row.received)),
+    refused: right('REFUSED', (row) => formatCount(row.refused), (row) => trouble(row.refused)),
+    transitions: right('CHANGES', (row) => formatCount(row.transitions)),
+    group: left('GROUP', (row) => row.syncGroup),
+    addresses: left('ADDRESSES', (row) => row.addresses.join(' ')),
+    track: left('TRACK', (row) => row.track.map(({ name, isDown }) => (isDown ? `!${name}` : name)).join(' ') || null, (row) => (row.track.some(({ isDown }) => isDown) ? 'warning' : null)),
+    reason: left('REASON', (row) => (row.trouble === null ? row.reason : `${row.reason}; adverts of ${row.trouble.from}: ${row.trouble.detail}`), (row) => (row.trouble === null ? null : 'warning')),
   };
 }
 

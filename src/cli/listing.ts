@@ -6,8 +6,9 @@ import type { Column } from './table.js';
 import { formatTable } from './table.js';
 
 export interface Listing<Answer, Row> {
-  /** The API's name for it, and what an empty one is called: 'no links'. */
+  /** The API's name for it, and what an empty one is called: 'no links', unless `empty` says otherwise. */
   resource: string;
+  empty?: string;
   rows(answer: Answer): readonly Row[];
   columns(nowMs: number): Column<Row>[];
   help: string;
@@ -28,7 +29,7 @@ export function listing<Answer, Row>(list: Listing<Answer, Row>): CommandFile {
         }
         const rows = list.rows(await client.get<Answer>(list.resource));
         const { io } = context;
-        await io.write(rows.length === 0 ? `no ${list.resource}\n` : formatTable(list.columns(io.nowMs()), rows, io.color));
+        await io.write(rows.length === 0 ? `${list.empty ?? `no ${list.resource}`}\n` : formatTable(list.columns(io.nowMs()), rows, io.color));
         return 0;
       });
     },

@@ -1,11 +1,13 @@
 /** `weir status`: one screen, what is wrong first. The exit code tells a script the same: 0 all up, 1 degraded, 3 not running. */
 import type { Command } from 'commander';
 import type { AlgStatus, HookCounts, LinkStatus, Problem, RouterStatus, UplinkStatus, VirtualServerStatus } from '../control/api/types.js';
-import { linkColumns, uplinkColumns, virtualServerColumns } from './columns.js';
+import type { ShareReport, VirtualRouterStatus } from '../control/api/share-types.js';
+import { linkColumns, uplinkColumns, virtualRouterColumns, virtualServerColumns } from './columns.js';
 import type { CommandFile, Context } from './command.js';
 import { defineReading, readingOptions, withClient } from './command.js';
 import { EXIT_DEGRADED, EXIT_NOT_RUNNING, NotRunning } from './failure.js';
-import { formatBytes, formatCount, formatDuration, formatPart, formatPlural } from './format.js';
+import { formatBytes, formatCount, formatDuration, formatLatency, formatPart, formatPlural } from './format.js';
+import { shareState } from './share.js';
 import type { Column } from './table.js';
 import { formatTable, left, paint, plain } from './table.js';
 
@@ -62,11 +64,13 @@ export function formatStatus(status: RouterStatus, nowMs: number, color: boolean
     + section('Uplinks', 'uplinks', status.uplinks, uplinkRows, color)
     + section('Virtual servers', 'servers', status.virtualServers, serverRows, color)
     + section('Links', 'links', status.links, linkRows, color)
+    + virtualRouterSection(status.vrrp, nowMs, color)
     + `\nflows    ${formatCount(flows.count)} of ${formatCount(flows.limit)} (${formatPart(flows.count, flows.limit)}), ${formatCount(flows.opened)} opened, ${formatCount(flows.expired)} expired\n`
     + `packets  ${formatCount(packets.received)} received, ${formatCount(packets.sent)} sent, ${formatCount(packets.dropped)} dropped\n`
     + `offload  ${formatOffload(offload)}\n`
     + `turns    ${formatCount(dataPlane.turns)} made, the longest took ${formatCount(Math.round(dataPlane.longestTurnUs))} µs\n`
     + tcpLines(status)
+    + shareLine(status.share)
     + hookLine(status.hooks);
 }
 
@@ -81,6 +85,24 @@ function algLine({ name, watched, announced, edited, foreign, refused, unasked, 
   const alone = foreign + refused + unasked;
   const more = [...(alone === 0 ? [] : [`${formatCount(alone)} left alone`]), ...(unreadable === 0 ? [] : [`${formatPlural(unreadable, 'flow')} could not be read`])];
   return `${name.padEnd(8)} ${formatPlural(watched, 'flow')} watched, ${formatPlural(announced, 'announcement')}, ${formatCount(edited)} edited${more.map((part) => `, ${part}`).join('')}\n`;
+}
+
+/** Masters first. */
+function virtualRouterSection(rows: readonly VirtualRouterStatus[], nowMs: number, color: boolean): string {
+  if (rows.length === 0) return '';
+  const c = virtualRouterColumns(nowMs);
+  const masters = rows.filter(({ state }) => state === 'master').length;
+  const sorted = rows.toSorted((a, b) => Number(b.state === 'master') - Number(a.state === 'master'));
+  const more = rows.length > ROWS_MAX ? `… and ${formatCount(rows.length - ROWS_MAX)} more: weir vrrp\n` : '';
+  return `\n${paint('Virtual routers', 'bold', color)} ${masters} of ${rows.length} master here\n`
+    + `${formatTable([c.name, c.link, c.state, c.since, c.priority, c.master, c.transitions, c.addresses, c.reason], sorted.slice(0, ROWS_MAX), color)}${more}`;
+}
+
+/** Nothing where nothing is shared. */
+function shareLine({ store, instance, status, isDrained }: ShareReport): string {
+  if (store === 'memory') return '';
+  if (status === null) return `share    ${plain(instance)}, not connected yet\n`;
+  return `share    ${plain(instance)}${isDrained ? ', drained' : ''}, ${shareState(status).text} for ${formatDuration(status.forMs)}, ${formatPlural(status.peers.length, 'peer')}, ${formatCount(status.queue)} changes wait, lag ${formatLatency(status.lagMs)}\n`;
 }
 
 /** Nothing until a hook has run or been wanted in vain. */

@@ -101,6 +101,7 @@ export class Notices {
       }
       case 'vrrp':
       case 'vrrpTrouble':
+        if (notice.event === 'vrrpTrouble') this.view.elections.note(notice);
         tellOfVrrp(notice, this.plan, this.events);
         return;
       default:

@@ -28,9 +28,12 @@ import type {
   AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus, ViewedStatus,
   VirtualServerStatus,
 } from './api/types.js';
+import type { ShareReport, VirtualRouterStatus } from './api/share-types.js';
 import { SCHEMA_VERSION } from './api/types.js';
 import { Rates } from './rate.js';
 import { serverProblems, ServerView } from './server-view.js';
+import { ShareView } from './share-view.js';
+import { vrrpProblems, VrrpView } from './vrrp-view.js';
 
 /** Table entries one call of `flows` looks at, so that the main thread answers others in between. */
 const FLOW_SCAN = 50_000;
@@ -87,6 +90,10 @@ export class View implements RouterView {
   private readonly offload: ViewOffload;
   /** Virtual servers and their real ones. */
   readonly servers: ServerView;
+  /** What is shared with other instances. */
+  readonly sharing: ShareView;
+  /** Virtual routers. */
+  readonly elections: VrrpView;
   private readonly kernelDrops: (link: number) => number;
   private readonly nowMs: () => number;
   private readonly startedAtMs: number;
@@ -104,6 +111,8 @@ export class View implements RouterView {
     this.uplinkStates = this.plan.uplinks.map(({ weight }) => ({ trouble: null, sinceMs: Date.now(), health: null, isDrained: false, isReturning: false, weight }));
     this.rates = new Rates(this.plan.uplinks.length, (uplink) => [this.counters.uplink(uplink, UPLINK_TX_BYTES), this.counters.uplink(uplink, UPLINK_RX_BYTES)], this.nowMs);
     this.servers = new ServerView(this.plan, this.counters, this.nowMs);
+    this.sharing = new ShareView(this.plan, this.nowMs);
+    this.elections = new VrrpView(this.plan, this.counters, (link) => this.linkState(link).isUp);
     this.states = this.plan.links.map(() => ({ isUp: false, reason: 'starting', sinceMs: Date.now() }));
   }
 
@@ -146,11 +155,14 @@ export class View implements RouterView {
     const links = this.links();
     const uplinks = this.uplinks();
     const virtualServers = this.virtualServers();
+    const vrrp = this.vrrp();
     const problems: Problem[] = [
       ...this.plan.groups.filter((group) => group.uplinks.every((i) => uplinks[i].state !== 'up'))
         .map((group): Problem => ({ severity: 'error', subject: `group ${group.name}`, message: 'no uplink takes new flows' })),
       ...uplinks.flatMap(uplinkProblems),
       ...virtualServers.flatMap(serverProblems),
+      ...this.sharing.problems(),
+      ...vrrp.flatMap(vrrpProblems),
       ...links.filter((link) => link.state === 'down').map((link): Problem => ({ severity: 'error', subject: `link ${link.name}`, message: link.reason ?? 'down' })),
       ...this.nearLimits(uplinks),
     ];
@@ -159,6 +171,7 @@ export class View implements RouterView {
     return {
       state: problems.some((problem) => problem.severity === 'error') ? 'degraded' : 'up',
       problems, uptimeMs: Math.round(this.nowMs() - this.startedAtMs), generation: this.plan.generation, links, uplinks, virtualServers,
+      vrrp, share: this.share(),
       flows: { count: reader.count, limit: reader.capacity, opened: reader.opened, expired: reader.expired },
       packets: {
         received: sum(links.map((link) => link.rxPackets)), sent: sum(links.map((link) => link.txPackets)), dropped: sum(drops.map((row) => row.packets)),
@@ -233,6 +246,10 @@ export class View implements RouterView {
   }
 
   virtualServers(): VirtualServerStatus[] { return this.servers.list(); }
+
+  vrrp(): VirtualRouterStatus[] { return this.elections.list(); }
+
+  share(): ShareReport { return this.sharing.report(); }
 
   findServer(virtualServer: string, name: string): number { return this.servers.find(virtualServer, name); }
 

@@ -8,21 +8,22 @@ import * as assert from 'uvu/assert';
 import type { CheckResult, DoctorCheck } from '../../src/cli/command.js';
 import { OutputClosed } from '../../src/cli/io.js';
 import { commands } from '../../src/cli/registry.js';
+import type { InstanceAnswer } from '../../src/control/api/share-types.js';
 import type { AffinityPage, FlowPage, StreamedEvent, UplinkAnswer } from '../../src/control/api/types.js';
 import { ask, temporaryDirectory, withApi } from '../support/api.js';
 import { golden, weir } from '../support/cli.js';
-import { fakeFlow } from '../support/fake-view.js';
+import { fakeFlow, FakeView } from '../support/fake-view.js';
 
-const READING = ['status', 'links', 'uplinks', 'servers', 'routes', 'neighbours', 'flows', 'filters', 'drops'];
+const READING = ['status', 'links', 'uplinks', 'servers', 'routes', 'neighbours', 'flows', 'filters', 'drops', 'vrrp', 'share', 'leases'];
 /** Those that change something, with operands that make sense. */
-const CHANGING = [['drain', 'uplink', 'isp1'], ['undrain', 'uplink', 'isp1'], ['weight', 'uplink', 'isp1', '5'],
+const CHANGING = [['drain'], ['undrain'], ['drain', 'uplink', 'isp1'], ['undrain', 'uplink', 'isp1'], ['weight', 'uplink', 'isp1', '5'],
   ['drain', 'server', 'web/web1'], ['undrain', 'server', 'web/web1'], ['weight', 'server', 'web/web1', '5'], ['maint', 'server', 'web/web1']];
 
 /** The pid is the only thing in a golden output that differs from run to run. */
 const withoutPid = (text: string): string => text.replaceAll(`pid ${process.pid}`, 'pid PID').replaceAll(`"pid":${process.pid}`, '"pid":0');
 
 test('each reading command prints its table', async () => {
-  await withApi({ flows: 6, servers: true }, async ({ socket }) => {
+  await withApi({ flows: 6, servers: true, share: true }, async ({ socket }) => {
     for (const name of READING) {
       const { exitCode, out, err } = await weir([name, '--socket', socket]);
       assert.is(err, '', name);
@@ -33,7 +34,7 @@ test('each reading command prints its table', async () => {
 });
 
 test('each reading command with -j prints one valid document, exactly as the API gives it', async () => {
-  await withApi({ flows: 6, servers: true }, async ({ socket }) => {
+  await withApi({ flows: 6, servers: true, share: true }, async ({ socket }) => {
     for (const name of READING) {
       const { exitCode, out, err } = await weir([name, '-j', '--socket', socket]);
       assert.is(err, '', name);
@@ -178,10 +179,12 @@ test('usage errors exit 2 and say where to look', async () => {
     [['monitor', '--count', '-1'], /whole number, at least 1/],
     [['run', '--log-level', 'loud'], /Allowed choices are trace, debug/],
     [['check', '--socket', 'x'], /unknown option '--socket'/],
-    [['drain'], /missing required argument 'kind'/],
-    [['drain', 'isp1'], /missing required argument 'name'/],
+    [['drain', 'isp1'], /Allowed choices are uplink, server/],
     [['drain', 'link', 'wan1'], /Allowed choices are uplink, server/],
-    [['drain', 'uplink'], /missing required argument 'name'/],
+    [['drain', 'uplink'], /uplink: found no name, allowed: the name of one \(weir uplinks lists them\)/],
+    [['undrain', 'server'], /server: found no name, allowed: the name of one \(weir servers lists them\)/],
+    [['drain', '--flush'], /--flush is for servers: another instance takes the flows/],
+    [['weight', 'uplink'], /missing required argument 'name'/],
     [['drain', 'uplink', 'isp1', 'isp2'], /too many arguments/],
     [['drain', 'server', 'web1'], /server: found 'web1', allowed: the name of a virtual server, a slash and the name of its server/],
     [['drain', 'server', 'web/'], /server: found 'web\/'/],
@@ -372,6 +375,52 @@ test('monitor tells how many events a slow reader lost', async () => {
   });
 });
 
+test('this instance is drained and taken back, and what did not come about is said', async () => {
+  await withApi({ share: true }, async ({ socket, done, events }) => {
+    assert.equal(await weir(['drain', '--socket', socket]), {
+      exitCode: 0, out: 'instance gw1 is drained after 120 ms: all that is shared is written, none of its 2 virtual routers is master here\n', err: '', writes: 1,
+    });
+    assert.match((await weir(['vrrp', '--socket', socket])).out, /lan-side .* init .* this instance is drained/);
+    assert.match((await weir(['share', '--socket', socket])).out, /generation 12, drained by hand\n/);
+    const back = await weir(['undrain', '-j', '--socket', socket]);
+    const answer = JSON.parse(back.out) as InstanceAnswer;
+    assert.equal([back.exitCode, answer.instance, answer.isDrained, answer.isFlushed, answer.vrrp.map(({ state }) => state), answer.warnings], [0, 'gw1', false, null, ['master', 'backup'], []]);
+    assert.equal(done, ['drainInstance true', 'drainInstance false']);
+    assert.equal(events.read(events.placeOfLast(9, false), 9).events.map(({ event }) => [event.event, event.subject, event.message]), [
+      ['control.drain', 'instance', 'instance gw1 was drained by request'], ['control.undrain', 'instance', 'instance gw1 was taken back into use by request'],
+    ]);
+  });
+  await withApi({ share: 'away' }, async ({ socket, view }) => {
+    // Nobody takes over.
+    view.vrrp = () => new FakeView({ share: true }).vrrp();
+    const outcome = await weir(['drain', '--socket', socket]);
+    assert.equal(outcome, {
+      exitCode: 1, out: 'instance gw1 is drained after 120 ms: not all that is shared is written, 1 virtual router still master here\n', writes: 1,
+      err: 'weir: warning: not all that is shared was written: the store cannot be reached\nweir: warning: virtual router lan-side is still master here: no other router has taken over\n',
+    });
+  });
+});
+
+test('a store that is away is told with since when and why, and leases then are our own only', async () => {
+  await withApi({ share: 'away' }, async ({ socket }) => {
+    const { exitCode, out, err } = await weir(['share', '--socket', socket]);
+    assert.equal([exitCode, err], [1, '']);
+    golden('share-away.txt', out);
+    assert.is((await weir(['share', '-j', '--socket', socket])).exitCode, 1);
+    const leases = await weir(['leases', '--socket', socket]);
+    assert.equal([leases.exitCode, leases.err], [0, 'weir: warning: the store cannot be asked, so only what this instance has is known: connect ECONNREFUSED 10.0.9.1:6379\n']);
+    assert.match(leases.out, /4 blocks leased, 4 of them by this instance\n$/);
+    assert.not.match(leases.out, /gw2/);
+    assert.match((await weir(['status', '--socket', socket])).out, /\nshare {4}gw1, degraded \(unreachable\) for 12 s, 1 peer, 4,711 changes wait, lag 12\.00 s\n/);
+  });
+  await withApi({}, async ({ socket }) => {
+    assert.equal(await weir(['share', '--socket', socket]), { exitCode: 0, out: 'instance gw1 shares nothing (share.store is memory)\n', err: '', writes: 1 });
+    assert.is((await weir(['leases', '--socket', socket])).out, 'no leases\n');
+    assert.is((await weir(['vrrp', '--socket', socket])).out, 'no virtual routers\n');
+    assert.not.match((await weir(['status', '--socket', socket])).out, /share|Virtual routers/);
+  });
+});
+
 test('drain, undrain and weight do as they are told, say how things stand, and warn', async () => {
   await withApi({}, async ({ socket, done }) => {
     const rows: [args: string[], out: string, err: string][] = [
@@ -393,6 +442,9 @@ test('drain, undrain and weight do as they are told, say how things stand, and w
       assert.is(outcome.exitCode, 2);
       assert.is(outcome.err, `weir: there is no uplink '${args[2]}'; there is: isp1, isp2\n`);
     }
+    const nothing = await weir(['drain', '--socket', socket]);
+    assert.equal([nothing.exitCode, nothing.err],
+      [2, 'weir: this instance takes part in nothing it could be drained of: found \'gw1\', allowed: a configuration with vrrp, or with share.store: redis\n']);
     const heavy = await weir(['weight', 'uplink', 'isp1', '65536', '--socket', socket]);
     assert.equal([heavy.exitCode, heavy.err], [2, 'weir: the weight is not a whole number in range: found \'65536\', allowed: 0 to 65535\n']);
   });

@@ -49,6 +49,13 @@ export async function withApi<T>(options: FakeOptions & { heartbeatMs?: number; 
       view.serverWeights.set(server, weight);
     },
     eraseAffinity: note('eraseAffinity'),
+    drainInstance(isDrained) {
+      note('drainInstance')(isDrained);
+      view.isDrained = isDrained;
+      const isAway = options.share === 'away';
+      return Promise.resolve({ isFlushed: isDrained ? !isAway : null, flushError: isDrained && isAway ? 'the store cannot be reached' : null, tookMs: isDrained ? 120 : 0 });
+    },
+    leases: () => Promise.resolve(view.leases()),
   };
   const api = await startApi({
     view, actions, events, version: '0.1.0', configFile: '/etc/weir/weir.yaml', socket,

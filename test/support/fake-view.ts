@@ -2,6 +2,7 @@
  * A RouterView without a router: two uplinks, one of them down if wished, and as many flows as asked for. Flows are computed from their
  * number when a page asks for them, so a million of them take no memory; the view remembers the largest page it was asked for.
  */
+import type { LeaseStatus, ShareReport, VirtualRouterStatus } from '../../src/control/api/share-types.js';
 import type {
   AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RealServerStatus, RouterView, RouteStatus,
   UplinkStatus, VirtualServerStatus,
@@ -17,6 +18,8 @@ export interface FakeOptions {
   degraded?: boolean;
   /** Three virtual servers, one of them down. */
   servers?: boolean;
+  /** It shares with another instance by Redis, and is in two virtual routers; 'away': the store is. */
+  share?: boolean | 'away';
   /** Entries looked at per call of flows(). */
   scanMax?: number;
 }
@@ -108,11 +111,50 @@ const VIRTUAL_SERVERS: readonly VirtualServerStatus[] = [
   },
 ];
 
+const VIRTUAL_ROUTER = {
+  version: 3, syncGroup: 'gateway', sinceMs: NOW_MS - 3 * 3600_000, advertIntervalMs: 100, preempt: true, trouble: null, refused: 0, sent: 108_000, received: 12, transitions: 1,
+} as const;
+
+const VIRTUAL_ROUTERS: readonly VirtualRouterStatus[] = [
+  {
+    ...VIRTUAL_ROUTER, name: 'lan-side', link: 'lan', id: 51, addresses: ['10.0.1.254/24'], state: 'master', reason: 'the master has resigned', priority: 200, effectivePriority: 200,
+    master: null, masterPriority: null, track: [{ kind: 'uplink', name: 'isp1', weight: 254, isDown: false }],
+  },
+  {
+    ...VIRTUAL_ROUTER, name: 'wan-side', link: 'wan2', id: 52, addresses: ['198.51.100.254/24', '198.51.100.253/24'], state: 'backup', reason: 'there is a better one', priority: 150, effectivePriority: 100,
+    master: '198.51.100.3', masterPriority: 120, track: [{ kind: 'virtualServer', name: 'all', weight: 50, isDown: true }], refused: 7, sent: 3, received: 108_000, syncGroup: null,
+    trouble: { kind: 'checksum', from: '198.51.100.9', detail: 'a checksum without the pseudo-header', atMs: NOW_MS - 30_000 },
+  },
+];
+
+const SHARE_STATUS: NonNullable<ShareReport['status']> = {
+  instance: 'gw1', phase: 'running', isUsable: true, forMs: 10_800_000, generation: 12, trouble: null,
+  load: { isDone: true, records: 51_234, total: 51_200, tookMs: 840 }, lagMs: 2, lagMaxMs: 11, writeMs: 0.8, writeMaxMs: 4.2, followMs: 3, queue: 17, queueLimit: 262_144, inFlight: 1,
+  journalWords: 96, journalLimit: 1_048_576, inboxWords: 0, inboxLimit: 1_048_576, fetching: 0,
+  counts: {
+    written: 2_345_678, deleted: 2_300_000, batches: 123_456, batchBytes: 345_678_901, retried: 2, fenced: 0, dropped: 0, droppedEnds: 0, lost: 0, coalesced: 54_321, refreshed: 4321, rewrites: 1,
+    loaded: 51_234, applied: 1_234_567, forgotten: 1_200_000, unreadable: 0, inboxWaits: 0, gaps: 0, fetches: 120, fetched: 118, fetchesMissed: 2, fetchesRefused: 0, buried: 0,
+  },
+  peers: [{ instance: 'gw2', generation: 11, ageMs: 400, flows: 51_200, state: 'running', version: '0.1.0', masterOf: ['wan-side'] }],
+  leases: [{ address: '203.0.113.20', blocks: 63, held: [2, 3, 9], leftMs: 590_000 }], isDrained: false,
+};
+
+const LEASES: readonly LeaseStatus[] = [
+  { address: '203.0.113.20', block: 1, firstPort: 1024, lastPort: 2047, instance: 'gw2', isOurs: false, generation: 11, leftMs: 480_000 },
+  { address: '203.0.113.20', block: 2, firstPort: 2048, lastPort: 3071, instance: 'gw1', isOurs: true, generation: 12, leftMs: 590_000 },
+  { address: '203.0.113.20', block: 3, firstPort: 3072, lastPort: 4095, instance: 'gw1', isOurs: true, generation: 12, leftMs: 590_000 },
+  { address: '203.0.113.20', block: 9, firstPort: 9216, lastPort: 10_239, instance: 'gw1', isOurs: true, generation: 12, leftMs: 585_000 },
+  { address: '203.0.113.21', block: 9, firstPort: 9216, lastPort: 10_239, instance: 'gw1', isOurs: true, generation: 12, leftMs: 585_000 },
+];
+
 export class FakeView implements RouterView {
   readonly #total: number;
   readonly #degraded: boolean;
   readonly #scanMax: number;
   readonly #servers: boolean;
+  readonly #share: boolean | 'away';
+  /** What was asked of the instance. */
+  isDrained = false;
   /** The most flows any one call has made, and how many calls there were. */
   largestPage = 0;
   calls = 0;
@@ -130,6 +172,7 @@ export class FakeView implements RouterView {
     this.#degraded = options.degraded ?? false;
     this.#scanMax = options.scanMax ?? 50_000;
     this.#servers = options.servers ?? false;
+    this.#share = options.share ?? false;
   }
 
   status(): ReturnType<RouterView['status']> {
@@ -140,6 +183,7 @@ export class FakeView implements RouterView {
     return {
       state: this.#degraded ? 'degraded' : 'up', problems, uptimeMs: 11_220_000, generation: 1,
       links: this.links(), uplinks: this.uplinks(), virtualServers: this.virtualServers(),
+      vrrp: this.vrrp(), share: this.share(),
       flows: { count: this.#total, limit: 1_048_576, opened: 1_234_567, expired: 1_234_564 },
       packets: { received: 9_876_543, sent: 9_870_000, dropped: 6543 },
       offload: {
@@ -203,6 +247,26 @@ export class FakeView implements RouterView {
 
   findServer(virtualServer: string, name: string): number {
     return this.virtualServers().flatMap((one) => [...one.realServers, ...(one.sorry === null ? [] : [one.sorry])].map((server) => `${one.name}/${server.name}`)).indexOf(`${virtualServer}/${name}`);
+  }
+
+  vrrp(): VirtualRouterStatus[] {
+    if (this.#share === false) return [];
+    return VIRTUAL_ROUTERS.map((row) => (this.isDrained ? { ...row, state: 'init', reason: 'this instance is drained', sinceMs: NOW_MS } : row));
+  }
+
+  share(): ShareReport {
+    if (this.#share === false) return { store: 'memory', instance: 'gw1', isDrained: false, status: null };
+    const away: ShareReport['status'] = {
+      ...SHARE_STATUS, phase: 'away', isUsable: false, forMs: 12_000, queue: 4711, lagMs: 12_000, lagMaxMs: 12_000,
+      trouble: { kind: 'unreachable', message: 'connect ECONNREFUSED 10.0.9.1:6379', forMs: 12_000, attempts: 5, nextTryMs: 1800 },
+    };
+    return { store: 'redis', instance: 'gw1', isDrained: this.isDrained, status: this.#share === 'away' ? away : SHARE_STATUS };
+  }
+
+  /** What the store says is leased; while it is away, what we know ourselves. */
+  leases(): { leases: LeaseStatus[]; reason: string | null } {
+    if (this.#share === false) return { leases: [], reason: null };
+    return this.#share === 'away' ? { leases: LEASES.filter(({ isOurs }) => isOurs), reason: 'connect ECONNREFUSED 10.0.9.1:6379' } : { leases: [...LEASES], reason: null };
   }
 
   routes(): RouteStatus[] {

@@ -12,6 +12,7 @@ import type {
   UplinkAnswer, UplinkList, UplinkStatus, VirtualServerList,
 } from './types.js';
 import { SCHEMA_VERSION } from './types.js';
+import type { InstanceAnswer, LeaseList, ShareAnswer, VirtualRouterStatus, VrrpList } from './share-types.js';
 import {
   NoSuchName, QueryError, readAffinityQuery, readBody, readDrain, readErasure, readFlowQuery, readInteger, readParameters, readServersQuery, readUndrain, readWeight, readYes, serverNames,
 } from './query.js';
@@ -21,7 +22,7 @@ import { streamEvents } from './stream.js';
 export const API_PREFIX = '/api/v1';
 
 /** What the API tells about; the first part of every path after the prefix. */
-export const RESOURCES = ['status', 'links', 'uplinks', 'servers', 'routes', 'neighbours', 'flows', 'affinity', 'filters', 'drops', 'events'] as const;
+export const RESOURCES = ['status', 'links', 'uplinks', 'servers', 'routes', 'neighbours', 'flows', 'affinity', 'filters', 'drops', 'vrrp', 'share', 'leases', 'events'] as const;
 
 /** What can be done to an uplink, POST /uplinks/NAME/ACTION, and to a real server, POST /servers/VIRTUAL-SERVER/NAME/ACTION. */
 export const CHANGES = ['drain', 'undrain', 'weight'] as const;
@@ -67,8 +68,18 @@ function methodsOf(path: string): string[] | null {
   if (!path.startsWith(`${API_PREFIX}/`)) return null;
   const parts = path.slice(API_PREFIX.length + 1).split('/');
   if (parts.length === 1) return parts[0] === 'affinity' ? ['GET', 'DELETE'] : (RESOURCES as readonly string[]).includes(parts[0]) ? ['GET'] : null;
+  if (parts.length === 2 && parts[0] === 'instance') return parts[1] === 'drain' || parts[1] === 'undrain' ? ['POST'] : null;
   const isChange = (parts.length === 3 && parts[0] === 'uplinks') || (parts.length === 4 && parts[0] === 'servers');
   return isChange && (CHANGES as readonly string[]).includes(parts.at(-1) as string) ? ['POST'] : null;
+}
+
+/** What a person who has drained this instance should know. */
+function warningsOfDrain(vrrp: readonly VirtualRouterStatus[], flushError: string | null): string[] {
+  return [
+    ...(flushError === null ? [] : [`not all that is shared was written: ${flushError}`]),
+    ...vrrp.filter(({ state }) => state === 'master').map(({ name }) => `virtual router ${name} is still master here: no other router has taken over`),
+    ...(vrrp.length > 0 ? [] : ['there is no virtual router here: whoever sends packets to this instance must stop doing so']),
+  ];
 }
 
 const queryOf = (c: Context): URLSearchParams => new URL(c.req.url).searchParams;
@@ -91,6 +102,7 @@ export function createRoutes(options: RoutesOptions): Hono {
   };
   const paths = [
     ...RESOURCES.map((name) => `${API_PREFIX}/${name}`),
+    ...['drain', 'undrain'].map((change) => `${API_PREFIX}/instance/${change}`),
     ...['uplinks/NAME', 'servers/VIRTUAL-SERVER/NAME'].flatMap((subject) => CHANGES.map((change) => `${API_PREFIX}/${subject}/${change}`)),
   ];
 
@@ -160,6 +172,22 @@ export function createRoutes(options: RoutesOptions): Hono {
     return c.json({ schemaVersion: SCHEMA_VERSION, drops: router().drops() } satisfies DropList);
   });
 
+  app.get(`${API_PREFIX}/vrrp`, (c) => {
+    noParameters(c);
+    return c.json({ schemaVersion: SCHEMA_VERSION, vrrp: router().vrrp() } satisfies VrrpList);
+  });
+
+  app.get(`${API_PREFIX}/share`, (c) => {
+    noParameters(c);
+    return c.json({ schemaVersion: SCHEMA_VERSION, ...router().share() } satisfies ShareAnswer);
+  });
+
+  app.get(`${API_PREFIX}/leases`, async (c) => {
+    noParameters(c);
+    const { leases, reason } = await actions().leases();
+    return c.json({ schemaVersion: SCHEMA_VERSION, leases, isComplete: reason === null, reason } satisfies LeaseList);
+  });
+
   app.get(`${API_PREFIX}/affinity`, (c) => {
     const view = router();
     const { filter, cursor } = readAffinityQuery(queryOf(c), view);
@@ -187,6 +215,7 @@ export function createRoutes(options: RoutesOptions): Hono {
       return c.json(refusal('the body is too long', 'body', null, `at most ${BODY_MAX_BYTES} bytes`), 413);
     },
   });
+  app.use(`${API_PREFIX}/instance/:action`, limited);
   app.use(`${API_PREFIX}/uplinks/:name/:action`, limited);
   app.use(`${API_PREFIX}/servers/:virtualServer/:name/:action`, limited);
 
@@ -250,6 +279,22 @@ export function createRoutes(options: RoutesOptions): Hono {
       events.emit(`control.${action}`, subject, `server ${subject} was ${isDrained ? 'drained' : 'taken back into use'}${how}${news}`, { ...asked, isDrained, isFlushed, reason });
     }
     return c.json({ schemaVersion: SCHEMA_VERSION, virtualServer, server: findServer(view.virtualServers(), virtualServer, name).server, warnings } satisfies ServerAnswer);
+  });
+
+  app.post(`${API_PREFIX}/instance/:action{drain|undrain}`, async (c) => {
+    noParameters(c);
+    readBody(await c.req.text(), []);
+    const view = router();
+    const isDrained = c.req.param('action') === 'drain';
+    const { store, instance, isDrained: was } = view.share();
+    if (store === 'memory' && view.vrrp().length === 0) {
+      throw new QueryError('this instance takes part in nothing it could be drained of', 'instance', instance, 'a configuration with vrrp, or with share.store: redis');
+    }
+    events.emit(`control.${isDrained ? 'drain' : 'undrain'}`, 'instance', `instance ${instance} was ${isDrained ? 'drained' : 'taken back into use'} by request${was === isDrained ? '; it already was so' : ''}`, { instance, isDrained });
+    const { isFlushed, flushError, tookMs } = await actions().drainInstance(isDrained);
+    const vrrp = view.vrrp();
+    const warnings = isDrained ? warningsOfDrain(vrrp, flushError) : [];
+    return c.json({ schemaVersion: SCHEMA_VERSION, instance, isDrained, isFlushed, flushError, vrrp, tookMs, warnings } satisfies InstanceAnswer);
   });
 
   app.get(`${API_PREFIX}/events`, (c) => {

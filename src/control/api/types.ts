@@ -2,6 +2,8 @@
  * What the API says: the JSON that `-j` prints and scripts rely on. Field names and types are stable: fields are added, never
  * renamed, never change type. Units stand last in a name. Every answer carries `schemaVersion`.
  */
+import type { InstanceOutcome, LeaseReport, ShareReport, VirtualRouterStatus } from './share-types.js';
+
 export const SCHEMA_VERSION = 1;
 
 export type Health = 'up' | 'down' | 'drained';
@@ -236,6 +238,7 @@ export interface RouterStatus {
   state: 'up' | 'degraded'; problems: Problem[];
   uptimeMs: number; generation: number; configFile: string;
   links: LinkStatus[]; uplinks: UplinkStatus[]; virtualServers: VirtualServerStatus[];
+  vrrp: VirtualRouterStatus[]; share: ShareReport;
   flows: { count: number; limit: number; opened: number; expired: number };
   packets: { received: number; sent: number; dropped: number };
   /** Flows the kernel forwards by itself, how many it may, what has gone that way, and how often a flow was declined, by reason. */
@@ -290,6 +293,10 @@ export interface RouterActions {
   weightServer(server: number, weight: number): void;
   /** Forget by which uplink this IPv4 address went, as source or destination, and which real servers its network had as a client; null = all. */
   eraseAffinity(address: string | null): void;
+  /** Write what is to be shared and resign from every election, or take part again. Settles when that is done, or will not be within some seconds. */
+  drainInstance(isDrained: boolean): Promise<InstanceOutcome>;
+  /** Asks the store. */
+  leases(): Promise<LeaseReport>;
 }
 
 /** What the control plane may ask of a running router; `View` implements it over shared memory. No call waits for the data plane. */
@@ -300,6 +307,8 @@ export interface RouterView {
   virtualServers(): VirtualServerStatus[];
   /** Number of a real server in the plan, by the names it has in commands; -1 when there is none. */
   findServer(virtualServer: string, name: string): number;
+  vrrp(): VirtualRouterStatus[];
+  share(): ShareReport;
   routes(): RouteStatus[];
   neighbours(): NeighbourStatus[];
   /** At most `limit` flows (1 … 10,000) from `cursor` on; looks at no more than a bounded number of entries a call, so a page may be short. */

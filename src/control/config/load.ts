@@ -13,6 +13,7 @@ import { parseSources, type Source } from './parse.js';
 import { makePlan, type PlanOptions } from './plan.js';
 import { checkReach } from './reach-check.js';
 import { Secrets } from './secret.js';
+import { checkRecordNames } from './share-check.js';
 import { validate } from './validate.js';
 
 export interface LoadedConfig {
@@ -92,6 +93,7 @@ export function compileConfig(sources: readonly Source[], options: PlanOptions, 
     if (!findings.failed) {
       const plan = makePlan(values, secrets, options);
       checkReach(values, plan, findings);
+      checkRecordNames(values, plan, findings);
       if (!findings.failed) return { plan, warnings: findings.warnings() };
     }
   }

@@ -3,7 +3,8 @@
  * by, names that keep their places in the store, and port blocks that suffice for two.
  */
 import { hostname } from 'node:os';
-import { hashText } from '../../base/hash.js';
+import type { Plan } from '../../base/plan.js';
+import { nameHash, recordNames, type RecordName } from '../../table/flow-record.js';
 import type { Findings } from './findings.js';
 import { INSTANCE, INSTANCE_ALLOWED } from './format.js';
 import { readAddress, readPrefix } from './ip.js';
@@ -47,7 +48,6 @@ class ShareCheck {
     if (!share.given('instance') && !INSTANCE.test(hostname())) {
       this.#findings.error(share.at('store'), [...share.steps, 'instance'], `nothing, and the host's name ${JSON.stringify(hostname())} will not do`, INSTANCE_ALLOWED);
     }
-    this.#names();
     this.#blocks();
   }
 
@@ -86,26 +86,6 @@ class ShareCheck {
     }
   }
 
-  /** In the store things are known by the hashes of their names; two of a kind with the same would be taken for each other. */
-  #names(): void {
-    const { links, uplinks, groups, virtualServers } = this.#values;
-    const servers = virtualServers.items.flatMap((server) => realServersOf(server).map((real) => ({ item: real as Item<unknown>, name: `${server.name}/${real.name}` })));
-    const kinds: { one: string; named: { item: Item<unknown>; name: string }[] }[] = [
-      ...[['a link', links.items], ['an uplink', uplinks.items], ['a group', groups.items]]
-        .map(([one, items]) => ({ one: one as string, named: (items as Item<unknown>[]).map((item) => ({ item, name: item.name })) })),
-      { one: 'a real server', named: servers },
-    ];
-    for (const { one, named } of kinds) {
-      const holders = new Map<number, string>();
-      for (const { item, name } of named) {
-        const hash = nameHash(name);
-        const other = holders.get(hash);
-        if (other === undefined) holders.set(hash, name);
-        else this.#findings.error(item.place, item.steps, `the name ${item.name}, which in the store cannot be told from ${other}`, `another name for ${one}`);
-      }
-    }
-  }
-
   /** Addresses that are nobody's own are shared out in blocks, of which each instance needs more than one. */
   #blocks(): void {
     const { portBlock } = this.#share.values;
@@ -132,14 +112,44 @@ class ShareCheck {
   }
 }
 
-/** What a name is in the store's records. */
-export function nameHash(name: string): number {
-  return hashText(name, 0);
-}
-
 /** True for an address of the box alone: 127.0.0.0/8. */
 export function isLoopback(address: string): boolean {
   return readAddress(address)! >>> 24 === 127;
+}
+
+/** Where a thing of the file stands. */
+type Named = Pick<Item<unknown>, 'name' | 'place' | 'steps'>;
+
+/** The thing of the file that a name in records is of. */
+function itemOf({ sense, name }: RecordName, { links, uplinks, groups, policies, virtualServers, algs }: Values): Named | undefined {
+  const named = (items: readonly Named[], wanted: string): Named | undefined => items.find((item) => item.name === wanted);
+  switch (sense) {
+    case 'link': return named(links.items, name);
+    case 'uplink': return named(uplinks.items, name);
+    case 'group': return named(groups.items, name);
+    case 'affinity': return name.startsWith('policy/') ? named(policies.items, name.slice('policy/'.length)) : named(groups.items, name);
+    case 'persistence': return virtualServers.items.find((item) => item.name === name || item.values.persistence?.tie === name.slice('tie/'.length));
+    case 'server': {
+      const [virtualServer, real] = name.split('/');
+      return named(realServersOf(virtualServers.byName.get(virtualServer)!), real);
+    }
+    case 'alg': return algs;
+  }
+}
+
+/** In the store things are known by the hashes of their names; two in one sense with the same would be taken for each other. */
+export function checkRecordNames(values: Values, plan: Plan, findings: Findings, hash: (name: string) => number = nameHash): void {
+  if (plan.share.store !== 'redis') return;
+  const holders = new Map<string, string>();
+  for (const row of recordNames(plan)) {
+    const key = `${row.sense} ${hash(row.name)}`;
+    const other = holders.get(key);
+    if (other === undefined) holders.set(key, row.name);
+    else {
+      const { place, steps }: Named = itemOf(row, values) ?? values.share;
+      findings.error(place, steps, `a name whose hash in the store is that of ${other} too`, 'another name for one of the two');
+    }
+  }
 }
 
 /** Tell of everything in what is shared that does not fit. */

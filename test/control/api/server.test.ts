@@ -398,7 +398,7 @@ test('the socket can be taken before there is a router: requests are told, a sec
   const error = await thrownBy(() => startApi(base(socket)));
   assert.is(error.code, 'EADDRINUSE');
   assert.match(error.message, new RegExp(`\\(pid ${process.pid}\\)`));
-  api.serve(view, { drain: () => undefined, weight: () => undefined, drainServer: () => undefined, weightServer: () => undefined, eraseAffinity: () => undefined });
+  api.serve(view, { drain: () => undefined, weight: () => undefined, drainServer: () => undefined, weightServer: () => undefined, eraseAffinity: () => undefined, drainInstance: () => Promise.reject(new Error('not here')), leases: () => Promise.reject(new Error('not here')) });
   assert.is((await ask(socket, '/api/v1/status')).status, 200);
   assert.is(api.counters.failures, 0);
   await api.close();

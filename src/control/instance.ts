@@ -1,0 +1,101 @@
+/**
+ * What a person may ask of this instance as a whole: to stand aside so that another one takes over without a loss, to take part again, and who has
+ * which ports. In order, for standing aside: the store gets all it has not got yet, the elections are resigned, and what has happened meanwhile is
+ * written as well; each step has its time, and what did not come about in it is said.
+ */
+import type { Plan } from '../base/plan.js';
+import type { Lease } from '../share/store.js';
+import type { InstanceOutcome, LeaseReport, LeaseStatus } from './api/share-types.js';
+import type { ShareView } from './share-view.js';
+import type { VrrpView } from './vrrp-view.js';
+
+/** What may be asked of the share worker. */
+export interface ShareOrders {
+  /** Write what waits. Gives null, or why not all was written in time. */
+  flush(withinMs: number): Promise<string | null>;
+  /** Tell the others that this instance stands aside, or does not any more. */
+  drain(isDrained: boolean): void;
+  /** Everything that is leased, by everyone. Rejects when the store cannot be asked. */
+  leases(): Promise<readonly Lease[]>;
+}
+
+export interface InstanceOptions {
+  plan: Plan;
+  view: { readonly sharing: ShareView; readonly elections: VrrpView };
+  /** Null where nothing is shared. */
+  share: () => ShareOrders | null;
+  /** Tell the election. */
+  resign: (isDrained: boolean) => void;
+}
+
+/** Together less than a client waits for an answer. */
+const FLUSH_MS = 3000;
+const RESIGN_MS = 4000;
+const LAST_FLUSH_MS = 1500;
+/** Between two looks at the elections. */
+const LOOK_MS = 10;
+
+export class Instance {
+  readonly #plan: Plan;
+  readonly #view: InstanceOptions['view'];
+  readonly #share: () => ShareOrders | null;
+  readonly #resign: (isDrained: boolean) => void;
+  /** Orders are carried out one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor({ plan, view, share, resign }: InstanceOptions) {
+    this.#plan = plan;
+    this.#view = view;
+    this.#share = share;
+    this.#resign = resign;
+  }
+
+  drain(isDrained: boolean): Promise<InstanceOutcome> {
+    const done = this.#last.then(() => (isDrained ? this.#standAside() : this.#takePart()));
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  async leases(): Promise<LeaseReport> {
+    const share = this.#share();
+    if (share === null) return { leases: [], reason: null };
+    try {
+      return { leases: (await share.leases()).map((lease) => this.#leaseOf(lease)), reason: null };
+    } catch (error) {
+      return { leases: this.#view.sharing.ownLeases(), reason: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  async #standAside(): Promise<InstanceOutcome> {
+    const startedAtMs = performance.now();
+    const share = this.#share();
+    share?.drain(true);
+    let flushError = share === null ? null : await share.flush(FLUSH_MS);
+    this.#view.sharing.isDrained = true;
+    this.#resign(true);
+    const hadMaster = await this.#untilResigned();
+    if (share !== null && hadMaster) flushError = await share.flush(LAST_FLUSH_MS);
+    return { isFlushed: share === null ? null : flushError === null, flushError, tookMs: Math.round(performance.now() - startedAtMs) };
+  }
+
+  #takePart(): Promise<InstanceOutcome> {
+    this.#view.sharing.isDrained = false;
+    this.#resign(false);
+    this.#share()?.drain(false);
+    return Promise.resolve({ isFlushed: null, flushError: null, tookMs: 0 });
+  }
+
+  /** True when a virtual router was master here. */
+  async #untilResigned(): Promise<boolean> {
+    const isMaster = (): boolean => this.#view.elections.list().some(({ state }) => state === 'master');
+    if (!isMaster()) return false;
+    for (const endMs = performance.now() + RESIGN_MS; isMaster() && performance.now() < endMs;) {
+      await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
+    }
+    return true;
+  }
+
+  #leaseOf({ address, block, instance, generation, leftMs }: Lease): LeaseStatus {
+    return { address, block, ...this.#view.sharing.portsOf(block), instance, isOurs: instance === this.#plan.share.instance, generation, leftMs: Math.round(leftMs) };
+  }
+}
