@@ -5,8 +5,7 @@
 import { Argument } from 'commander';
 import type { Command } from 'commander';
 import { EXIT_FAILED, EXIT_USAGE } from '../base/error.js';
-import type { InstanceAnswer } from '../control/api/share-types.js';
-import type { RealServerStatus, ServerAnswer, UplinkAnswer, UplinkStatus } from '../control/api/types.js';
+import type { InstanceAnswer, RealServerStatus, ServerAnswer, UplinkAnswer, UplinkStatus } from '../control/api/types.js';
 import type { Context } from './command.js';
 import { defineReading, readingOptions, withClient } from './command.js';
 import { CliFailure } from './failure.js';

@@ -1,6 +1,5 @@
 /** The columns of links, uplinks and servers, which `weir status` shares with the commands of these names, and how states are painted. */
-import type { VirtualRouterStatus } from '../control/api/share-types.js';
-import type { LinkStatus, RealServerStatus, ServerState, UplinkStatus, VirtualServerStatus } from '../control/api/types.js';
+import type { LinkStatus, RealServerStatus, ServerState, UplinkStatus, VirtualRouterStatus, VirtualServerStatus } from '../control/api/types.js';
 import { formatBytes, formatCount, formatDuration, formatEndpoint, formatLatency, formatRate, formatShare } from './format.js';
 import type { Column, Style } from './table.js';
 import { left, right } from './table.js';

@@ -1,7 +1,7 @@
 /** `weir drain` and `weir undrain`: take an uplink, a real server or this whole instance out of use for maintenance without harm to the flows it has, and back. */
 import type { Command } from 'commander';
 import { EXIT_USAGE } from '../base/error.js';
-import type { InstanceAnswer } from '../control/api/share-types.js';
+import type { InstanceAnswer } from '../control/api/types.js';
 import { act, actOnInstance, defineAction } from './action.js';
 import type { CommandFile } from './command.js';
 import { CliFailure } from './failure.js';

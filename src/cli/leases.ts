@@ -1,6 +1,6 @@
 /** `weir leases`: which instance has which ports of the shared translation addresses, and until when. */
 import type { Command } from 'commander';
-import type { LeaseList, LeaseStatus } from '../control/api/share-types.js';
+import type { LeaseList, LeaseStatus } from '../control/api/types.js';
 import type { CommandFile, Context } from './command.js';
 import { defineReading, printJson, readingOptions, withClient } from './command.js';
 import { formatCount, formatDuration, formatPlural } from './format.js';

@@ -1,7 +1,6 @@
 /** `weir share`: what this instance shares with others, how far behind it is, who the others are. The exit code tells a script whether it is shared. */
 import type { Command } from 'commander';
-import type { ShareAnswer } from '../control/api/share-types.js';
-import type { ShareLeaseStatus, SharePeer, ShareStatus } from '../share/status.js';
+import type { ShareAnswer, ShareLeaseStatus, SharePeer, ShareStatus } from '../control/api/types.js';
 import type { CommandFile, Context } from './command.js';
 import { defineReading, readingOptions, withClient } from './command.js';
 import { EXIT_DEGRADED } from './failure.js';

@@ -1,7 +1,6 @@
 /** `weir status`: one screen, what is wrong first. The exit code tells a script the same: 0 all up, 1 degraded, 3 not running. */
 import type { Command } from 'commander';
-import type { AlgStatus, HookCounts, LinkStatus, Problem, RouterStatus, UplinkStatus, VirtualServerStatus } from '../control/api/types.js';
-import type { ShareReport, VirtualRouterStatus } from '../control/api/share-types.js';
+import type { AlgStatus, HookCounts, LinkStatus, Problem, RouterStatus, ShareReport, UplinkStatus, VirtualRouterStatus, VirtualServerStatus } from '../control/api/types.js';
 import { linkColumns, uplinkColumns, virtualRouterColumns, virtualServerColumns } from './columns.js';
 import type { CommandFile, Context } from './command.js';
 import { defineReading, readingOptions, withClient } from './command.js';

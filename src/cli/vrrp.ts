@@ -1,5 +1,5 @@
 /** `weir vrrp`: the virtual routers this one takes part in, who is master of each, and why. */
-import type { VirtualRouterStatus, VrrpList } from '../control/api/share-types.js';
+import type { VirtualRouterStatus, VrrpList } from '../control/api/types.js';
 import { virtualRouterColumns } from './columns.js';
 import { listing } from './listing.js';
 

@@ -1,5 +1,6 @@
 /** What the API says of sharing and election. As in types.ts: fields are added, never renamed, never change type. */
 import type { ShareStatus } from '../../share/status.js';
+export type { ShareLeaseStatus, SharePeer, ShareStatus } from '../../share/status.js';
 import type { VrrpTrouble } from '../../stage/election.js';
 
 /** Adverts of another router that do not fit our configuration: what is wrong with the last of them, and when it came (Unix time). */

@@ -4,6 +4,8 @@
  */
 import type { InstanceOutcome, LeaseReport, ShareReport, VirtualRouterStatus } from './share-types.js';
 
+export type * from './share-types.js';
+
 export const SCHEMA_VERSION = 1;
 
 export type Health = 'up' | 'down' | 'drained';
