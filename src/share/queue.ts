@@ -94,6 +94,12 @@ export class ChangeQueue {
     return Math.max(0, (nowMs - this.sinceMs) | 0);
   }
 
+  /** Behind everything that is in the queue now. */
+  get end(): QueuePlace { return { ...this.tail }; }
+
+  /** Whether everything before `place` has left the queue. */
+  hasLeft(place: QueuePlace): boolean { return !this.isAhead(place, this.head); }
+
   /** Forget everything. */
   clear(): void {
     this.move(this.head, this.tail);

@@ -28,6 +28,9 @@ export class FlowReader {
   /** Table time, seconds. */
   get nowTick(): number { return this.shared[HEADER_NOW]; }
 
+  /** One word of an entry as it is at the moment, whoever owns it. */
+  peek(flow: number, word: number): number { return this.shared[HEADER_WORDS + flow * FLOW_WORDS + word]; }
+
   /** Copy an entry; false when it holds no flow or changed its owner meanwhile. */
   read(flow: number): boolean {
     const at = HEADER_WORDS + flow * FLOW_WORDS;

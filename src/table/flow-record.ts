@@ -62,6 +62,12 @@ const KNOWN_FLAGS = TRAVELLING | HOLDS_MAPPING | HOLDS_INWARD | IS_EXPECTED;
 const FAMILY_4 = 4;
 const FAMILY_6 = 6;
 
+/** Where a value has its seconds left. */
+const LEFT_AT = 2;
+
+/** Say anew how many seconds a record is good for. */
+export function setLeft(value: Uint8Array, leftS: number): void { putWord(value, LEFT_AT, leftS); }
+
 /** What stands for a name in records; never 0, which stands for none. */
 export function nameHash(name: string): number { return hashText(name, 0) || 1; }
 
@@ -283,7 +289,7 @@ export class RecordEncoder {
   private begin(type: number): number {
     this.value[0] = RECORD_VERSION;
     this.value[1] = type;
-    return this.put(2, this.leftS);
+    return this.put(LEFT_AT, this.leftS);
   }
 
   private put(at: number, word: number): number {
