@@ -16,9 +16,7 @@ import type { RunningScenario, Scenario } from './kit/scenario.js';
 import { TrafficServer } from './kit/traffic.js';
 import { waitFor } from './kit/wait.js';
 import { WebServer } from './kit/web.js';
-
-/** What a gateway says of its virtual routers. */
-interface VrrpList { virtualRouters: { name: string; state: string }[] }
+import type { VirtualRouterStatus, VrrpList } from '../src/control/api/types.js';
 
 const DRAWING = `
   ┌ pc1 ─────────┐   ┌ switch ┐   ┌ gw1 ──────────────────────┐   ┌ switch ┐   ┌ gateway ─────┐   ┌ server ────────┐
@@ -147,21 +145,18 @@ export class HaPair implements RunningScenario {
   }
 
   /** Where a gateway stands with each virtual router. */
-  async standing(name: GatewayName): Promise<string[]> {
-    const { virtualRouters } = await this.gateways[name].daemon.api<VrrpList>('vrrp');
-    return virtualRouters.map(({ state }) => state);
-  }
+  async standing(name: GatewayName): Promise<VirtualRouterStatus[]> { return (await this.gateways[name].daemon.api<VrrpList>('vrrp')).vrrp; }
 
   /** Waits until a gateway is master of both virtual routers. */
   async comesToBeMaster(name: GatewayName): Promise<void> { await this.comesToBe(name, 'master'); }
 
-  async comesToBe(name: GatewayName, state: string): Promise<void> {
+  async comesToBe(name: GatewayName, state: VirtualRouterStatus['state']): Promise<void> {
     let last = '';
     try {
       await waitFor(async () => {
-        const states = await this.standing(name);
-        last = states.join(', ');
-        return states.length === 2 && states.every((one) => one === state);
+        const routers = await this.standing(name);
+        last = routers.map((one) => `${one.name} is ${one.state}, ${one.reason}`).join('; ');
+        return routers.length === 2 && routers.every((one) => one.state === state);
       }, READY_MS, `${name} to be ${state} of both virtual routers`);
     } catch (error) {
       throw new Error(`${(error as Error).message}: ${last}\n${this.gateways[name].daemon.log()}`, { cause: error });

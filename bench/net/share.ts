@@ -6,7 +6,7 @@ import { Redis, REDIS_PORT } from '../../netns/kit/redis.js';
 import { askDaemon } from '../../netns/kit/weir.js';
 import type { Lab } from '../../netns/kit/lab.js';
 import { waitFor } from '../../netns/kit/wait.js';
-import type { ShareStatus } from '../../src/share/status.js';
+import type { ShareAnswer, ShareStatus } from '../../src/control/api/types.js';
 import { bulkThrough, newFlowsThrough } from './loads.js';
 import type { RoundLoad } from './rounds.js';
 import { Site } from './site.js';
@@ -40,7 +40,11 @@ export class ShareSite {
 
   assertRunning(): void { this.site.assertRunning(); }
 
-  status(): Promise<ShareStatus> { return askDaemon<ShareStatus>(this.site.socket, 'share'); }
+  async status(): Promise<ShareStatus> {
+    const { status } = await askDaemon<ShareAnswer>(this.site.socket, 'share');
+    if (status === null) throw new Error('weir has nothing to tell of sharing yet');
+    return status;
+  }
 
   /** Throws unless all that was shared in `body` has been, at least so many records of it, and nothing was given up. */
   async shares<T>(body: () => Promise<T>, leastOf: (result: T) => number): Promise<T> {

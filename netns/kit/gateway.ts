@@ -5,7 +5,7 @@
 import type { Cable, Host, Lab } from './lab.js';
 import { waitFor } from './wait.js';
 import { Daemon } from './weir.js';
-import type { ShareStatus } from '../../src/share/status.js';
+import type { ShareAnswer, ShareStatus } from '../../src/control/api/types.js';
 
 const WAIT_MS = 30_000;
 
@@ -37,7 +37,11 @@ export class Gateway {
     this.daemon = new Daemon(this.host, configuration, {}, name);
   }
 
-  share(): Promise<ShareStatus> { return this.daemon.api<ShareStatus>('share'); }
+  async share(): Promise<ShareStatus> {
+    const { status } = await this.daemon.api<ShareAnswer>('share');
+    if (status === null) throw new Error(`${this.name} has nothing to tell of sharing yet`);
+    return status;
+  }
 
   /** Waits until what it tells of sharing is so. */
   async shares(what: string, condition: (status: ShareStatus) => boolean, timeoutMs = WAIT_MS): Promise<ShareStatus> {
