@@ -23,7 +23,7 @@ import type { Packet } from '../wire/packet.js';
 import { ACK, RST, SYN } from '../wire/tcp.js';
 import { relate } from './icmp-error.js';
 import { midstream } from './midstream.js';
-import { CONSIDER_PACKETS } from './offload.js';
+import { CONSIDER_PACKETS, CONSIDER_TCP_AT } from './offload.js';
 import type { Router } from './router.js';
 import { checkSource } from './source-check.js';
 import { timeoutOf } from './timeout.js';
@@ -75,7 +75,8 @@ export function track(p: Packet, r: Router): Verdict {
   if (server !== NONE) countPacket(p, r, at, server);
   // RFC 4787 REQ-6: packets from outside do not prolong it either, where the uplink says so.
   if ((words[at + FLAGS] & (FLAG_NO_REFRESH << p.direction)) === 0) prolong(p, r, at, before, after);
-  if ((flows.account(p.flow, p.direction, p.end - p.ipAt) & (CONSIDER_PACKETS - 1)) === 0) r.offload.consider(p.flow);
+  const count = flows.account(p.flow, p.direction, p.end - p.ipAt);
+  if ((count & (CONSIDER_PACKETS - 1)) === 0 || (count === CONSIDER_TCP_AT && p.protocol === ip.PROTOCOL_TCP)) r.offload.consider(p.flow);
   if (p.link === uplinkLink) {
     r.counters.addUplink(uplink, UPLINK_RX_PACKETS, 1);
     r.counters.addUplink(uplink, UPLINK_RX_BYTES, p.end - p.ipAt);
