@@ -11,6 +11,7 @@
  *   BLOCKS   which blocks of ports of a translation address may be handed out from now, and for how long.
  */
 import { RingReader, RingWriter } from '../base/ring.js';
+import { VALUE_BYTES } from './flow-record.js';
 
 /** Kinds of the ring's records. */
 export const INBOX_RECORD = 1;
@@ -94,11 +95,12 @@ export class InboxWriter {
   }
 
   private put(kind: number, bytes: Uint8Array, from: number, to: number): boolean {
-    const length = to - from;
+    // No record is so long: what is cut here is refused as no record there.
+    const length = Math.min(to - from, VALUE_BYTES);
     const at = this.ring.begin(kind, BYTES + ((length + 3) >> 2));
     if (at < 0) return false;
     this.ring.words[at + BYTES_LENGTH] = length;
-    this.bytes.set(bytes.subarray(from, to), (at + BYTES) * 4);
+    this.bytes.set(bytes.subarray(from, from + length), (at + BYTES) * 4);
     this.ring.commit();
     return true;
   }
