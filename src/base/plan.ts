@@ -290,7 +290,7 @@ export interface VrrpPlan {
   preemptDelayMs: number;
   /** Addresses adverts are sent to, and taken from alone; empty = multicast. */
   peers: string[];
-  /** Whether IPv4 adverts of version 3 are summed with the pseudo-header (RFC 9568 §5.2.8) or without. What comes may be summed either way. */
+  /** Whether adverts of version 3 are summed without a pseudo-header (RFC 9568 §5.2.8) or with one (RFC 5798 §5.2.8, as many have read it). What comes may be summed either way. */
   checksum: 'pseudo-header' | 'plain';
   /** Use the virtual router's MAC address; false = the link's own. */
   virtualMac: boolean;
