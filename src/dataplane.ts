@@ -18,6 +18,7 @@ import type { ProbeRequest } from './stage/probe.js';
 import { Router } from './stage/router.js';
 import type { LinkDevice, Notice, SharedMemory } from './stage/router.js';
 import { LONGEST_TURN_US, NOW_MS, TURNS } from './table/counters.js';
+import { VirtualRouters } from './vrrp/virtual-routers.js';
 import { parseIpv4 } from './wire/address.js';
 
 /** An opened device as the worker needs it. */
@@ -58,6 +59,8 @@ export type FromDataPlane = { type: 'ready' } | { type: 'notice'; notice: Notice
 
 /** The longest the worker sleeps: the flow table's second must go on. */
 const IDLE_MS = 1000;
+/** The longest it waits for another router to take over when it ends. */
+const RESIGN_MS = 1000;
 
 function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): void {
   const { plan, devices, memory } = options;
@@ -73,6 +76,7 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
   exchange.connect(io);
   const mailbox = new Int32Array(options.mailbox);
   const { counters } = router;
+  if (plan.vrrp.length > 0) router.election = new VirtualRouters(router);
 
   const readMail = (): boolean => {
     Atomics.store(mailbox, 0, 0);
@@ -110,6 +114,7 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
     if (tookUs > counters.getRouter(LONGEST_TURN_US)) counters.setRouter(LONGEST_TURN_US, tookUs);
     if (Atomics.load(mailbox, 0) !== 0) isRunning = readMail();
   }
+  resign(router);
   router.offload.stop();
   // Who has asked is told that no answer will come.
   router.probes.close();
@@ -118,6 +123,15 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
   io.close();
   tell({ type: 'stopped' });
   port.close();
+}
+
+/** Another router is to have the virtual routers' addresses before this one is gone, if there is one: packets go on until it is heard. */
+function resign(router: Router): void {
+  const { election } = router;
+  if (election === null) return;
+  election.setDrained(true);
+  const untilMs = router.nowMs + RESIGN_MS;
+  do turn(router, IDLE_MS); while (!election.isAtRest && router.nowMs < untilMs);
 }
 
 if (!isMainThread && parentPort !== null) run(workerData as DataPlaneOptions, parentPort);

@@ -10,7 +10,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { isSystemError } from './base/error.js';
-import type { Plan } from './base/plan.js';
+import type { Plan, VrrpPlan } from './base/plan.js';
 import { OFFLOAD_CSUM, OFFLOAD_TSO4 } from './link/batch.js';
 import { MAP_ARRAY, MAP_MMAPABLE, PROGRAM_SCHED_CLS, PROGRAM_SOCKET_FILTER, REDIRECT_INGRESS } from './link/bpf.js';
 import { netnsPath } from './link/host.js';
@@ -91,9 +91,11 @@ export class KernelOffload {
   /** By link index. */
   readonly links: LinkOffload[];
   private readonly host: Host;
+  private readonly virtualRouters: readonly VrrpPlan[];
 
   constructor(plan: Plan, links: readonly OpenedLink[], host: Host) {
     this.host = host;
+    this.virtualRouters = plan.vrrp;
     const obstacles = links.map((link) => obstacle(link, links));
     this.links = obstacles.map((reason) => ({ way: null, reason }));
     const capacity = plan.limits.offloadedFlows;
@@ -133,7 +135,8 @@ export class KernelOffload {
   private attach(link: OpenedLink, maps: OffloadMaps, links: readonly OpenedLink[]): LinkOffload {
     const isRaw = link.plan.type === 'raw';
     const mac = parseMac(link.mac as string);
-    const options = { link: link.plan.index, macHigh: mac.high, macLow: mac.low, ...maps };
+    const virtualRouters = this.virtualRouters.filter((one) => one.link === link.plan.index && one.virtualMac);
+    const options = { link: link.plan.index, macHigh: mac.high, macLow: mac.low, virtualRouters, ...maps };
     try {
       withProgram(PROGRAM_SCHED_CLS, forwarder(options), (program) => {
         this.host.addFilter(link.plan.name, netnsPath(link.plan.netns), link.device, isRaw ? 'ingress' : 'egress', program);

@@ -91,6 +91,7 @@ export function housekeep(r: Router): void {
   r.askGateways();
   r.claims.tick();
   r.announceDue();
+  r.election?.tick();
   if (!r.virtualServers.isEmpty) r.virtualServers.tick(r.nowMs, r.tick, EXPIRE_BUDGET);
   r.fates.sweep();
   r.probes.tick();

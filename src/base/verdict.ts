@@ -58,6 +58,16 @@ const rows = {
   ARP_LIMIT: drop('more ARP from this link than is worth looking at'),
   ARP_CONFLICT: drop('ARP from another station that claims one of our addresses'),
 
+  VRRP_MALFORMED: drop('VRRP packet that is no advert, or cut short'),
+  VRRP_HOPS: drop('VRRP advert that has come from further away than this link: its time to live is not 255'),
+  VRRP_VERSION: drop('VRRP advert of a version its virtual router does not have here'),
+  VRRP_UNKNOWN: drop('VRRP advert of a virtual router this link does not have'),
+  VRRP_OWN: drop('VRRP advert with the source address of this very router'),
+  VRRP_PEER: drop('VRRP advert that came by multicast where peers are named, from nobody of these, or to one address where they are not'),
+  VRRP_CHECKSUM: drop('VRRP advert whose checksum is wrong, with a pseudo-header and without'),
+  VRRP_AUTHENTICATION: drop('VRRP advert of version 2 without the password its virtual router has here, or with one it has not'),
+  VRRP_INTERVAL: drop('VRRP advert of version 2 with another interval than its virtual router has here'),
+
   IP_VERSION: drop('not an IPv4 packet'),
   IP_HEADER_LENGTH: drop('IP header length out of bounds'),
   IP_TOTAL_LENGTH: drop('IP total length does not fit the frame'),
@@ -109,12 +119,14 @@ const rows = {
 
   SYN_UNSOLICITED: drop('SYN from outside to a port nobody inside has mapped; nobody has opened the same connection from inside meanwhile', PORT_UNREACHABLE_ICMP),
   SYN_CROSSED: drop('SYN from outside that crossed one from inside for the same connection, which goes on'),
+  NOT_ACCEPTED: drop('for a virtual router’s address, which is translated and forwarded by but does not answer (accept: false)', PROHIBITED),
   PORT_CLOSED: drop('nothing listens on that port of the router', PORT_UNREACHABLE),
   PROTOCOL_UNKNOWN: drop('the router does not speak that protocol', PROTOCOL_UNREACHABLE),
 
   TTL: drop('time to live used up', TTL_EXCEEDED),
   TOO_BIG: drop('larger than the next link’s MTU and not to be fragmented', FRAGMENTATION_NEEDED),
 
+  NOT_MASTER: drop('would bear a virtual router’s address that another router has now'),
   NO_PORT: drop('no free port left on the translation address', PROHIBITED),
   SOURCE_FLOWS: drop('the inside address has as many flows as one may have', PROHIBITED),
   SOURCE_PORTS: drop('the inside address has as many external ports as one may have', PROHIBITED),

@@ -10,6 +10,7 @@
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
+import { NOT_OURS, VIRTUAL_MAC_HIGH } from '../table/elected.js';
 import { formatIpv4, formatMac, V4_MAPPED } from '../wire/address.js';
 import * as arp from '../wire/arp.js';
 import * as ethernet from '../wire/ethernet.js';
@@ -42,6 +43,8 @@ export function receiveArp(p: Packet, r: Router): Verdict {
 
   if (link.answersFor(sender)) {
     if (senderHigh === link.macHigh && senderLow === link.macLow) return V.ARP_IGNORED;
+    // Another router of the virtual router, which does not know yet that it is not the master any more: the election tells it.
+    if (link.elected !== null && link.elected.isMacOf(sender, senderHigh, senderLow)) return V.ARP_IGNORED;
     defend(r, link, sender, senderHigh, senderLow);
     return V.ARP_CONFLICT;
   }
@@ -77,6 +80,8 @@ export function solicit(r: Router, linkIndex: number, address: number, unicast: 
   const link = r.links[linkIndex];
   if (!link.isUp) return;
   const from = link.addressTowards(address);
+  // Without an address that is ours at the moment there is nobody to ask as.
+  if (from === 0 && link.elected !== null) return;
   if (unicast) send(r, link, macHigh, macLow, arp.ARP_REQUEST, from, macHigh, macLow, address);
   else send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, from, 0, 0, address);
 }
@@ -84,16 +89,17 @@ export function solicit(r: Router, linkIndex: number, address: number, unicast: 
 /** Tell everybody on a link where its addresses are now (RFC 5227 §3: an announcement is a request for one's own address). */
 export function announce(r: Router, link: Link): void {
   if (!link.hasEthernet) return;
-  for (const address of link.claimed) announceAddress(r, link, address);
+  for (const address of link.claimed) if (link.answersFor(address)) announceAddress(r, link, address);
 }
 
-/** Ask whether somebody has one of a link's addresses, without saying that we want it (RFC 5227 §2.1.1: the sender is 0.0.0.0). */
+/** Ask whether somebody has one of a link's addresses, without saying that we want it (RFC 5227 §2.1.1: the sender is 0.0.0.0). Those of a virtual router somebody is meant to have. */
 export function probeAddresses(r: Router, link: Link): void {
-  for (const address of link.claimed) send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, 0, 0, 0, address);
+  for (const address of link.claimed) if (!link.isElected(address)) send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, 0, 0, 0, address);
 }
 
-function announceAddress(r: Router, link: Link, address: number): void {
-  send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, address, 0, 0, address);
+/** The same of one address that is ours; false when there was no room for it in this turn. */
+export function announceAddress(r: Router, link: Link, address: number): boolean {
+  return send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, address, 0, 0, address);
 }
 
 /** Someone else claims our address: say so, and defend it once in a while (RFC 5227 §2.4 b). */
@@ -106,14 +112,20 @@ function defend(r: Router, link: Link, address: number, macHigh: number, macLow:
 
 function send(
   r: Router, link: Link, toHigh: number, toLow: number, operation: number, fromIp: number, targetHigh: number, targetLow: number, targetIp: number,
-): void {
+): boolean {
   const { exchange } = r;
+  // RFC 9568 §8.1.2: whoever hears a virtual router's address hears its MAC address with it, in the packet and in the frame, and never the link's own.
+  const virtualLow = link.virtualMacOf(fromIp);
+  if (virtualLow === NOT_OURS) return false;
+  const fromHigh = virtualLow === 0 ? link.macHigh : VIRTUAL_MAC_HIGH;
+  const fromLow = virtualLow === 0 ? link.macLow : virtualLow;
   const at = exchange.allocate(FRAME_MIN - ethernet.ETHERNET_LENGTH);
-  if (at < 0) return;
+  if (at < 0) return false;
   const frameAt = at - ethernet.ETHERNET_LENGTH;
   exchange.u8.fill(0, frameAt - VNET_LENGTH, frameAt + FRAME_MIN);
-  ethernet.writeEthernet(exchange.view, frameAt, toHigh, toLow, link.macHigh, link.macLow, ethernet.ETHERTYPE_ARP);
-  arp.writeArp(exchange.view, at, operation, link.macHigh, link.macLow, fromIp, targetHigh, targetLow, targetIp);
+  ethernet.writeEthernet(exchange.view, frameAt, toHigh, toLow, fromHigh, fromLow, ethernet.ETHERTYPE_ARP);
+  arp.writeArp(exchange.view, at, operation, fromHigh, fromLow, fromIp, targetHigh, targetLow, targetIp);
   exchange.send(link.index, frameAt, FRAME_MIN);
   r.countSent(link.index, FRAME_MIN);
+  return true;
 }

@@ -4,7 +4,7 @@
  * is told later (stage/syn-hold.ts).
  *
  * Reads: isLocal, outLink. Writes: an echo reply into the outbox. Stops with TAKEN, HELD.
- * Drops: MIDSTREAM MIDSTREAM_SILENT HELD_LIMIT PORT_CLOSED PROTOCOL_UNKNOWN STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM NO_BUFFER; SYN_UNSOLICITED SYN_CROSSED later.
+ * Drops: MIDSTREAM MIDSTREAM_SILENT HELD_LIMIT PORT_CLOSED PROTOCOL_UNKNOWN NOT_ACCEPTED STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM NO_BUFFER; SYN_UNSOLICITED SYN_CROSSED later.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -20,7 +20,7 @@ const NONE = -1;
 
 export function deliver(p: Packet, r: Router): Verdict {
   if (!p.isLocal) return 0;
-  if (p.protocol === ip.PROTOCOL_ICMP && p.icmpType === icmp.ECHO_REQUEST) return answerEcho(p, r);
+  if (p.protocol === ip.PROTOCOL_ICMP && p.icmpType === icmp.ECHO_REQUEST) return r.unaccepted.has(p.tuple.d3) ? V.NOT_ACCEPTED : answerEcho(p, r);
   if (p.outLink !== NONE) return 0;
   switch (p.protocol) {
     case ip.PROTOCOL_TCP:

@@ -44,6 +44,8 @@ export function dnat(p: Packet, r: Router): Verdict {
 function decide(p: Packet, r: Router): Verdict {
   const { words } = r.flows;
   const at = r.flows.at(p.flow);
+  // What is for a virtual router's address that another router has now goes on to that one.
+  if (!r.elected.isEmpty && !r.elected.holds(p.tuple.d3)) return 0;
   if (!expected(p, r)) {
     if (!r.virtualServers.isEmpty) {
       const verdict = serve(p, r);

@@ -5,13 +5,17 @@
  * What bears an address of the router's own, which it shares with others, gets an identification of that address's (table/ip-id.ts), unless it is
  * atomic: with DF and whole, the identification means nothing (RFC 6864 §4.1) and the sender's stays.
  *
+ * What bears an address of a virtual router on the out link leaves from its MAC address, and only while this router is its master: from nobody else may that
+ * pair of addresses be seen.
+ *
  * Reads: outLink, neighbour, mustFragment, offload metadata. Writes: the identification; the frame; counters; datagrams sent.
- * Drops: NO_BUFFER.
+ * Drops: NO_BUFFER NOT_MASTER.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_USO } from '../link/batch.js';
 import { UPLINK_TX_BYTES, UPLINK_TX_PACKETS } from '../table/counters.js';
+import { NOT_OURS, VIRTUAL_MAC_HIGH } from '../table/elected.js';
 import { SERIAL } from '../table/flow.js';
 import * as ethernet from '../wire/ethernet.js';
 import * as ip from '../wire/ipv4.js';
@@ -23,6 +27,10 @@ import type { Link, Router } from './router.js';
 
 export function egress(p: Packet, r: Router): Verdict {
   const link = r.links[p.outLink];
+  const { elected } = link;
+  const virtualLow = elected === null ? 0 : elected.macOf(p.tuple.s3);
+  if (virtualLow === NOT_OURS) return V.NOT_MASTER;
+  p.virtualMac = virtualLow;
   if (p.uplink !== NONE) {
     r.counters.addUplink(p.uplink, UPLINK_TX_PACKETS, 1);
     r.counters.addUplink(p.uplink, UPLINK_TX_BYTES, p.end - p.ipAt);
@@ -102,8 +110,10 @@ function sendPlain(p: Packet, r: Router, link: Link, ipAt: number, end: number):
 
 function writeHeader(p: Packet, r: Router, link: Link, at: number): void {
   const { neighbours } = r;
+  const isVirtual = p.virtualMac !== 0;
   ethernet.writeEthernet(
-    p.view, at, neighbours.macHigh(p.neighbour), neighbours.macLow(p.neighbour), link.macHigh, link.macLow, ethernet.ETHERTYPE_IPV4);
+    p.view, at, neighbours.macHigh(p.neighbour), neighbours.macLow(p.neighbour), isVirtual ? VIRTUAL_MAC_HIGH : link.macHigh, isVirtual ? p.virtualMac : link.macLow,
+    ethernet.ETHERTYPE_IPV4);
 }
 
 function queue(r: Router, link: Link, frameAt: number, end: number): void {

@@ -51,6 +51,7 @@ export function map(p: Packet, r: Router): Verdict {
   const { snat: addresses } = uplink;
   if (addresses.length === 0) return 0;
   if (r.links[p.link] === r.hostLink && isCommon(r, addresses[0]) && bearOwn(p, r) === 0) return 0;
+  if (firstPlace(r, p.tuple, uplink) === NONE) return V.NOT_MASTER;
   if (r.mappings.poolOf(addresses[0], p.protocol) === NONE) {
     const address = addresses[firstPlace(r, p.tuple, uplink)];
     if (r.mappings.leases !== null && r.mappings.leases.isLeased(address)) return bearOwn(p, r);
@@ -115,10 +116,12 @@ export function acquire(r: Router, tuple: Tuple, uplink: Uplink, external = 0): 
   const count = addresses.length;
   const given = external === 0 ? NONE : addresses.indexOf(external);
   const first = given === NONE ? firstPlace(r, tuple, uplink) : given;
+  if (first === NONE) return NONE;
   // A paired host stays with its address (RFC 4787 REQ-2), whatever room there is elsewhere.
   const tries = given === NONE && count > 1 && mappings.pairings.find(uplink.index, s0, s1, s2, s3) === NONE ? count : 1;
   for (let i = 0; i < tries; i++) {
     const place = first + i < count ? first + i : first + i - count;
+    if (!r.elected.isEmpty && !r.elected.mayPromise(addresses[place])) continue;
     const number = mappings.poolOf(addresses[place], tuple.protocol);
     const pool = mappings.pool(number);
     let port = pool.find(tuple, uplink.isDependent);
@@ -355,8 +358,19 @@ function insideAt(r: Router, at: number): number {
   return r.links[r.flows.words[at + IN_LINK]].uplinks.length > 0 ? at + REPLY_TUPLE : at;
 }
 
-/** Place in the uplink's addresses to begin with: the one the inside host is paired with, or one by hash, so that hosts spread. */
+/** Place in the uplink's addresses to begin with: the one the inside host is paired with, or one by hash, so that hosts spread; the next of those by which something may be promised, where some are a virtual router's. NONE: there is none. */
 function firstPlace(r: Router, tuple: Tuple, uplink: Uplink): number {
+  const first = wantedPlace(r, tuple, uplink);
+  if (r.elected.isEmpty) return first;
+  const count = uplink.snat.length;
+  for (let i = 0; i < count; i++) {
+    const place = (first + i) % count;
+    if (r.elected.mayPromise(uplink.snat[place])) return place;
+  }
+  return NONE;
+}
+
+function wantedPlace(r: Router, tuple: Tuple, uplink: Uplink): number {
   const count = uplink.snat.length;
   if (count === 1) return 0;
   const paired = r.mappings.pairings.find(uplink.index, tuple.s0, tuple.s1, tuple.s2, tuple.s3);
@@ -408,7 +422,9 @@ function share(p: Packet, r: Router, uplink: Uplink): Verdict {
   if (!r.mappings.sourcePorts.hasRoom(words[at], words[at + 1], words[at + 2], words[at + 3])) return V.SOURCE_PORTS;
   const inside = r.spare;
   inside.load(words, at);
-  const address = uplink.snat[firstPlace(r, inside, uplink)];
+  const place = firstPlace(r, inside, uplink);
+  if (place === NONE) return V.NOT_MASTER;
+  const address = uplink.snat[place];
   const number = r.mappings.poolOf(address, p.protocol);
   const pool = r.mappings.pool(number);
   for (let i = 0; i < PROBES; i++) {

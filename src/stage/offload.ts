@@ -25,6 +25,7 @@ import {
 import {
   ALG, FLAG_NO_REFRESH, FLAGS, GENERATION, IN_LINK, INWARD, NEIGHBOUR, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, servedBy, STATE, UPLINK, WINDOW,
 } from '../table/flow.js';
+import { NOT_OURS, VIRTUAL_MAC_HIGH } from '../table/elected.js';
 import { FAILED, INCOMPLETE } from '../table/neighbour.js';
 import { OffloadTable } from '../table/offload.js';
 import type { EntryFacts, OffloadDevice, OffloadWay } from '../table/offload.js';
@@ -94,6 +95,9 @@ export class Offload {
     this.table.nextEpoch();
     this.startPass();
   }
+
+  /** A virtual router's MAC address is ours from now on, or not any more. Not to be told without `invalidate`: flows may bear other addresses now. */
+  setElected(virtualRouter: number, isOurs: boolean): void { this.table?.setElected(virtualRouter, isOurs); }
 
   /** Whether the far end of a link's wire can be reached directly: it may have moved while the link was down. */
   setPeer(link: number, hasPeer: boolean): void {
@@ -248,8 +252,10 @@ export class Offload {
     facts.mustBeDf = r.isOwnAddress(leaving.s3);
     facts.toHigh = r.neighbours.macHigh(neighbour);
     facts.toLow = r.neighbours.macLow(neighbour);
-    facts.fromHigh = to.macHigh;
-    facts.fromLow = to.macLow;
+    const virtualLow = to.virtualMacOf(leaving.s3);
+    if (virtualLow === NOT_OURS) return NOT_YET;
+    facts.fromHigh = virtualLow === 0 ? to.macHigh : VIRTUAL_MAC_HIGH;
+    facts.fromLow = virtualLow === 0 ? to.macLow : virtualLow;
     return DONE;
   }
 

@@ -196,11 +196,11 @@ function leave(p: Packet, r: Router, number: number): Verdict {
   return nexthop.uplink === NONE ? V.LINK_DOWN_OUT : V.UPLINK_DOWN;
 }
 
-/** For the router's own address: on to the box's stack where there is a link to it. What the box itself sent does not come back to it, and of virtual addresses it knows nothing. */
+/** For the router's own address: on to the box's stack where there is a link to it. What the box itself sent does not come back to it, and of virtual addresses, and of a virtual router's that does not accept, it knows nothing. */
 function local(p: Packet, r: Router): Verdict {
   p.isLocal = true;
   const host = r.hostLink;
-  if (host === null || host.index === p.link || r.onlyVirtual.has(p.tuple.d3)) return 0;
+  if (host === null || host.index === p.link || r.onlyVirtual.has(p.tuple.d3) || r.unaccepted.has(p.tuple.d3)) return 0;
   p.outLink = host.index;
   p.setNext(p.tuple.d3);
   return host.isUp ? 0 : V.LINK_DOWN_OUT;

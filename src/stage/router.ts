@@ -17,7 +17,7 @@ import {
   AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
   WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
-import { Elected } from '../table/elected.js';
+import { Elected, HELD_NOT, unacceptedAddresses } from '../table/elected.js';
 import type { LinkElected } from '../table/elected.js';
 import { ExpectationTable } from '../table/expectation.js';
 import { Fib } from '../table/fib.js';
@@ -123,6 +123,8 @@ export class Link {
   readonly offloads: number;
   /** Our addresses, int32, with their masks. */
   readonly addresses: readonly { address: number; mask: number }[];
+  /** Those, and the ones of its virtual routers, whoever has them now: what is in their networks is on the link. */
+  private readonly networks: readonly { address: number; mask: number }[];
   /** Uplinks that lead out by this link. */
   readonly uplinks: Uplink[] = [];
   /** How its packets' sources are checked (stage/source-check.ts), and by link: 1 = an uplink there shares a group with one here. */
@@ -130,12 +132,13 @@ export class Link {
   /** Highest MSS let through: 'auto' by MTU, a number of bytes, or Infinity. */
   readonly mssClamp: 'auto' | number;
   readonly siblings: Uint8Array;
-  /** Addresses we answer for here: our own, those the link's uplinks translate to, those of their NAT rules, and the virtual ones of its networks. */
-  readonly claimed: ReadonlySet<number>;
+  /** Addresses we answer for here, those of virtual routers while they are ours: our own, those the link's uplinks translate to, those of their NAT rules, and the virtual ones of its networks. */
+  readonly claimed: Set<number>;
   /** Virtual addresses, whichever link they are on: what is asked of them is answered by the link it came in by. */
   private readonly virtual: ReadonlySet<number>;
   /** Addresses that virtual routers of this link have; null = there are none. */
   readonly elected: LinkElected | null;
+  private readonly allElected: Elected;
   /** Not in use before the wire has been asked whether somebody has them (stage/claim.ts). */
   readonly probesAddresses: boolean;
   isUp = false;
@@ -148,8 +151,9 @@ export class Link {
   /** When we last told of trouble with its device. */
   errorToldAtMs = -Infinity;
 
-  constructor(plan: LinkPlan, device: LinkDevice, whole: Plan, elected: LinkElected | null) {
-    this.elected = elected;
+  constructor(plan: LinkPlan, device: LinkDevice, whole: Plan, elected: Elected) {
+    this.elected = elected.links[plan.index];
+    this.allElected = elected;
     this.index = plan.index;
     this.name = plan.name;
     this.hasEthernet = device.kind !== KIND_TUN;
@@ -164,9 +168,13 @@ export class Link {
     const isHere = (uplink: number): boolean => whole.uplinks[uplink].link === plan.index;
     const shared = new Set(whole.groups.filter((group) => group.uplinks.some(isHere)).flatMap((group) => group.uplinks.map((uplink) => whole.uplinks[uplink].link)));
     this.siblings = Uint8Array.from(whole.links, (_, i) => (shared.has(i) ? 1 : 0));
-    this.claimed = new Set([...this.addresses.map((own) => own.address), ...externalAddresses(whole, plan.index), ...virtualAddressesOn(whole, plan.index)]);
+    const others = new Set(whole.vrrp.filter(({ link }) => link !== plan.index).flatMap(({ addresses }) => addresses.map(({ address }) => parseIpv4(address))));
+    const here = whole.vrrp.filter(({ link }) => link === plan.index).flatMap(({ addresses }) => addresses.map(({ address, prefixLength }) => ({ address: parseIpv4(address), mask: maskOf(prefixLength) })));
+    this.networks = [...this.addresses, ...here];
+    this.claimed = new Set([...this.addresses.map((own) => own.address), ...externalAddresses(whole, plan.index), ...virtualAddressesOn(whole, plan.index)].filter((one) => !others.has(one)));
+    for (const { address } of here) this.claimed.add(address);
     this.virtual = new Set(virtualAddresses(whole));
-    this.probesAddresses = this.hasEthernet && plan.probeAddresses === true && this.claimed.size > 0;
+    this.probesAddresses = this.hasEthernet && plan.probeAddresses === true && [...this.claimed].some((one) => !elected.has(one));
   }
 
   hasAddress(address: number): boolean {
@@ -174,10 +182,16 @@ export class Link {
     return false;
   }
 
-  answersFor(address: number): boolean { return this.claimed.has(address); }
+  answersFor(address: number): boolean { return this.claimed.has(address) && (this.elected === null || this.elected.holds(address)); }
 
   /** True for an address that may be seen here as one of ours. */
-  maySpeakFor(address: number): boolean { return this.claimed.has(address) || this.virtual.has(address); }
+  maySpeakFor(address: number): boolean { return (this.claimed.has(address) || this.virtual.has(address)) && this.allElected.holds(address); }
+
+  /** True for an address of a virtual router, whose owner the election finds: no address to ask the wire for. */
+  isElected(address: number): boolean { return this.allElected.has(address); }
+
+  /** Low word of the MAC address that goes with a source address, and its high word is VIRTUAL_MAC_HIGH then; 0 = the link's own; NOT_OURS = it is another router's. */
+  virtualMacOf(source: number): number { return this.elected === null ? 0 : this.elected.macOf(source); }
 
   /** True when an uplink of this link translates: inside addresses must not be seen there. */
   get translates(): boolean {
@@ -185,15 +199,23 @@ export class Link {
     return false;
   }
 
-  /** Our address in the subnet of `address`, or our first one; 0 when the link has none. */
+  /** Our address in the subnet of `address`, or our first one; 0 when the link has none that is ours now. One of our own comes before one of a virtual router. */
   addressTowards(address: number): number {
-    for (const own of this.addresses) if (((own.address ^ address) & own.mask) === 0) return own.address;
-    return this.addresses.length > 0 ? this.addresses[0].address : 0;
+    for (const own of this.networks) if (((own.address ^ address) & own.mask) === 0 && this.holds(own.address)) return own.address;
+    return this.primaryAddress;
   }
 
-  /** True when `address` is on one of the link's own subnets. */
+  /** The first of its own addresses that is ours now, or 0: what a virtual router's adverts are sent from (RFC 9568 §5.1.1.1). */
+  get primaryAddress(): number {
+    for (const own of this.addresses) if (this.holds(own.address)) return own.address;
+    return 0;
+  }
+
+  private holds(address: number): boolean { return this.elected === null || this.elected.holds(address); }
+
+  /** True when `address` is on one of the link's subnets. */
   isOnLink(address: number): boolean {
-    for (const own of this.addresses) if (((own.address ^ address) & own.mask) === 0) return true;
+    for (const own of this.networks) if (((own.address ^ address) & own.mask) === 0) return true;
     return false;
   }
 }
@@ -232,6 +254,8 @@ export class Router {
   readonly virtualServers: VirtualServers;
   /** Virtual addresses that are nothing else, int32. */
   readonly onlyVirtual: ReadonlySet<number>;
+  /** Addresses of virtual routers that do not answer for them (RFC 9568 §6.1, Accept_Mode), int32. */
+  readonly unaccepted: ReadonlySet<number>;
   readonly affinity: AffinityTable;
   readonly policies: Policies;
   readonly nexthops = new NexthopTable();
@@ -285,6 +309,7 @@ export class Router {
   /** Seconds since start, the flow table's time. */
   tick = 0;
   private readonly startMs: number;
+  private readonly electedRoutes: { address: number; local: number; elsewhere: number }[] = [];
   private announcements: { link: Link; left: number; atMs: number }[] = [];
   private askGatewaysAtMs = 0;
   /** By uplink: why it takes no new flows. */
@@ -308,7 +333,7 @@ export class Router {
     this.nowMs = this.startMs;
     this.counters = new Counters(memory.counters, countersShape(plan));
     this.elected = new Elected(plan);
-    this.links = plan.links.map((link, i) => new Link(link, devices[i], plan, this.elected.links[i]));
+    this.links = plan.links.map((link, i) => new Link(link, devices[i], plan, this.elected));
     this.hostLink = this.links.find((link, i) => !link.hasEthernet && plan.links[i].type === 'tun' && plan.links[i].peer !== undefined) ?? null;
     this.hostNexthop = this.hostLink === null ? NONE : this.nexthops.intern(this.hostLink.index, null, NONE);
     this.uplinks = plan.uplinks.map((uplink) => {
@@ -323,6 +348,7 @@ export class Router {
     this.pins = new Map(plan.uplinks.flatMap(({ index, pin }) => (pin === undefined ? [] : [[parseIpv4(pin), index] as const])));
     this.serverPins = new Set(plan.realServers.flatMap(({ pin }) => (pin === undefined ? [] : [parseIpv4(pin)])));
     this.onlyVirtual = onlyVirtualAddresses(plan);
+    this.unaccepted = unacceptedAddresses(plan);
     this.affinity = new AffinityTable(
       memory.affinity, plan.limits.affinity, [...plan.groups, ...plan.policies].map((owner) => owner.affinity), plan.seed,
       () => this.counters.addRouter(AFFINITY_EVICTED, 1));
@@ -364,10 +390,14 @@ export class Router {
     this.expecting = new Expecting(this);
     this.fates = new Fates(this);
     this.probes = new Probes(this);
-    this.virtualServers = new VirtualServers(plan, this.counters, this.random, () => this.nowMs, notify);
+    this.virtualServers = new VirtualServers(plan, this.counters, this.random, () => this.nowMs, (notice) => {
+      if (notice.event === 'virtualServer') this.election?.changed();
+      notify(notice);
+    });
     this.claims = new Claims(this, (link) => this.useLink(link, true));
     this.routes = planRoutes(plan);
     this.fillFib();
+    if (!this.elected.isEmpty) this.findElectedRoutes();
   }
 
   /** An identification for a packet of the router's own (RFC 6864 §4.1: need not be unique when DF is set, but must not repeat soon). */
@@ -413,6 +443,7 @@ export class Router {
     link.isUp = isUp;
     this.nexthops.setLink(index, isUp);
     this.offload.invalidate();
+    this.election?.changed();
     if (isUp) this.announcements.push({ link, left: 3, atMs: this.nowMs });
     else this.neighbours.flush(index);
     // At the start packets wait for the gateway like for any neighbour. A link that comes back gets no new flows before its gateway has
@@ -494,6 +525,7 @@ export class Router {
     if (isChange) this.invalidateDecisions();
     if (wasUp && !isUp) this.fates.expect(uplink);
     this.counters.setUplink(uplink.index, UPLINK_USABLE, isUsable ? 1 : 0);
+    this.election?.changed();
     this.notify({ event: 'uplink', uplink: uplink.index, isUsable, reason });
   }
 
@@ -502,6 +534,25 @@ export class Router {
     this.epoch = (this.epoch + 1) | 0;
     this.offload.invalidate();
     this.fates.begin();
+  }
+
+  /**
+   * A virtual router's addresses (HELD_* of table/elected.ts) are ours from now on, or another router's: the FIB says so to all that look an address up, and
+   * flows decide again. What is sent to an address that is not ours goes on to who has it.
+   */
+  setHeld(virtualRouter: number, held: number): void {
+    const was = this.elected.heldOf(virtualRouter);
+    if (was === held) return;
+    this.elected.set(virtualRouter, held);
+    if ((was === HELD_NOT) === (held === HELD_NOT)) return;
+    for (const { address, local, elsewhere } of this.electedRoutes) {
+      if (this.elected.ownerOf(address) !== virtualRouter) continue;
+      if (held !== HELD_NOT) this.fib.insert(address, 32, local);
+      else if (elsewhere === NONE) this.fib.remove(address, 32);
+      else this.fib.insert(address, 32, elsewhere);
+    }
+    this.offload.setElected(virtualRouter, held !== HELD_NOT);
+    this.decideAgain();
   }
 
   /** Another plan: flows decide again where they go, within what they have promised. */
@@ -559,6 +610,7 @@ export class Router {
     if (this.isBehind || this.fates.isPending) return 0;
     if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
     let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.claims.dueMs, this.virtualServers.dueMs, this.offload.nextDueMs);
+    if (this.election !== null) at = Math.min(at, this.election.dueMs);
     for (const due of this.announcements) at = Math.min(at, due.atMs);
     return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));
   }
@@ -577,7 +629,7 @@ export class Router {
 
   /** Any address of the router, for a link that has none of its own; 0 when there is none at all. */
   get anyAddress(): number {
-    for (const link of this.links) if (link.addresses.length > 0) return link.addresses[0].address;
+    for (const link of this.links) if (link.primaryAddress !== 0) return link.primaryAddress;
     return 0;
   }
 
@@ -600,6 +652,22 @@ export class Router {
 
   /** Give one use of a mapping (its pool << 16 | its port) back. */
   releasePort(mapping: number): void { release(this, mapping, false); }
+
+  /** By address of a virtual router: its route while it is ours, and the network it is in, or NONE: the routes know of none. */
+  private findElectedRoutes(): void {
+    const { routes, elected } = this;
+    routes.forEach(({ kind, prefix: address }, local) => {
+      if (kind !== 'local' || !elected.has(address)) return;
+      let elsewhere = NONE;
+      routes.forEach((route, number) => {
+        if (route.kind !== 'connected' || route.prefixLength === 32 || ((route.prefix ^ address) & maskOf(route.prefixLength)) !== 0) return;
+        if (elsewhere === NONE || route.prefixLength > routes[elsewhere].prefixLength) elsewhere = number;
+      });
+      this.electedRoutes.push({ address, local, elsewhere });
+      if (elsewhere === NONE) this.fib.remove(address, 32);
+      else this.fib.insert(address, 32, elsewhere);
+    });
+  }
 
   private fillFib(): void {
     this.routes.forEach((route, number) => {

@@ -3,8 +3,9 @@
  * that uplink; one to a real server nearby keeps its own, unless the answer would pass us by; a known flow keeps what it was given, and the answers of a DNATed flow get their external address back.
  *
  * Reads: uplink, hairpin, the flow's tuples. Writes: source address and port, every checksum; the flow's UPLINK and MAPPING.
- * Drops: NO_PORT SOURCE_PORTS.
+ * Drops: NO_PORT SOURCE_PORTS NOT_MASTER.
  */
+import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { FLAG_DNAT, FLAG_SNAT, FLAGS, INWARD, UPLINK } from '../table/flow.js';
 import type { Packet } from '../wire/packet.js';
@@ -56,7 +57,9 @@ function decide(p: Packet, r: Router): Verdict {
   if (r.links[p.link] === r.hostLink && (r.pins.has(p.tuple.s3) || r.serverPins.has(p.tuple.s3))) return mapPinned(p, r);
   const rule = sourceRule(p, r);
   if (rule === NO_RULE) return map(p, r);
-  if (rule !== KEEP) p.rewriteSource(rule, p.tuple.sourcePort);
+  if (rule === KEEP) return 0;
+  if (!r.elected.isEmpty && !r.elected.mayPromise(rule)) return V.NOT_MASTER;
+  p.rewriteSource(rule, p.tuple.sourcePort);
   return 0;
 }
 

@@ -14,6 +14,22 @@ import type { Packet } from '../wire/packet.js';
 import type { Router } from './router.js';
 
 export function validate(p: Packet, _r: Router): Verdict {
+  const verdict = checkHeader(p);
+  if (verdict !== 0) return verdict;
+  p.parseIp();
+  const source = p.tuple.s3 >>> 24;
+  // 0/8 this network, 127/8 loopback, 224/3 multicast and reserved (RFC 1122 §3.2.1.3, RFC 1812 §5.3.7).
+  if (source === 0 || source === 127 || source >= 224) return V.MARTIAN_SOURCE;
+  const destination = p.tuple.d3 >>> 24;
+  if (destination >= 224) return p.tuple.d3 === -1 ? V.BROADCAST : destination < 240 ? V.MULTICAST : V.MARTIAN_DESTINATION;
+  if (destination === 0 || destination === 127) return V.MARTIAN_DESTINATION;
+
+  if ((p.fragment & (ip.FLAG_MF | ip.OFFSET_MASK)) !== 0) return 0;
+  return p.parseL4() ? 0 : V.L4_TRUNCATED;
+}
+
+/** The IP header itself. Writes the packet's end. */
+export function checkHeader(p: Packet): Verdict {
   const { view, ipAt } = p;
   const available = p.end - ipAt;
   if (available < ip.IPV4_HEADER) return V.RUNT;
@@ -25,16 +41,5 @@ export function validate(p: Packet, _r: Router): Verdict {
   // Short frames are padded on Ethernet; the IP length is the true one.
   p.end = ipAt + total;
   if (!ip.checksumIsRight(view, ipAt, header)) return V.IP_CHECKSUM;
-  if (header > ip.IPV4_HEADER && ip.hasSourceRoute(view, ipAt, header)) return V.SOURCE_ROUTE;
-  p.parseIp();
-
-  const source = p.tuple.s3 >>> 24;
-  // 0/8 this network, 127/8 loopback, 224/3 multicast and reserved (RFC 1122 §3.2.1.3, RFC 1812 §5.3.7).
-  if (source === 0 || source === 127 || source >= 224) return V.MARTIAN_SOURCE;
-  const destination = p.tuple.d3 >>> 24;
-  if (destination >= 224) return p.tuple.d3 === -1 ? V.BROADCAST : destination < 240 ? V.MULTICAST : V.MARTIAN_DESTINATION;
-  if (destination === 0 || destination === 127) return V.MARTIAN_DESTINATION;
-
-  if ((p.fragment & (ip.FLAG_MF | ip.OFFSET_MASK)) !== 0) return 0;
-  return p.parseL4() ? 0 : V.L4_TRUNCATED;
+  return header > ip.IPV4_HEADER && ip.hasSourceRoute(view, ipAt, header) ? V.SOURCE_ROUTE : 0;
 }

@@ -13,13 +13,23 @@ const NONE = -1;
 /** The first two bytes of every virtual router's MAC address, and the rest of it but for the VRID. */
 export const VIRTUAL_MAC_HIGH = 0x0000;
 export const VIRTUAL_MAC_LOW = 0x5e000100;
+/** In place of a MAC address's low word. */
+export const NOT_OURS = -1;
+
+/**
+ * A virtual router's addresses are another router's; ours; or still ours while another one is to take them over: what is under way goes on, nothing new is
+ * promised by them, for whoever has them next might promise the same.
+ */
+export const HELD_NOT = 0;
+export const HELD = 1;
+export const HELD_FOR_NEXT = 2;
 
 export class Elected {
   /** By link; null = it has no virtual router. */
   readonly links: readonly (LinkElected | null)[];
   /** By address (int32): its virtual router's index. */
   private readonly owners: ReadonlyMap<number, number>;
-  /** By virtual router: 1 = its addresses are ours now. */
+  /** By virtual router: HELD_*. */
   private readonly held: Uint8Array;
   private readonly plan: readonly VrrpPlan[];
 
@@ -35,20 +45,31 @@ export class Elected {
 
   get isEmpty(): boolean { return this.owners.size === 0; }
 
+  has(address: number): boolean { return this.owners.has(address); }
+
   /** The virtual router an address is of, or NONE. */
   ownerOf(address: number): number { return this.owners.get(address) ?? NONE; }
 
   /** False for an address that another router has now; true for ours, and for every one that is not elected. */
   holds(address: number): boolean {
     const owner = this.owners.get(address);
-    return owner === undefined || this.held[owner] === 1;
+    return owner === undefined || this.held[owner] !== HELD_NOT;
   }
 
+  /** True for an address by which something new may be promised: a translation that others are to answer to. */
+  mayPromise(address: number): boolean {
+    const owner = this.owners.get(address);
+    return owner === undefined || this.held[owner] === HELD;
+  }
+
+  /** HELD_* of a virtual router. */
+  heldOf(virtualRouter: number): number { return this.held[virtualRouter]; }
+
   /** A virtual router's addresses, and its MAC address, are ours from now on, or not any more. */
-  hold(virtualRouter: number, isHeld: boolean): void {
-    this.held[virtualRouter] = isHeld ? 1 : 0;
+  set(virtualRouter: number, held: number): void {
+    this.held[virtualRouter] = held;
     const { link, id } = this.plan[virtualRouter];
-    (this.links[link] as LinkElected).hold(id, isHeld);
+    (this.links[link] as LinkElected).hold(id, held !== HELD_NOT);
   }
 }
 
@@ -83,14 +104,26 @@ export class LinkElected {
     return true;
   }
 
-  /** Low word of the virtual MAC address that goes with a source address of ours, or 0: the link's own goes with it. */
+  /** Low word of the virtual MAC address that goes with a source address of ours; 0: the link's own goes with it; NOT_OURS: it is another router's now. */
   macOf(source: number): number {
-    for (let i = 0; i < this.addresses.length; i++) if (this.addresses[i] === source) return this.macs[i];
+    for (let i = 0; i < this.addresses.length; i++) if (this.addresses[i] === source) return this.held[i] === 1 ? this.macs[i] : NOT_OURS;
     return 0;
+  }
+
+  /** True when this MAC address is that of the virtual router an address is of, whoever has it now. */
+  isMacOf(source: number, high: number, low: number): boolean {
+    if (high !== VIRTUAL_MAC_HIGH) return false;
+    for (let i = 0; i < this.addresses.length; i++) if (this.addresses[i] === source) return this.macs[i] === low;
+    return false;
   }
 
   hold(id: number, isHeld: boolean): void {
     for (let i = 0; i < this.ids.length; i++) if (this.ids[i] === id) this.held[i] = isHeld ? 1 : 0;
     this.takes[id] = isHeld && this.hasMac[id] === 1 ? 1 : 0;
   }
+}
+
+/** Addresses of virtual routers that do not answer for them, int32. An owner always does: they are its own (RFC 9568 §6.1). */
+export function unacceptedAddresses({ vrrp }: Plan): Set<number> {
+  return new Set(vrrp.filter(({ accept, priority }) => !accept && priority !== 255).flatMap(({ addresses }) => addresses.map(({ address }) => parseIpv4(address))));
 }

@@ -6,7 +6,7 @@
  * Theory of operation. The program decides nothing: it knows the packets of flows that have a valid entry (table/offload-slot.ts), and of those
  * only the plain ones, which the path of pipeline.ts would only apply decisions to:
  *
- *     our MAC, untagged, IPv4 without options and with a right checksum, whole, TTL > 1, within the out link's MTU (each segment of a super-frame);
+ *     our MAC or a virtual router's that is ours now, untagged, IPv4 without options and with a right checksum, whole, TTL > 1, within the out link's MTU (each segment of a super-frame);
  *     DF set where the identification would have to be ours; TCP with ACK and neither SYN, FIN, RST nor URG, whose numbers fit its window just as
  *     table/tcp-window.ts would find them EXPECTED; or UDP.
  *
@@ -22,9 +22,10 @@ import { ETHERNET_LENGTH, ETHERTYPE_IPV4 } from '../wire/ethernet.js';
 import { IPV4_HEADER, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.js';
 import { ACK, FIN, RST, SYN, TCP_CHECKSUM_OFFSET, TCP_HEADER, URG } from '../wire/tcp.js';
 import { UDP_CHECKSUM_OFFSET, UDP_HEADER } from '../wire/udp.js';
+import { VIRTUAL_MAC_HIGH, VIRTUAL_MAC_LOW } from './elected.js';
 import { bucketsFor, factorsOf, REFERENCES, TAG_MASK, WAYS } from './offload-index.js';
 import {
-  BEAT_SHIFT, BYTES, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_UNTIL, DELTA, ENTRY, EPOCH, IFINDEX, KEY, LEAVING, LIMITS, MACS, MARK, PACKETS, REDIRECT, TO_PEER, WINDOW,
+  BEAT_SHIFT, BYTES, CONTROL_ELECTED, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_UNTIL, DELTA, ELECTED_MAX, ENTRY, EPOCH, IFINDEX, KEY, LEAVING, LIMITS, MACS, MARK, PACKETS, REDIRECT, TO_PEER, WINDOW,
 } from './offload-slot.js';
 import { ACKED, BITS, END, IS_STRANGE, KNOWN, LATE_ACK, LIMIT, SCALE_MASK } from './tcp-window.js';
 
@@ -35,6 +36,8 @@ export interface ProgramOptions {
   /** Our MAC address on it, as wire/ethernet.ts has it: 16 and 32 bits. */
   macHigh: number;
   macLow: number;
+  /** Its virtual routers that have MAC addresses of their own: index and VRID. */
+  virtualRouters?: readonly { index: number; id: number }[];
   /** Descriptors of the maps, and the flows they are for. */
   index: number;
   slots: number;
@@ -115,16 +118,29 @@ export function socketFilter(options: ProgramOptions): Uint8Array {
  * `up` when it is not. `moves`: the TCP window follows.
  */
 function recognise(a: Assembler, options: ProgramOptions, moves: boolean): void {
-  const { macHigh, macLow, control } = options;
+  const { macHigh, macLow, control, virtualRouters = [] } = options;
   a.mapValue(R2, control).load(W, R2, R2, CONTROL_IN_USE * 4).jump('==', R2, 0, 'up').move(R6, R1).load(W, R2, R6, SKB_VLAN_PRESENT).jump('!=', R2, 0, 'up');
   // The head, as far as there is one; what of it is missing reads as 0.
   for (let at = SHORT_BYTES; at < HEAD_BYTES; at += 4) a.store(W, R10, FRAME + at, 0);
   a.load(W, R9, R6, SKB_LENGTH).move(R4, HEAD_BYTES).jump('>=', R9, HEAD_BYTES, 'head').move(R4, SHORT_BYTES).label('head')
     .move(R1, R6).move(R2, 0).move(R3, R10).alu('add', R3, FRAME).call(SKB_LOAD_BYTES).jump('!=', R0, 0, 'up');
 
-  for (const [at, word] of [[0, macHigh], [2, macLow >>> 16], [4, macLow & 0xffff], [12, ETHERTYPE_IPV4]]) {
-    a.load(H, R2, R10, FRAME + at).jump('!=', R2, swapped(word), 'up');
-  }
+  const elected = virtualRouters.filter(({ index }) => index < ELECTED_MAX);
+  const isMac = (high: number, low: number, otherwise: string): void => {
+    for (const [at, word] of [[4, low & 0xffff], [2, low >>> 16], [0, high]]) a.load(H, R2, R10, FRAME + at).jump('!=', R2, swapped(word), otherwise);
+  };
+  const next = (i: number): string => (i < elected.length ? `elected ${i}` : 'up');
+  isMac(macHigh, macLow, next(0));
+  if (elected.length > 0) a.go('ours');
+  // Ours for as long as we are its master: the bit is taken away in the same moment.
+  elected.forEach(({ index, id }, i) => {
+    a.label(next(i));
+    isMac(VIRTUAL_MAC_HIGH, VIRTUAL_MAC_LOW | id, next(i + 1));
+    a.mapValue(R3, control).load(W, R2, R3, CONTROL_ELECTED * 4).alu('right', R2, index).alu('and', R2, 1).jump('==', R2, 0, 'up');
+    if (i + 1 < elected.length) a.go('ours');
+  });
+  if (elected.length > 0) a.label('ours');
+  a.load(H, R2, R10, FRAME + 12).jump('!=', R2, swapped(ETHERTYPE_IPV4), 'up');
   a.load(B, R2, R10, IP).jump('!=', R2, 0x45, 'up').load(B, R2, R10, IP_PROTOCOL).jump('==', R2, PROTOCOL_UDP, 'find').jump('!=', R2, PROTOCOL_TCP, 'up')
     .load(B, R2, R10, TCP_FLAGS).alu('and', R2, URG | ACK | RST | SYN | FIN).jump('!=', R2, ACK, 'up');
   a.label('find');

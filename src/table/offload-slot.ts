@@ -44,11 +44,17 @@ export const EPOCH = 15;
 /** In REDIRECT: straight to the far end of the out device's wire (bpf_redirect_peer()), which only a program at the ingress hook may do. */
 export const TO_PEER = 2;
 
-/** Words of the control memory: the current epoch; until when entries count, in beats (BEAT_SHIFT); 1 = there are entries, 0 = there is nothing to look for. */
+/**
+ * Words of the control memory: the current epoch; until when entries count, in beats (BEAT_SHIFT); 1 = there are entries, 0 = there is nothing to look for; by virtual
+ * router a bit: frames to its MAC address are ours.
+ */
 export const CONTROL_EPOCH = 0;
 export const CONTROL_UNTIL = 1;
 export const CONTROL_IN_USE = 2;
+export const CONTROL_ELECTED = 3;
 export const CONTROL_WORDS = 4;
+/** Virtual routers that have a bit: frames to the MAC addresses of others go up to the data plane. */
+export const ELECTED_MAX = 32;
 /** Nanoseconds >> BEAT_SHIFT are beats, 134 ms each: 32 bits of them last for 18 years. */
 export const BEAT_SHIFT = 27;
 

@@ -10,7 +10,7 @@ import { delta16, delta32, fold } from '../wire/checksum.js';
 import type { Tuple } from '../wire/tuple.js';
 import { OffloadIndex } from './offload-index.js';
 import {
-  BYTES, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_UNTIL, CONTROL_WORDS, DELTA, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LEAVING, LIMITS, MACS, MARK, PACKETS, REDIRECT,
+  BYTES, CONTROL_ELECTED, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_UNTIL, CONTROL_WORDS, DELTA, ELECTED_MAX, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LEAVING, LIMITS, MACS, MARK, PACKETS, REDIRECT,
   SLOT_WORDS, WINDOW,
 } from './offload-slot.js';
 import { WINDOW_WORDS } from './tcp-window.js';
@@ -257,6 +257,13 @@ export class OffloadTable {
   lend(slot: number, window: Int32Array, at: number): void {
     const to = slot * SLOT_WORDS + WINDOW;
     for (let i = 0; i < WINDOW_WORDS; i++) this.words[to + i] = window[at + i];
+  }
+
+  /** Frames to a virtual router's MAC address are ours from this moment on, or not any more. */
+  setElected(virtualRouter: number, isOurs: boolean): void {
+    if (virtualRouter >= ELECTED_MAX) return;
+    const bit = 1 << virtualRouter;
+    this.control[CONTROL_ELECTED] = isOurs ? this.control[CONTROL_ELECTED] | bit : this.control[CONTROL_ELECTED] & ~bit;
   }
 
   private entryAt(slot: number, direction: number): number { return slot * SLOT_WORDS + ENTRY + direction * ENTRY_WORDS; }

@@ -2,7 +2,7 @@
  * Routes: what the FIB's numbers mean. They follow from the plan alone (`planRoutes`), so the control plane can list them without asking the
  * data plane.
  */
-import type { LinkPlan, Plan } from '../base/plan.js';
+import type { AddressPlan, LinkPlan, Plan } from '../base/plan.js';
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { formatIpv4, maskOf, parseIpv4, parsePrefix } from '../wire/address.js';
@@ -46,7 +46,10 @@ export function planRoutes(plan: Plan): Route[] {
     });
   }
   const derived = { name: null, via: null, group: NONE, refuse: 0 } as const;
-  const all = plan.links.flatMap((link) => link.addresses.map((a) => ({ link: link.index, address: parseIpv4(a.address), prefixLength: a.prefixLength })));
+  const of = (link: number, addresses: readonly AddressPlan[]): { link: number; address: number; prefixLength: number }[] =>
+    addresses.map(({ address, prefixLength }) => ({ link, address: parseIpv4(address), prefixLength }));
+  // Those of virtual routers as well: whether they are ours at the moment is the election's to say, and the router's FIB follows it.
+  const all = [...plan.links.flatMap(({ index, addresses }) => of(index, addresses)), ...plan.vrrp.flatMap(({ link, addresses }) => of(link, addresses))];
   for (const { link, address, prefixLength } of all) {
     const prefix = address & maskOf(prefixLength);
     const group = groupSharing(plan, prefix, prefixLength);

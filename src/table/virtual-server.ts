@@ -47,9 +47,12 @@ export function virtualAddresses(plan: Plan): number[] {
   return [...new Set(plan.virtualServers.flatMap(({ addresses }) => addresses.map(parseIpv4)))];
 }
 
-/** Virtual addresses that are nothing else: neither a link's own nor one that uplinks translate to. Nothing of them is for the box's stack. */
+/** Virtual addresses that are nothing else: neither a link's own nor one that uplinks translate to, nor one of a virtual router that answers for its addresses. Nothing of them is for the box's stack. */
 export function onlyVirtualAddresses(plan: Plan): Set<number> {
-  const others = new Set(plan.links.flatMap((link) => [...link.addresses.map(({ address }) => parseIpv4(address)), ...externalAddresses(plan, link.index)]));
+  const others = new Set([
+    ...plan.links.flatMap((link) => [...link.addresses.map(({ address }) => parseIpv4(address)), ...externalAddresses(plan, link.index)]),
+    ...plan.vrrp.filter(({ accept }) => accept).flatMap(({ addresses }) => addresses.map(({ address }) => parseIpv4(address))),
+  ]);
   return new Set(virtualAddresses(plan).filter((address) => !others.has(address)));
 }
 

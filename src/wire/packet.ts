@@ -73,6 +73,8 @@ export class Packet {
   isLocal = false;
   nexthop = NONE;
   outLink = NONE;
+  /** Low word of the virtual router's MAC address it leaves from, or 0: the out link's own. */
+  virtualMac = 0;
   /** Address the frame goes to on the out link, v4-mapped words. */
   next0 = 0; next1 = 0; next2 = 0; next3 = 0;
   /** External port mapping this new flow holds, or NONE. */

@@ -25,6 +25,7 @@ import { countersBytes, countersShape, RX_PACKETS } from '../../src/table/counte
 import { flowTableBytes } from '../../src/table/flow.js';
 import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
 import { neighbourTableBytes } from '../../src/table/neighbour.js';
+import { VirtualRouters } from '../../src/vrrp/virtual-routers.js';
 import * as make from './frames.js';
 import { onesSum } from './frames.js';
 
@@ -128,11 +129,12 @@ export class Rig {
       (notice) => this.notices.push(notice),
       options.offload?.device ?? null,
     );
+    if (plan.vrrp.length > 0) this.router.election = new VirtualRouters(this.router);
     for (const uplink of plan.uplinks) {
       const own = plan.links[uplink.link].addresses.map((a) => a.address);
       const ruled = [...plan.portForwards.filter((rule) => rule.uplink === uplink.index).flatMap((rule) => rule.addresses),
         ...plan.oneToOne.filter((rule) => rule.uplink === uplink.index).map((rule) => rule.external)];
-      if (uplink.snat.length > 0) this.allowed.set(this.names[uplink.link], new Set([...own, ...uplink.snat, ...ruled, ...plan.virtualServers.flatMap(({ addresses }) => addresses), ...options.untranslated ?? []]));
+      if (uplink.snat.length > 0) this.allowed.set(this.names[uplink.link], new Set([...own, ...uplink.snat, ...ruled, ...plan.virtualServers.flatMap(({ addresses }) => addresses), ...plan.vrrp.flatMap(({ addresses }) => addresses.map(({ address }) => address)), ...options.untranslated ?? []]));
     }
   }
 

@@ -102,7 +102,7 @@ export const vrrp: Section<VrrpKeys> = {
     },
     checksum: {
       format: 'choice', choices: ['pseudo-header', 'plain'], default: 'pseudo-header',
-      doc: 'How adverts of version 3 are summed: as RFC 9568 §5.2.8 has it, or without the pseudo-header as some routers do; what comes may be summed either way.',
+      doc: 'How adverts of version 3 are summed: with a pseudo-header, as RFC 5798 was read by keepalived and many others, or plain, as RFC 9568 §5.2.8 has it; what comes may be summed either way.',
     },
     virtualMac: {
       format: 'boolean', default: true,
