@@ -38,9 +38,9 @@ export function leasedAddresses(plan: Plan): string[] {
 /** Blocks of an address. */
 export function blockCount({ share }: Plan): number { return 65536 / share.portBlock; }
 
-export function leaseBoardBytes(plan: Plan): number {
-  return (HEADER_WORDS + leasedAddresses(plan).length * addressWords(blockCount(plan))) * 4;
-}
+export function leaseBoardBytes(plan: Plan): number { return boardBytes(leasedAddresses(plan).length, blockCount(plan)); }
+
+export function boardBytes(addresses: number, blocks: number): number { return (HEADER_WORDS + addresses * addressWords(blocks)) * 4; }
 
 function addressWords(blocks: number): number {
   // Even, for the float64 in front; the bitmap has a word for every 32 blocks.
