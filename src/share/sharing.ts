@@ -287,15 +287,21 @@ export class Sharing {
         });
       });
     }
-    this.isGone = true;
-    this.session?.end(new StoreError('closed', 'the instance ends'));
-    if (this.timer !== null) timers.clear(this.timer);
-    this.fetches.close();
-    this.replicator.close();
-    this.feed.release();
+    this.abandon();
     await store.close().catch(() => undefined);
     tell({ type: 'status', status: this.status() });
     tell({ type: 'stopped' });
+  }
+
+  /** End at once, with nothing written and nobody told; the store is left to who has made it. */
+  abandon(): void {
+    this.isStopping = this.isGone = true;
+    if (this.timer !== null) this.options.timers.clear(this.timer);
+    this.session?.end(new StoreError('closed', 'the instance ends'));
+    this.fetches.close();
+    this.replicator.close();
+    this.feed.release();
+    this.onChange();
   }
 
   /** What is due; sets the timer for the next time. */
