@@ -103,10 +103,6 @@ class VrrpCheck {
     const { addresses, priority } = router.values;
     if (addresses === undefined) return;
     const networks = link === undefined ? undefined : (link.values.addresses ?? []).flatMap((text) => readPrefix(text) ?? []);
-    const gateways = new Map(this.#values.uplinks.items.flatMap((uplink): [number, string][] => {
-      const gateway = uplink.values.link === link?.name ? readAddress(uplink.values.gateway ?? '') : undefined;
-      return gateway === undefined ? [] : [[gateway, uplink.name]];
-    }));
     let ownCount = 0;
     let isTold = false;
     const tell = (index: number, why: string, allowed: string): void => {
@@ -125,7 +121,6 @@ class VrrpCheck {
       const own = this.#ownLink(address);
       if (own !== undefined && link !== undefined && own !== link) return tell(index, `the router's own address on ${own.name}`, `addresses of ${link.name}, or addresses nobody has`);
       if (own !== undefined) ownCount++;
-      if (gateways.has(address)) return tell(index, `the gateway of ${gateways.get(address)}`, 'an address that is free, or the link\'s own');
       if (networks === undefined || link!.refused('addresses')) return;
       const around = networks.find((network) => contains(network, address));
       const not = around === undefined ? undefined : notAHost(around, address);
