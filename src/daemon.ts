@@ -21,6 +21,8 @@ import { Instance } from './control/instance.js';
 import type { ShareOrders } from './control/instance.js';
 import { componentLog, createLog, logEvents } from './control/log.js';
 import type { Log } from './control/log.js';
+import { startMetrics } from './control/metrics/server.js';
+import type { MetricsServer } from './control/metrics/server.js';
 import { Notices } from './control/notice.js';
 import { serverName } from './control/server-view.js';
 import { serverSubjects, uncheckedServers, uplinkSubjects } from './control/subjects.js';
@@ -74,6 +76,8 @@ class Daemon {
   private readonly kernelDrops: number[];
   private worker: Worker | undefined;
   private api: ApiServer | undefined;
+  private metrics: MetricsServer | undefined;
+  private view: View | null = null;
   private watch: HostWatch | undefined;
   /** Null while nothing is shared. */
   private readonly share: ShareOrders | null = null;
@@ -114,6 +118,12 @@ class Daemon {
         ...(this.plan.control.group === undefined ? {} : { group: this.plan.control.group }), log: componentLog(this.log, 'api'),
         hooks: () => this.hooks?.counts ?? null,
       });
+      if (this.plan.control.metrics !== undefined) {
+        this.metrics = await startMetrics({
+          listen: this.plan.control.metrics, version: this.version, configFile: this.file, view: () => this.view, events: this.events, hooks: () => this.hooks?.counts ?? null,
+          log: componentLog(this.log, 'metrics'),
+        });
+      }
       const hooks = new Hooks({ plan: this.plan.hooks, events: this.events, configFile: this.file });
       await hooks.start();
       this.hooks = hooks;
@@ -152,6 +162,7 @@ class Daemon {
       checks.start();
       this.rates = setInterval(() => view.sampleRates(), RATES_MS);
       this.api.serve(view, actions);
+      this.view = view;
       this.events.emit('daemon.ready', 'weir', `forwarding over ${this.plan.links.length} links`);
       return await this.ended;
     } finally {
@@ -295,6 +306,7 @@ class Daemon {
     this.reportUndo(this.host?.close() ?? []);
     this.offload?.close();
     await this.hooks?.close();
+    await this.metrics?.close();
     // Last, for it is what keeps a second weir out.
     await this.api?.close();
     native().closeFd(this.wakeFd);
