@@ -8,7 +8,7 @@
  *   follow ──▶ a connection of its own, to the same server; it waits there for the log to grow
  *
  * Nothing is queued here beyond what is on its way (IN_FLIGHT_BYTES). Memory at the server: records for their life, and the log, cut off every
- * logBytes / LOG_MARKS bytes, so at most logBytes and one such part more.
+ * logBytes / LOG_MARKS bytes, so at most logBytes, one such part and one batch more.
  */
 import { systemClock } from '../base/clock.js';
 import type { Clock } from '../base/clock.js';

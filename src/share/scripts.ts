@@ -13,7 +13,8 @@
  * and what has passed since on its own monotonic clock. When the server's clock has jumped ahead of that, the jump is taken out for everybody (skew), so that
  * no lease ends early; when it has been set back, no lease is found to have longer to go than it was given.
  *
- * Cost: `write` takes about a microsecond for each command it calls, and calls two for a PUT with an alias and three for such a DELETE.
+ * Cost: a PUT with an alias calls two commands, such a DELETE three; a batch of 480 such PUTs of 100 bytes has taken 2.5 to 3.5 ms of the server's processor and
+ * 0.25 to 0.45 ms of ours on a machine busy with other things. A sixth of it is the parsing; most of the rest is the expiry of keys.
  */
 import { createHash } from 'node:crypto';
 
@@ -89,18 +90,22 @@ local ttl, key, alias, value
 while at <= length do
   ttl, key, alias, value, at = unpack('<I4Bc0Bc0Hc0', batch, at)
   if ttl > 0 then
-    call('SET', K .. key, value, 'EX', ttl)
-    if alias ~= '' then call('SET', A .. alias, key, 'EX', ttl) end
+    call('SETEX', K .. key, ttl, value)
+    if alias ~= '' then call('SETEX', A .. alias, ttl, key) end
   else
     call('DEL', K .. key)
     if alias ~= '' and call('GET', A .. alias) == key then call('DEL', A .. alias) end
   end
 end
 local id = call('XADD', P .. 'm:log', '*', 'i', ARGV[1], 'g', ARGV[2], 'b', batch)
-if call('HINCRBY', P .. 'm:state', 'bytes', length + 64) >= tonumber(ARGV[4]) then
-  call('HSET', P .. 'm:state', 'bytes', 0)
-  if call('RPUSH', P .. 'm:marks', id) > tonumber(ARGV[5]) then call('XTRIM', P .. 'm:log', 'MINID', call('LPOP', P .. 'm:marks')) end
+local bytes, mark, count, oldest = call('HINCRBY', P .. 'm:state', 'bytes', length + 64), tonumber(ARGV[4]), 0, nil
+while bytes >= mark do
+  bytes = bytes - mark
+  count = call('RPUSH', P .. 'm:marks', id)
+  if count > tonumber(ARGV[5]) then oldest = call('LPOP', P .. 'm:marks') end
 end
+if count > 0 then call('HSET', P .. 'm:state', 'bytes', bytes) end
+if oldest then call('XTRIM', P .. 'm:log', 'MINID', oldest) end
 return 1
 `);
 
@@ -196,7 +201,7 @@ return 1
 `);
 
 /** Can be written to: refused by a replica, a full server, one without its disk or its cluster, and a user who may not. */
-const probe = script('probe', `redis.call('SET', KEYS[1] .. 'm:probe', '', 'EX', 1)
+const probe = script('probe', `redis.call('SETEX', KEYS[1] .. 'm:probe', 1, '')
 return 1
 `);
 
@@ -206,5 +211,5 @@ export type ScriptName = keyof typeof SCRIPTS;
 /** What a user of Redis must be allowed, beside the keys of the prefix: for the documentation, and for the tests, which run as such a user. */
 export const NEEDED_COMMANDS: readonly string[] = [
   'auth', 'client|setname', 'select', 'info', 'script|load', 'evalsha', 'scan', 'mget', 'dbsize', 'xread', 'xrange', 'xrevrange', 'time',
-  'get', 'set', 'del', 'hget', 'hset', 'hdel', 'hexists', 'hkeys', 'hgetall', 'hincrby', 'rpush', 'lpop', 'xadd', 'xtrim', 'cluster|slots', 'cluster|keyslot',
+  'get', 'setex', 'del', 'hget', 'hset', 'hdel', 'hexists', 'hkeys', 'hgetall', 'hincrby', 'rpush', 'lpop', 'xadd', 'xtrim', 'cluster|slots', 'cluster|keyslot',
 ];
