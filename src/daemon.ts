@@ -1,7 +1,8 @@
 /**
- * The daemon: the one place that constructs and wires. In order: read the configuration, take the API's socket, run hooks on events, open the
- * devices, start the data plane, watch the devices, check uplinks and real servers, serve; and all of it backwards on the way out, whatever the way out
- * is.
+ * The daemon: the one place that constructs and wires. In order: read the configuration, take the API's socket, run hooks on events, start the share worker
+ * where flows are shared, open the devices, start the data plane, watch the devices, check uplinks and real servers, serve; and all of it backwards on the
+ * way out, whatever the way out is. The share worker loads while packets are forwarded; elections may be won when it is done. On the way out it writes
+ * what waits before the data plane resigns, and what is left after the data plane has ended.
  *
  *   TERM, INT   stop gracefully; a second one ends at once
  */
@@ -10,6 +11,8 @@ import { Worker } from 'node:worker_threads';
 import { affinityBytes } from './balance/affinity.js';
 import { EXIT_FAILED, EXIT_OK, formatConfigWarning } from './base/error.js';
 import type { Plan } from './base/plan.js';
+import { ringBytes } from './base/ring.js';
+import { systemTimers } from './base/timers.js';
 import { startApi } from './control/api/server.js';
 import type { ApiServer } from './control/api/server.js';
 import type { RouterActions } from './control/api/types.js';
@@ -18,13 +21,13 @@ import { Checks } from './control/checks.js';
 import { EventLog } from './control/event.js';
 import { Hooks } from './control/hooks.js';
 import { Instance } from './control/instance.js';
-import type { ShareOrders } from './control/instance.js';
 import { componentLog, createLog, logEvents } from './control/log.js';
 import type { Log } from './control/log.js';
 import { startMetrics } from './control/metrics/server.js';
 import type { MetricsServer } from './control/metrics/server.js';
 import { Notices } from './control/notice.js';
 import { serverName } from './control/server-view.js';
+import { ShareThread } from './control/share-thread.js';
 import { serverSubjects, uncheckedServers, uplinkSubjects } from './control/subjects.js';
 import { View } from './control/view.js';
 import type { DataPlaneOptions, FromDataPlane, ToDataPlane } from './dataplane.js';
@@ -36,9 +39,11 @@ import type { OpenedLink } from './link/link.js';
 import { native } from './link/native.js';
 import { openLink } from './link/registry.js';
 import { KernelOffload } from './offload.js';
+import type { ShareOptions, ShareStatus } from './share/status.js';
 import type { SharedMemory } from './stage/router.js';
 import { countersBytes, countersShape } from './table/counters.js';
 import { flowTableBytes } from './table/flow.js';
+import { leaseBoardBytes } from './table/lease-board.js';
 import { neighbourTableBytes } from './table/neighbour.js';
 
 export interface DaemonOptions {
@@ -50,6 +55,11 @@ export interface DaemonOptions {
 /** How long the data plane may take to come up, and to end. */
 const START_MS = 10_000;
 const STOP_MS = 2_000;
+/** What waits to be written to the store has so long at the end: before the data plane ends, and after. */
+const SHARE_STOP_MS = 1_500;
+/** Words of the rings between data plane and share worker: what changes in a quarter of a second at 50,000 new flows a second, and some ten thousand records. */
+const JOURNAL_WORDS = 1 << 20;
+const INBOX_WORDS = 1 << 18;
 /** Between two samples of what the rates are made of. */
 const RATES_MS = 1_000;
 
@@ -79,8 +89,12 @@ class Daemon {
   private metrics: MetricsServer | undefined;
   private view: View | null = null;
   private watch: HostWatch | undefined;
-  /** Null while nothing is shared. */
-  private readonly share: ShareOrders | null = null;
+  /** Null where nothing is shared. */
+  private share: ShareThread | null = null;
+  /** What is shared has been loaded, or is not to be had: elections may be won. */
+  private isElectionReady = false;
+  /** Who shows how sharing stands, as soon as there is somebody. */
+  private onShareStatus: (status: ShareStatus) => void = () => undefined;
   private hooks: Hooks | undefined;
   private checks: Checks | undefined;
   private rates: NodeJS.Timeout | undefined;
@@ -99,6 +113,9 @@ class Daemon {
       counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
+      ...(plan.share.store === 'memory' ? {} : {
+        journal: new SharedArrayBuffer(ringBytes(JOURNAL_WORDS)), inbox: new SharedArrayBuffer(ringBytes(INBOX_WORDS)), leases: new SharedArrayBuffer(leaseBoardBytes(plan)),
+      }),
     };
     this.wakeFd = native().eventfd();
     this.ended = new Promise((resolve) => { this.end = resolve; });
@@ -127,6 +144,7 @@ class Daemon {
       const hooks = new Hooks({ plan: this.plan.hooks, events: this.events, configFile: this.file });
       await hooks.start();
       this.hooks = hooks;
+      await Promise.race([this.startShare(), this.ended]);
       const host = new Host({
         journalPath: `${this.plan.control.socket}.journal`, links: this.plan.links, pins: [...this.plan.uplinks, ...this.plan.realServers].flatMap(({ pin }) => (pin === undefined ? [] : [pin])),
       });
@@ -138,6 +156,7 @@ class Daemon {
       const view = new View({
         offload: this.offload, plan: this.plan, links: [...this.links], memory: this.memory, kernelDrops: (link) => this.kernelDropsOf(link), nowMs: () => performance.now(),
       });
+      this.onShareStatus = (status) => view.sharing.set(status);
       const actions = this.actions(view);
       const serverHealth = (server: number, isUp: boolean, reason: string | null): void => this.tell({ type: 'serverHealth', server, isUp, reason });
       const checks = new Checks({
@@ -157,6 +176,7 @@ class Daemon {
       });
       const notices = new Notices({ plan: this.plan, events: this.events, view, onProbe: (outcome) => checks.answered(outcome) });
       await this.startDataPlane(notices);
+      if (this.isElectionReady) this.tell({ type: 'electionReady', isReady: true });
       this.watch = hostEvents(host, this.links, (link, isUp, reason) => this.onLink(view, checks, link, isUp, reason));
       this.checks = checks;
       checks.start();
@@ -178,6 +198,26 @@ class Daemon {
     // The second one finds the default action again.
     process.removeAllListeners('SIGTERM');
     process.removeAllListeners('SIGINT');
+  }
+
+  /** Settles at once, or with share.require when the store can be used; then rejects when it cannot. */
+  private async startShare(): Promise<void> {
+    const { flows, counters, journal, inbox, leases } = this.memory;
+    if (journal === undefined || inbox === undefined || leases === undefined) return;
+    this.share = new ShareThread({
+      instance: this.plan.share.instance, isRequired: this.plan.share.require, timers: systemTimers, nowMs: () => performance.now(),
+      spawn: (isRestart) => {
+        const options: ShareOptions = { plan: this.plan, version: this.version, flows, counters, journal, inbox, leases, wakeFd: this.wakeFd, isRestart };
+        return new Worker(new URL('./share/worker.js', import.meta.url), { workerData: options, name: 'weir-share' });
+      },
+      onStatus: (status) => this.onShareStatus(status),
+      onEvent: ({ event, subject, message, fields }) => this.events.emit(event, subject, message, fields),
+      onReady: () => {
+        this.isElectionReady = true;
+        this.tell({ type: 'electionReady', isReady: true });
+      },
+    });
+    await this.share.start();
   }
 
   private openLinks(host: Host): void {
@@ -225,7 +265,12 @@ class Daemon {
         this.end(EXIT_FAILED);
       });
       worker.on('message', (message: FromDataPlane) => {
-        if (message.type === 'notice') notices.take(message.notice);
+        if (message.type === 'notice') {
+          const { notice } = message;
+          notices.take(notice);
+          // Who becomes master fences the one before, whose late writes must not win.
+          if (notice.event === 'vrrp') this.share?.role(this.plan.vrrp[notice.virtualRouter].name, notice.state === 'master');
+        }
         if (message.type !== 'ready') return;
         clearTimeout(timer);
         resolve();
@@ -301,7 +346,10 @@ class Daemon {
     clearInterval(this.rates);
     this.checks?.stop();
     this.watch?.close();
+    // First, so that whoever takes over from us finds all flows in the store; what happens until the data plane has ended is written then.
+    await this.share?.flush(SHARE_STOP_MS);
     await this.stopDataPlane();
+    await this.share?.stop(SHARE_STOP_MS);
     for (const link of this.links.splice(0).reverse()) this.reportUndo(link.close());
     this.reportUndo(this.host?.close() ?? []);
     this.offload?.close();

@@ -90,9 +90,15 @@ export class ConfigErrors extends Error {
   }
 }
 
+/** Something that is needed is not there: the message says what, and it is nobody's mistake in weir. */
+export class Unavailable extends Error {
+  override readonly name = 'Unavailable';
+}
+
 /** The exit code a process ends with when this error stops it. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof ConfigErrors) return EXIT_CONFIG;
+  if (error instanceof Unavailable) return EXIT_UNAVAILABLE;
   if (isPermissionError(error)) return EXIT_NO_PERMISSION;
   if (isSystemError(error)) return EXIT_SYSTEM;
   return EXIT_FAILED;

@@ -4,7 +4,7 @@
  */
 import { getSystemErrorMap } from 'node:util';
 import {
-  ConfigErrors, EXIT_CONFIG, EXIT_FAILED, EXIT_NO_PERMISSION, EXIT_SYSTEM, formatConfigError, formatConfigWarning, isPermissionError, isSystemError,
+  ConfigErrors, EXIT_CONFIG, EXIT_FAILED, EXIT_NO_PERMISSION, EXIT_SYSTEM, EXIT_UNAVAILABLE, formatConfigError, formatConfigWarning, isPermissionError, isSystemError, Unavailable,
 } from '../base/error.js';
 import type { SystemError } from '../base/error.js';
 import { explainPermission } from './privilege.js';
@@ -53,6 +53,7 @@ export function endingOf(error: unknown): Ending {
     // Already in the form editors jump to: nothing may stand before the file's name.
     return { exitCode: EXIT_CONFIG, lines: [...error.warnings.map(formatConfigWarning), ...error.errors.map(formatConfigError)] };
   }
+  if (error instanceof Unavailable) return { exitCode: EXIT_UNAVAILABLE, lines: prefixed([error.message]) };
   if (isPermissionError(error)) return { exitCode: EXIT_NO_PERMISSION, lines: prefixed([`no permission: ${systemLine(error)}`, ...explainPermission(error)]) };
   if (isSystemError(error)) return { exitCode: EXIT_SYSTEM, lines: prefixed([systemLine(error)]) };
   const stack = error instanceof Error ? error.stack ?? error.message : String(error);

@@ -13,7 +13,7 @@ export const command: CommandFile = {
 Logs go to standard error: JSON lines, or readable ones on a terminal. TERM and INT stop it gracefully, a second one at once.
 It needs CAP_NET_ADMIN and CAP_NET_RAW (root has them); weir doctor tells what is missing.
 
-Exit codes: 0 stopped as asked, 71 the system refused something, 77 a privilege is missing, 78 the configuration is wrong.`);
+Exit codes: 0 stopped as asked, 69 the store is not to be had and share.require is true, 71 the system refused something, 77 a privilege is missing, 78 the configuration is wrong.`);
   },
   run(context: Context, given): Promise<number> {
     const level = given['logLevel'];

@@ -92,7 +92,7 @@ export class LeaseManager implements Leasing {
     for (const address of this.addresses) address.setUsable(false, nowMs);
   }
 
-  async release(): Promise<void> { await Promise.all(this.addresses.map((address) => address.end())); }
+  async release(isPlaneGone: boolean): Promise<void> { await Promise.all(this.addresses.map((address) => address.end(isPlaneGone))); }
 
   status(nowMs: number): ShareLeaseStatus[] { return this.addresses.map((address) => address.status(nowMs)); }
 }
@@ -197,14 +197,14 @@ class AddressLeases {
   }
 
   /** Hand out nothing any more, and give back what is empty. What is not is the store's to end (`resign`). */
-  async end(): Promise<void> {
+  async end(isPlaneGone: boolean): Promise<void> {
     this.isEnding = true;
     const byMs = this.context.nowMs() + CLOSE_MS;
     const closing = this.command([]);
-    const isDone = (): boolean => !this.isBusy && (this.hasObeyed(closing) || this.context.nowMs() >= byMs);
+    const isDone = (): boolean => !this.isBusy && (isPlaneGone || this.hasObeyed(closing) || this.context.nowMs() >= byMs);
     while (!isDone()) await new Promise<void>((resolve) => { this.timers.set(resolve, CLOSE_POLL_MS); });
     const empty = [...this.held].filter((block) => this.board.isEmpty(this.row, block));
-    const isObeyed = this.hasObeyed(closing);
+    const isObeyed = isPlaneGone || this.hasObeyed(closing);
     this.held.clear();
     this.draining.clear();
     if (this.isUsable && isObeyed && empty.length > 0) await this.store.release(this.text, empty);

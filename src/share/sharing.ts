@@ -260,13 +260,13 @@ export class Sharing {
         this.beatAtMs = 0;
         break;
       case 'stop':
-        void this.stop(order.withinMs);
+        void this.stop(order.withinMs, order.isPlaneGone);
         break;
     }
   }
 
   /** Write what waits, give back, resign, end; each as far as the store can be used, and not longer than told. */
-  async stop(withinMs: number): Promise<void> {
+  async stop(withinMs: number, isPlaneGone: boolean): Promise<void> {
     if (this.isStopping) return;
     const { store, timers, tell } = this.options;
     const wasRunning = this.session !== null;
@@ -278,7 +278,7 @@ export class Sharing {
       await new Promise<void>((resolve) => {
         const timer = timers.set(resolve, withinMs);
         const leave = async (): Promise<void> => {
-          await this.leasing?.release();
+          await this.leasing?.release(isPlaneGone);
           await store.resign();
         };
         leave().catch(() => undefined).finally(() => {
@@ -438,7 +438,7 @@ export class Sharing {
     this.position = null;
     this.tellEvent({
       event: 'share.fenced', subject: plan.share.instance,
-      message: `another instance has taken over from ${plan.share.instance}: ${waiting} changes that waited to be written are void, and its flows are the other's until their packets come this way again`,
+      message: `another instance has taken over from ${plan.share.instance}: of what waited to be written ${changes(waiting)} are void, and its flows are the other's until their packets come this way again`,
       fields: { waiting, severity: 'warning' },
     });
   }
@@ -622,7 +622,7 @@ export class Sharing {
     const { plan } = this.options;
     this.tellEvent({
       event: 'share.dropped', subject: plan.share.instance,
-      message: `${dropped} changes could not wait any longer to be written to the store (limits.sharedChanges is ${plan.limits.sharedChanges}); their flows are written again later`,
+      message: `${changes(dropped)} could not wait any longer to be written to the store (limits.sharedChanges is ${plan.limits.sharedChanges}); their flows are written again later`,
       fields: { dropped, limit: plan.limits.sharedChanges, severity: 'warning' },
     });
   }
@@ -656,11 +656,15 @@ export class Sharing {
   /** Write what waits; null when that has been done, else why not. */
   private async flush(withinMs: number): Promise<string | null> {
     for (let goes = DRAIN_GOES; goes > 0 && this.replicator.drain(); goes--);
+    if (this.session === null) {
+      const why = this.trouble === null ? 'it has not been reached yet' : this.trouble.error.message;
+      return this.replicator.queue.length === 0 ? null : `the store cannot be used, and ${changes(this.replicator.queue.length)} could not be written: ${why}`;
+    }
     this.replicator.pump();
     const isWritten = await new Promise<boolean>((done) => { this.flushes.push({ place: null, endMs: this.now() + withinMs, done }); });
     if (isWritten) return null;
     const { trouble, replicator } = this;
-    return `${replicator.queue.length} changes could not be written within ${withinMs} ms${trouble === null ? '' : `: ${trouble.error.message}`}`;
+    return `${changes(replicator.queue.length)} could not be written within ${withinMs} ms${trouble === null ? '' : `: ${trouble.error.message}`}`;
   }
 
   private onJournal(kind: number, at: number): void {
@@ -725,5 +729,7 @@ export class Sharing {
     };
   }
 }
+
+function changes(count: number): string { return count === 1 ? '1 change' : `${count} changes`; }
 
 function seconds(ms: number): string { return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`; }

@@ -144,8 +144,8 @@ export type ToShare =
   | { type: 'leases'; id: number }
   /** The instance is drained, or not any more: others are told. */
   | { type: 'drain'; isDrained: boolean }
-  /** Write what waits, give leases back, resign, end. */
-  | { type: 'stop'; withinMs: number };
+  /** Write what waits, give leases back, resign, end. `isPlaneGone`: the data plane has ended. */
+  | { type: 'stop'; withinMs: number; isPlaneGone: boolean };
 
 export type FromShare =
   | { type: 'status'; status: ShareStatus }

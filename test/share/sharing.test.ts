@@ -379,9 +379,10 @@ test('a flush answers when everything told until then is written, and says so wh
   assert.is(space.records.size, 1200);
   space.fail('unreachable', 'no route');
   a.plane.packet(2000);
+  await timers.advance(5);
   a.sharing.order({ type: 'flush', id: 2, withinMs: 300 });
   await timers.advance(400);
-  assert.equal(a.messages.filter((message) => message.type === 'done')[1], { type: 'done', id: 2, error: '1 changes could not be written within 300 ms: no route' });
+  assert.equal(a.messages.filter((message) => message.type === 'done')[1], { type: 'done', id: 2, error: 'the store cannot be used, and 1 change could not be written: no route' });
 });
 
 test('a clean stop writes what waits and resigns; it is bounded when the store is away', async () => {
@@ -389,7 +390,7 @@ test('a clean stop writes what waits and resigns; it is bounded when the store i
   const a = add('a');
   await timers.advance(100);
   for (const n of numbers(1, 700)) a.plane.packet(n);
-  a.sharing.order({ type: 'stop', withinMs: 1000 });
+  a.sharing.order({ type: 'stop', withinMs: 1000, isPlaneGone: true });
   await timers.advance(200);
   assert.is(a.messages[a.messages.length - 1].type, 'stopped');
   assert.is(stored().length, 700);
@@ -398,7 +399,7 @@ test('a clean stop writes what waits and resigns; it is bounded when the store i
   await timers.advance(100);
   space.fail();
   await timers.advance(100);
-  b.sharing.order({ type: 'stop', withinMs: 1000 });
+  b.sharing.order({ type: 'stop', withinMs: 1000, isPlaneGone: true });
   await timers.advance(2100);
   assert.is(b.messages[b.messages.length - 1].type, 'stopped');
 });
