@@ -9,10 +9,14 @@ import { constants as osConstants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigErrors, EXIT_UNAVAILABLE } from './base/error.js';
-import type { Actions, CheckResult, ImportRequest, ImportResult } from './cli/command.js';
+import type { Actions, CheckResult, DoctorCheck, ImportRequest, ImportResult } from './cli/command.js';
 import { CliFailure } from './cli/failure.js';
 import { processIo } from './cli/io.js';
 import { runCommandLine } from './cli/main.js';
+import type { VirtualRouterStatus } from './control/api/types.js';
+
+/** The longest virtual routers are watched for a second master. */
+const LOOK_MOST_MS = 3000;
 
 /** The package's root, from src/ in a checkout as from dist/ in a package. */
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -71,12 +75,34 @@ async function importForeign({ format, name, text, into, ...options }: ImportReq
   return { yaml, remarks: remarks.map(formatRemark) };
 }
 
+/** The box, then the store of a configuration, then the virtual routers of a running weir. */
+async function examine(file: string | null, ask: () => Promise<VirtualRouterStatus[] | null>): Promise<DoctorCheck[]> {
+  const { probe } = await import('./link/probe.js');
+  const checks: DoctorCheck[] = await probe();
+  const { examineStore, examineVrrp } = await import('./control/doctor.js');
+  if (file !== null) {
+    const { loadConfig } = await import('./control/config/index.js');
+    try {
+      checks.push(...await examineStore(loadConfig(file).plan));
+    } catch (error) {
+      if (!(error instanceof ConfigErrors)) throw error;
+      checks.push({ name: 'configuration', ok: false, detail: `${file}: ${error.errors.length === 1 ? 'a mistake' : `${error.errors.length} mistakes`}`, advice: `weir check -c ${file} tells ${error.errors.length === 1 ? 'it' : 'them'}` });
+    }
+  }
+  const before = await ask();
+  if (before === null || before.length === 0) return checks;
+  // Long enough for a master to tell of itself.
+  const waitMs = Math.min(LOOK_MOST_MS, 2 * Math.max(...before.map(({ advertIntervalMs }) => advertIntervalMs)));
+  await new Promise((resolve) => { setTimeout(resolve, waitMs); });
+  return [...checks, ...examineVrrp(before, await ask() ?? [])];
+}
+
 const actions: Actions = {
   version,
   run: async (file, options) => (await import('./daemon.js')).runDaemon(file, { version, ...options }),
   check,
   import: importForeign,
-  probe: async () => (await import('./link/probe.js')).probe(),
+  probe: examine,
   lab: async (args) => checkoutProgram('lab', args),
   selftest: async (args) => checkoutProgram('selftest', args),
 };

@@ -2,6 +2,7 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { ConfigError, ConfigWarning } from '../base/error.js';
+import type { VirtualRouterStatus } from '../control/api/types.js';
 import { Client, DEFAULT_SOCKET } from './client.js';
 import type { Query } from './client.js';
 import type { Io } from './io.js';
@@ -20,7 +21,7 @@ export interface CheckResult {
 }
 
 /** One thing `weir doctor` looked at. */
-export interface DoctorCheck { name: string; ok: boolean; detail: string; advice: string | null }
+export interface DoctorCheck { name: string; ok: boolean; /** Nothing wrong, but worth knowing. */ isWarning?: boolean; detail: string; advice: string | null }
 
 /** What `weir import` can read. */
 export const IMPORT_FORMATS = ['ipvsadm', 'bng'] as const;
@@ -49,7 +50,8 @@ export interface Actions {
   check(file: string): Promise<CheckResult>;
   /** Throws ConfigErrors for a text that is not what it should be. */
   import(request: ImportRequest): Promise<ImportResult>;
-  probe(): Promise<DoctorCheck[]>;
+  /** `file`: the configuration whose store is asked, null = none; `ask` gives a running weir's virtual routers, null when none runs. */
+  probe(file: string | null, ask: () => Promise<VirtualRouterStatus[] | null>): Promise<DoctorCheck[]>;
   /** Runs the lab with the person's terminal; gives the exit code. */
   lab(args: string[]): Promise<number>;
   /** Runs the self-test with the person's terminal; gives the exit code. */

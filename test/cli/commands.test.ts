@@ -546,16 +546,25 @@ test('doctor prints a table with its advice below, and exits 1 when something is
   const checks: DoctorCheck[] = [
     { name: 'privileges', ok: true, detail: 'CAP_NET_ADMIN, CAP_NET_RAW', advice: null },
     { name: 'tun device', ok: false, detail: 'open /dev/net/tun: ENOENT', advice: 'modprobe tun' },
+    { name: 'share: latency', ok: true, isWarning: true, detail: '30.00 ms to answer', advice: 'put the store nearer' },
   ];
   const bad = await weir(['doctor'], { actions: { probe: async () => checks } });
   assert.is(bad.exitCode, 1);
   golden('doctor.txt', bad.out);
   const json = await weir(['doctor', '-j'], { actions: { probe: async () => checks } });
   assert.is(json.exitCode, 1);
-  assert.equal(JSON.parse(json.out), { schemaVersion: 1, ok: false, checks });
+  assert.equal(JSON.parse(json.out), { schemaVersion: 1, ok: false, checks: checks.map((check) => ({ ...check, isWarning: check.isWarning ?? false })) });
   const good = await weir(['doctor'], { actions: { probe: async () => checks.slice(0, 1) } });
   assert.is(good.exitCode, 0);
   assert.match(good.out, /nothing is wrong\n$/);
+  assert.is((await weir(['doctor'], { actions: { probe: async () => [checks[0]!, checks[2]!] } })).exitCode, 0);
+  // It is told whose store to ask, and may ask a running weir.
+  await withApi({ share: true }, async ({ socket }) => {
+    const asked: unknown[] = [];
+    await weir(['doctor', '-c', '/nowhere/w.yaml', '--socket', socket], { actions: { probe: async (file, ask) => { asked.push(file, (await ask())?.length); return []; } } });
+    await weir(['doctor', '--socket', '/nowhere/weir.sock'], { actions: { probe: async (_, ask) => { asked.push(await ask()); return []; } } });
+    assert.equal(asked, ['/nowhere/w.yaml', 2, null]);
+  });
 });
 
 test.run();

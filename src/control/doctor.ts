@@ -1,0 +1,98 @@
+/**
+ * What `weir doctor` finds out about the things several instances are made of: the store they share by, which is asked the way the daemon asks it and left as it
+ * was, and the virtual routers of a running weir, which are looked at twice.
+ */
+import type { Plan } from '../base/plan.js';
+import { createStore } from '../share/registry.js';
+import { StoreError } from '../share/store.js';
+import type { Store, StoreState, StoreTrouble } from '../share/store.js';
+import type { VrrpTrouble } from '../stage/election.js';
+import type { VirtualRouterStatus } from './api/share-types.js';
+import { TROUBLES } from './share-view.js';
+import { VRRP_WORDS } from './vrrp-event.js';
+
+/** As link/probe.ts gives them; a warning is nothing wrong, but worth knowing. */
+export interface Examined { name: string; ok: boolean; isWarning?: boolean; detail: string; advice: string | null }
+
+/** Questions the latency is taken from. */
+const ROUNDS = 20;
+/** Above this, a flow's first packets may be older than what others know of it when they take over. */
+const LATENCY_WARNS_MS = 20;
+
+const STORE_ADVICE: Readonly<Partial<Record<StoreTrouble, string>>> = {
+  unreachable: 'see that Redis runs and listens where share.redis says, and that the box reaches it by another way than through weir itself',
+  slow: 'see what else the server does (redis-cli --latency, SLOWLOG), or give share.redis.timeout more',
+  full: 'give the server more memory (maxmemory), or it can take no new flows',
+  'read-only': 'share.redis must lead to the master: this is a replica, or a server that has lost its replicas or its disk',
+  'failing-over': 'wait until the failover is over; sentinels find the new master by themselves',
+  loading: 'wait until the server has read its data',
+  'wrong-password': 'set share.redis.username and password, or passwordFile',
+  'no-permission': 'give the user what docs/sharing.md lists (ACL SETUSER)',
+  'wrong-version': 'Redis 6.2 or newer is needed',
+};
+
+const VRRP_ADVICE: Readonly<Record<VrrpTrouble, string>> = {
+  addresses: 'give the virtual router the same addresses in all its routers', interval: 'give it the same interval in all its routers', version: 'give it the same version in all its routers',
+  authentication: 'give it the same password in all its routers, or none', checksum: 'the adverts are damaged on their way, or the other router is not what it says',
+  hops: 'adverts came through a router: they must be sent on the wire itself', peer: 'name each router as the other one\'s peer, or none as anybody\'s',
+  owner: 'only one router can own the addresses: give all others a priority below 255',
+};
+
+/** The store of a plan; nothing when nothing is shared. */
+export async function examineStore({ share }: Plan, create: (plan: Plan['share']) => Promise<Store> = createStore, nowMs: () => number = () => performance.now()): Promise<Examined[]> {
+  if (share.store === 'memory') return [];
+  const store = await create(share);
+  let warnings: readonly string[] = [];
+  store.onState = (state: StoreState) => { warnings = state.warnings; };
+  try {
+    await store.open();
+    const tookMs: number[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const beganMs = nowMs();
+      await store.fetch(new Uint8Array([0]));
+      tookMs.push(nowMs() - beganMs);
+    }
+    tookMs.sort((a, b) => a - b);
+    const typicalMs = tookMs[ROUNDS >> 1];
+    const isSlow = typicalMs > LATENCY_WARNS_MS;
+    const leases = await store.leases();
+    const holders = [...new Set(leases.map(({ instance }) => instance))];
+    return [
+      { name: 'share: store', ok: true, detail: `can be used; ${holders.length === 0 ? 'nobody leases ports' : `ports are leased by ${holders.join(', ')}`}`, advice: null },
+      {
+        name: 'share: latency', ok: true, isWarning: isSlow, detail: `${typicalMs.toFixed(2)} ms to answer, ${tookMs[ROUNDS - 1].toFixed(2)} ms at most of ${ROUNDS}`,
+        advice: isSlow ? 'changes are that much older for the others; put the store nearer, or see what else it does' : null,
+      },
+      ...warnings.map((warning): Examined => ({ name: 'share: settings', ok: true, isWarning: true, detail: warning, advice: 'CONFIG SET maxmemory-policy noeviction, and in redis.conf' })),
+    ];
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    return [{ name: 'share: store', ok: false, detail: `${TROUBLES[error.trouble]}: ${error.message}`, advice: STORE_ADVICE[error.trouble] ?? null }];
+  } finally {
+    await store.close();
+  }
+}
+
+/** Virtual routers as they stood, and as they stand some adverts later. */
+export function examineVrrp(before: readonly VirtualRouterStatus[], after: readonly VirtualRouterStatus[]): Examined[] {
+  return after.map((row): Examined => {
+    const name = `vrrp: ${row.name}`;
+    const earlier = before.find((one) => one.name === row.name);
+    const heard = earlier === undefined ? 0 : row.received - earlier.received + row.refused - earlier.refused;
+    const advice = row.trouble === null ? null : VRRP_ADVICE[row.trouble.kind];
+    if (row.state === 'master' && earlier?.state === 'master' && heard > 0) {
+      const who = row.trouble === null ? 'another router' : row.trouble.from;
+      return {
+        name, ok: false, detail: `two masters: this one is, and ${who} tells of itself as well${row.trouble === null ? '' : ` with adverts that do not fit (${row.trouble.detail})`}`,
+        advice: advice ?? 'what this router sends does not reach the other one: look for a filter or a switch that keeps 224.0.0.18 (protocol 112) from it, or name peers',
+      };
+    }
+    if (row.trouble !== null) return { name, ok: false, detail: `adverts of ${row.trouble.from} do not fit: ${row.trouble.detail}`, advice };
+    if (row.state === 'init') {
+      const isWanted = row.reason === VRRP_WORDS.drained || row.reason === VRRP_WORDS.notReady;
+      return { name, ok: isWanted, isWarning: isWanted, detail: `does not take part: ${row.reason}`, advice: row.reason === VRRP_WORDS.drained ? 'weir undrain' : null };
+    }
+    const state = row.state === 'master' ? 'master' : `backup, ${row.master ?? 'nobody'} is master`;
+    return { name, ok: true, detail: `${state}; priority ${row.effectivePriority === row.priority ? row.priority : `${row.effectivePriority} of ${row.priority}`}`, advice: null };
+  });
+}

@@ -1,0 +1,83 @@
+/** What the doctor says of the store, asked of real Redis servers, and of virtual routers that were looked at twice. */
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { Plan, RedisPlan, SharePlan } from '../../src/base/plan.js';
+import type { VirtualRouterStatus } from '../../src/control/api/share-types.js';
+import { examineStore, examineVrrp } from '../../src/control/doctor.js';
+import { VRRP_WORDS } from '../../src/control/vrrp-event.js';
+import { MemoryStore } from '../../src/share/memory.js';
+import { FakeView } from '../support/fake-view.js';
+import { RedisServer } from '../support/redis.js';
+
+const SHARE: SharePlan = { store: 'redis', instance: 'gw1', require: false, flushMs: 5, holdMs: 200, leaseMs: 600_000, portBlock: 1024, aliveMs: 3000 };
+const planOf = (redis: RedisPlan): Plan => ({ share: { ...SHARE, redis } }) as Plan;
+
+test('nothing is shared: nothing is said', async () => {
+  assert.equal(await examineStore({ share: { ...SHARE, store: 'memory' } } as Plan), []);
+});
+
+test('a store that can be used, and one that is slow', async () => {
+  let nowMs = 0;
+  const good = await examineStore(planOf({} as RedisPlan), async () => new MemoryStore(), () => nowMs++ / 2);
+  assert.equal(good, [
+    { name: 'share: store', ok: true, detail: 'can be used; nobody leases ports', advice: null },
+    { name: 'share: latency', ok: true, isWarning: false, detail: '0.50 ms to answer, 0.50 ms at most of 20', advice: null },
+  ]);
+  const slow = await examineStore(planOf({} as RedisPlan), async () => new MemoryStore(), () => nowMs += 30);
+  assert.equal([slow[1]!.ok, slow[1]!.isWarning, slow[1]!.detail], [true, true, '30.00 ms to answer, 30.00 ms at most of 20']);
+  assert.match(slow[1]!.advice!, /put the store nearer/);
+});
+
+test('a real server: as it should be, one that evicts, a wrong password, one that is gone', async () => {
+  const server = await RedisServer.start();
+  try {
+    const sound = await examineStore(planOf(server.plan()));
+    assert.equal(sound.map(({ name, ok, isWarning = false }) => [name, ok, isWarning]), [['share: store', true, false], ['share: latency', true, sound[1]!.isWarning]]);
+    assert.match(sound[1]!.detail, /^\d+\.\d\d ms to answer, \d+\.\d\d ms at most of 20$/);
+    server.ask('CONFIG', 'SET', 'maxmemory', '100mb');
+    server.ask('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
+    const evicting = (await examineStore(planOf(server.plan()))).at(-1)!;
+    assert.equal([evicting.name, evicting.ok, evicting.isWarning], ['share: settings', true, true]);
+    assert.match(evicting.detail, /allkeys-lru/);
+    assert.match(evicting.advice!, /noeviction/);
+    server.ask('CONFIG', 'SET', 'requirepass', 'sesame');
+    const [refused] = await examineStore(planOf({ ...server.plan(), password: 'geheim' }));
+    assert.equal([refused!.name, refused!.ok], ['share: store', false]);
+    assert.match(refused!.detail, /^refuses the user or the password: /);
+    assert.not.match(JSON.stringify(refused), /geheim|sesame/);
+  } finally {
+    await server.stop();
+  }
+  const [gone] = await examineStore(planOf(server.plan()));
+  assert.match(gone!.detail, /^cannot be reached: /);
+  assert.match(gone!.advice!, /see that Redis runs/);
+});
+
+const [MASTER, BACKUP] = new FakeView({ share: true }).vrrp() as [VirtualRouterStatus, VirtualRouterStatus];
+const SOUND = { ...BACKUP, trouble: null };
+
+test('virtual routers that are as they should be', () => {
+  assert.equal(examineVrrp([MASTER, SOUND], [{ ...MASTER, sent: 109_000 }, { ...SOUND, received: 109_000 }]), [
+    { name: 'vrrp: lan-side', ok: true, detail: 'master; priority 200', advice: null },
+    { name: 'vrrp: wan-side', ok: true, detail: 'backup, 198.51.100.3 is master; priority 100 of 150', advice: null },
+  ]);
+});
+
+test('two masters, adverts that do not fit, and those that stand aside', () => {
+  const one = (before: VirtualRouterStatus, after: VirtualRouterStatus) => examineVrrp([before], [after])[0]!;
+  const deaf = one(MASTER, { ...MASTER, received: MASTER.received + 3 });
+  assert.equal([deaf.ok, deaf.detail], [false, 'two masters: this one is, and another router tells of itself as well']);
+  assert.match(deaf.advice!, /does not reach the other one/);
+  const unlike = one(MASTER, { ...MASTER, refused: MASTER.refused + 3, trouble: BACKUP.trouble });
+  assert.equal([unlike.ok, unlike.detail], [false, 'two masters: this one is, and 198.51.100.9 tells of itself as well with adverts that do not fit (a checksum without the pseudo-header)']);
+  assert.match(one(BACKUP, BACKUP).detail, /^adverts of 198\.51\.100\.9 do not fit: /);
+  assert.is(one(BACKUP, BACKUP).ok, false);
+  // Who became master in between may have heard the one before.
+  assert.is(one(SOUND, { ...MASTER, received: 9_999_999 }).ok, true);
+  const aside = (reason: string): VirtualRouterStatus => ({ ...SOUND, state: 'init', reason, master: null });
+  const drained = one(aside(VRRP_WORDS.drained), aside(VRRP_WORDS.drained));
+  assert.equal([drained.ok, drained.isWarning, drained.advice], [true, true, 'weir undrain']);
+  assert.is(one(aside(VRRP_WORDS.linkDown), aside(VRRP_WORDS.linkDown)).ok, false);
+});
+
+test.run();
