@@ -141,6 +141,8 @@ class AddressLeases {
   private rate = 0;
   private sampledMs = -Infinity;
   private sampledUsed = 0;
+  /** Blocks the data plane was last told it may use. */
+  private commanded: readonly number[] = [];
   private grantedMs = -Infinity;
   private granted = 0;
   private surplusSinceMs = Infinity;
@@ -178,6 +180,8 @@ class AddressLeases {
   setUsable(isUsable: boolean, nowMs: number): void {
     this.isUsable = isUsable;
     this.isFirst = isUsable;
+    // What is held is prolonged at once.
+    this.renewAtMs = -Infinity;
     this.retryAtMs = -Infinity;
     this.retryMs = RETRY_FIRST_MS;
     if (isUsable) this.step(nowMs);
@@ -233,8 +237,10 @@ class AddressLeases {
   private step(nowMs: number): void {
     // Without the data plane's clock nothing can be told to it.
     if (!this.isUsable || this.isEnding || this.isBusy || nowMs < this.retryAtMs || this.board.nowMs === 0) return;
-    if (this.isFirst) this.ask(() => this.recall());
-    else if (this.held.size > 0 && nowMs >= this.renewAtMs) this.ask(() => this.renew([]));
+    if (this.held.size > 0 && nowMs >= this.renewAtMs) this.ask(() => this.renew([]));
+    // Flows that are not here yet may live in any other block.
+    else if (!this.context.isLoaded()) return;
+    else if (this.isFirst) this.ask(() => this.recall());
     else this.settle(nowMs);
   }
 
@@ -313,7 +319,7 @@ class AddressLeases {
     this.command(this.open());
   }
 
-  /** The store is usable under a new generation: what it has under our name is ours, whatever we knew of it, and all of it is prolonged. */
+  /** The store is usable under a new generation, and all it has is here: what it has leased under our name is ours, whatever we knew of it. */
   private async recall(): Promise<void> {
     const { instance } = this.plan.share;
     const ours = (await this.store.leases()).filter((lease) => lease.address === this.text && lease.instance === instance).map(({ block }) => block);
@@ -404,6 +410,11 @@ class AddressLeases {
     payload[BLOCKS_UNTIL_MS] = this.momentWords[0];
     payload[BLOCKS_UNTIL_MS + 1] = this.momentWords[1];
     for (const block of blocks) payload[BLOCKS_BITMAP + (block >>> 5)] |= 1 << (block & 31);
+    // What was in use in a block before it came, or still is when it goes, is not used up now.
+    const usedIn = (some: readonly number[], others: readonly number[]): number =>
+      some.reduce((sum, block) => sum + (others.includes(block) || this.ordinaryIn(block) === 0 ? 0 : this.board.used(this.row, block)), 0);
+    this.sampledUsed += usedIn(blocks, this.commanded) - usedIn(this.commanded, blocks);
+    this.commanded = [...blocks];
     this.context.blocks(payload);
     return this.order;
   }

@@ -31,6 +31,8 @@ export interface LeasingContext {
   board: SharedArrayBuffer;
   /** BLOCKS for the inbox (table/inbox.ts), its payload; put there in the order of the calls, behind every flow loaded before, and kept until there is room. */
   blocks(payload: Int32Array): void;
+  /** All flows that the store knows are in the data plane, or in the inbox before what is put there now: until then no block is leased that was not held. */
+  isLoaded(): boolean;
   tell(event: ShareEvent): void;
   nowMs(): number;
 }

@@ -203,7 +203,7 @@ export class Sharing {
     }, new SharedRecord());
     const { leases } = options;
     this.leasing = leases === undefined ? null
-      : leases.make({ plan, store, board: leases.board, blocks: (payload) => this.feed.blocks(payload), tell: (event) => this.tellEvent(event), nowMs });
+      : leases.make({ plan, store, board: leases.board, blocks: (payload) => this.feed.blocks(payload), isLoaded: () => this.phase === 'running', tell: (event) => this.tellEvent(event), nowMs });
     store.onState = (state) => this.onStore(state);
   }
 
