@@ -16,8 +16,8 @@ import type { PortLeases } from '../../src/table/port-lease.js';
 import { ringBytes } from '../../src/base/ring.js';
 import { ManualTimers, settled } from '../health/manual-timers.js';
 import * as make from '../support/frames.js';
-import { NOT_SHARED, Rig, rig } from '../support/rig.js';
-import type { RigOptions } from '../support/rig.js';
+import { NOT_SHARED, rig } from '../support/rig.js';
+import type { Rig, RigOptions } from '../support/rig.js';
 
 /** The address both translate to: no link's own. */
 export const COMMON = '192.168.201.200';
