@@ -23,6 +23,8 @@ import type { StoreTrouble } from './store.js';
 const OLDEST_VERSION: readonly number[] = [6, 2];
 /** Troubles of a server that a command has met, after which the connection is given up: another attempt says when they are over. */
 const FATAL: ReadonlySet<StoreTrouble> = new Set(['unreachable', 'slow', 'full', 'read-only', 'failing-over', 'loading', 'wrong-password', 'no-permission']);
+/** A timer that comes later than this has had to wait for its thread. */
+const HELD_UP_MS = 50;
 
 export type Reply = Buffer | number | null | Reply[];
 type Argument = string | number | Uint8Array;
@@ -204,19 +206,22 @@ export class RedisConnection {
     return found;
   }
 
-  /** Look again when the oldest command would be too late. A reply that is in the socket already counts: a busy thread of ours is not a slow server. */
-  private watch(): void {
+  /** Look again when the oldest command would be too late. Should this thread have been held up by then, the server gets another moment: it may not be the slow one. */
+  private watch(leastMs = 0): void {
     const { clock, timers } = this.context;
-    const head = this.sentMs[this.oldest];
+    const dueMs = Math.max(clock.nowMs() + leastMs, this.sentMs[this.oldest] + this.limitMs);
     this.watchdog = timers.set(() => {
-      setImmediate(() => setImmediate(() => {
+      // A reply that is in the socket already is read before this is judged.
+      setImmediate(() => {
         this.watchdog = null;
         if (this.error !== null || this.sentMs.length === 0) return;
-        const waitedMs = clock.nowMs() - this.sentMs[this.oldest];
+        const nowMs = clock.nowMs();
+        const waitedMs = nowMs - this.sentMs[this.oldest];
         if (waitedMs < this.limitMs) this.watch();
+        else if (nowMs - dueMs > HELD_UP_MS) this.watch(HELD_UP_MS);
         else this.lose(new StoreError('slow', `${this.who} has not answered for ${Math.round(waitedMs)} ms; what it was asked may yet be carried out`));
-      }));
-    }, Math.max(0, head + this.limitMs - clock.nowMs()));
+      });
+    }, dueMs - clock.nowMs());
   }
 }
 

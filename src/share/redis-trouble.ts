@@ -36,10 +36,11 @@ function commandAt(lua: string | undefined, line: number): string | null {
 export function answerTrouble(answer: string, who: string, command: string, lua?: string): StoreError {
   const wrapped = WRAPPED.exec(answer);
   const text = wrapped === null ? answer : wrapped[2];
-  if (text.startsWith('NOPERM')) {
+  // Redis 7 does not begin with NOPERM when it is a command within a script that is refused.
+  if (/^NOPERM|^ERR The user executing the script can't/.test(text)) {
     const line = wrapped?.[1] ?? /@user_script:(\d+)/.exec(text)?.[1];
     const named = /'([\w|]+)'/.exec(text)?.[1] ?? (line === undefined ? null : commandAt(lua, Number(line))) ?? command;
-    const what = /key/i.test(text) ? `use the keys of our prefix (with ${named.toUpperCase()})` : `run ${named.toUpperCase()}`;
+    const what = /\bkeys?\b/.test(text) ? `use the keys of our prefix (with ${named.toUpperCase()})` : `run ${named.toUpperCase()}`;
     return new StoreError('no-permission', `${who} does not let our user ${what}`);
   }
   for (const [pattern, trouble, sentence] of ANSWERS) if (pattern.test(text)) return new StoreError(trouble, `${who} ${sentence}`);

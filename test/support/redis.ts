@@ -65,6 +65,8 @@ async function freePort(): Promise<number> {
 export interface RedisWant {
   /** A port of its own; otherwise a unix socket alone. */
   port?: boolean;
+  /** Where it works, with what is there; otherwise a directory of its own. */
+  directory?: string;
   /** Arguments beside those every server gets. */
   args?: string[];
   tls?: Certificates;
@@ -72,14 +74,18 @@ export interface RedisWant {
 }
 
 export class RedisServer {
-  readonly directory = temporaryDirectory();
-  readonly socket = join(this.directory, 'redis.sock');
+  readonly directory: string;
+  readonly socket: string;
   port = 0;
   private readonly want: RedisWant;
   private child: ChildProcess | null = null;
   private output = '';
 
-  private constructor(want: RedisWant) { this.want = want; }
+  private constructor(want: RedisWant) {
+    this.want = want;
+    this.directory = want.directory ?? temporaryDirectory();
+    this.socket = join(this.directory, 'redis.sock');
+  }
 
   static async start(want: RedisWant = {}): Promise<RedisServer> {
     const server = new RedisServer(want);
