@@ -240,7 +240,7 @@ function tlsOptions(tls: NonNullable<RedisPlan['tls']>, host: string | undefined
 
 /** The sentinels cannot be had, or know no master, or the master they know cannot. */
 function sentinelTrouble(error: unknown, refused: string | null, who: string): StoreError {
-  if (refused !== null && /invalid reply/.test(refused)) return new StoreError('failing-over', `${who}: the sentinels know no such master`);
+  if (refused !== null && /No such master|invalid reply/.test(refused)) return new StoreError('failing-over', `${who}: the sentinels know no such master`);
   if (refused !== null && /NOAUTH|WRONGPASS|invalid password/.test(refused)) return new StoreError('wrong-password', `${who}: a sentinel refuses our password, or wants one`);
   if (error instanceof Error && /All sentinels are unreachable/.test(error.message)) return new StoreError('unreachable', `${who}: no sentinel can be reached`);
   return new StoreError('failing-over', `${who}: the master that the sentinels name cannot be reached`);

@@ -7,6 +7,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { RedisPlan } from '../../src/base/plan.js';
 import { Random } from '../../src/base/random.js';
+import { systemTimers } from '../../src/base/timers.js';
 import { BATCH_BYTES } from '../../src/share/batch.js';
 import { IN_FLIGHT_BYTES, RedisStore } from '../../src/share/redis.js';
 import type { RedisStoreOptions } from '../../src/share/redis.js';
@@ -126,7 +127,9 @@ test('a follower hears of a server that has gone', async () => {
 
 test('frozen: slow; a write that was on its way may be carried out, but never after one of the next generation', async () => {
   const server = await serve();
-  const told = await connected(server, { timeoutMs: 150 });
+  // Waits between attempts, which are longer than those for answers, are made short.
+  const timers = { ...systemTimers, set: (run: () => void, delayMs: number): unknown => systemTimers.set(run, delayMs > 160 ? 20 : delayMs) };
+  const told = await connected(server, { timeoutMs: 150 }, { timers });
   const { store, errors } = told;
   for (let round = 0; round < 3; round++) {
     errors.length = 0;
