@@ -111,9 +111,12 @@ export class Plane {
     this.tell(flow);
   }
 
+  /** Its last packet comes this way. */
   end(n: number): void {
     const flow = this.find(n);
-    if (flow >= 0) this.flows.remove(flow);
+    if (flow < 0) return;
+    this.packet(n);
+    this.flows.remove(flow);
   }
 
   /** A turn: what is in the inbox, what is due. */
