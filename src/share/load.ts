@@ -11,7 +11,8 @@
  *   a record of ours without a flow    its end could not be told, or the store has forgotten it: deleted (the burial)
  *   a record of ours with its flow     nobody knows more of it than the data plane: not handed on
  *   a replica without a record         it has ended elsewhere while we did not follow: forgotten here, unless the store was emptied (`keepsReplicas`),
- *                                      for then its record is only yet to come, or its writer is gone and this is the last copy
+ *                                      for then its record is only yet to come, or its writer is gone and this is the last copy; and unless it was ours and nobody
+ *                                      could be told of it, for we were fenced
  */
 import { KEY_BYTES, RECORD_FLOW } from '../table/flow-record.js';
 import type { RecordDecoder, RecordEncoder, SharedRecord } from '../table/flow-record.js';
@@ -115,9 +116,9 @@ export class Load {
 
   /** Replicas of entries below `high` whose record was not found have ended. */
   private async forgetMissing(found: LiveKeys, high: number, signal: AbortSignal): Promise<void> {
-    const { feed, counts } = this.options;
-    await this.each(high, signal, (flags) => (flags & FLAG_REPLICA) !== 0, async (key) => {
-      if (found.has(key)) return;
+    const { feed, counts, replicator } = this.options;
+    await this.each(high, signal, (flags) => (flags & FLAG_REPLICA) !== 0, async (key, flow) => {
+      if (found.has(key) || replicator.isVoid(flow)) return;
       while (!feed.forget(key)) {
         await feed.room();
         signal.throwIfAborted();
@@ -136,7 +137,7 @@ export class Load {
   }
 
   /** Each flow in entries below `high` whose flags are right, in slices. The key is a view of memory that is used again. */
-  private async each(high: number, signal: AbortSignal, isWanted: (flags: number) => boolean, run: (key: Uint8Array) => void | Promise<void>): Promise<void> {
+  private async each(high: number, signal: AbortSignal, isWanted: (flags: number) => boolean, run: (key: Uint8Array, flow: number) => void | Promise<void>): Promise<void> {
     const { reader, encoder, breathe } = this.options;
     const key = new Uint8Array(KEY_BYTES);
     const views: Uint8Array[] = [];
@@ -149,7 +150,7 @@ export class Load {
       encoder.flowKeys(reader.words, ORIGINAL_TUPLE, REPLY_TUPLE);
       const length = encoder.keyLength;
       for (let i = 0; i < length; i++) key[i] = encoder.key[i];
-      const waiting = run(views[length] ??= key.subarray(0, length));
+      const waiting = run(views[length] ??= key.subarray(0, length), flow);
       if (waiting !== undefined) await waiting;
     }
   }

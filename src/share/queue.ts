@@ -100,6 +100,15 @@ export class ChangeQueue {
   /** Whether everything before `place` has left the queue. */
   hasLeft(place: QueuePlace): boolean { return !this.isAhead(place, this.head); }
 
+  /** Every entry between two places, the second one not included, can be read by the fields above in its turn. */
+  each(from: QueuePlace, to: QueuePlace, run: () => void): void {
+    const place = { ...(this.isAhead(from, this.head) ? from : this.head) };
+    while (this.isAhead(to, place) && this.find(place)) {
+      run();
+      this.pass(place);
+    }
+  }
+
   /** Forget everything. */
   clear(): void {
     this.move(this.head, this.tail);

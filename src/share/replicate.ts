@@ -95,13 +95,18 @@ export class Replicator {
   private readonly writtenSerial: Int32Array;
   private readonly writtenDeadline: Int32Array;
   private readonly writtenLife: Int32Array;
+  private readonly note: () => void;
   private flights: Flight[] = [];
   private isOpen = false;
   /** Of the writes given since the generation began; results of earlier ones are of no account. */
   private epoch = 0;
   private failure: StoreError | null = null;
   private isCareful = false;
+  /** By place: the serial of the flow that the store is known to have from us. */
+  private readonly knownSerial: Int32Array;
   private refusedSeen: number;
+  /** Flows whose first writing was void: place and serial. */
+  private readonly unheard = new Map<number, number>();
   private live: LiveKeys | null = null;
   private isBurialOver = true;
   private puts = 0;
@@ -120,6 +125,11 @@ export class Replicator {
     this.writtenSerial = new Int32Array(reader.capacity);
     this.writtenDeadline = new Int32Array(reader.capacity);
     this.writtenLife = new Int32Array(reader.capacity);
+    this.knownSerial = new Int32Array(reader.capacity);
+    this.note = () => {
+      const { words, payloadAt: at } = this.queue;
+      if (this.queue.kind === FLOW) this.knownSerial[words[at]] = words[at + 1];
+    };
     this.refusedSeen = journal.refused;
   }
 
@@ -150,14 +160,25 @@ export class Replicator {
     this.isCareful = true;
   }
 
-  /** What waits is void: somebody has taken over. */
+  /** What waits is void: somebody has taken over. Flows that nobody has been told of for that are remembered (`isVoid`). */
   drop(): void {
-    this.options.counts.dropped += this.queue.length;
-    this.queue.clear();
+    const { queue, options } = this;
+    const { words } = queue;
+    options.counts.dropped += queue.length;
+    this.unheard.clear();
+    queue.each(queue.place, queue.end, () => {
+      const { payloadAt: at } = queue;
+      if (queue.kind === FLOW && this.knownSerial[words[at]] !== words[at + 1]) this.unheard.set(words[at], words[at + 1]);
+    });
+    queue.clear();
     this.queued.fill(0);
+    this.writtenSerial.fill(0);
     this.mirror.clear();
     this.mayHaveDead = true;
   }
+
+  /** A flow of ours that nobody else can know of, for what we had to say of it was void. */
+  isVoid(flow: number): boolean { return this.unheard.get(flow) === this.options.reader.peek(flow, SERIAL); }
 
   /** Nothing is known to be in the store: the next walk writes everything, and what only the data plane can read is written now. */
   forgetWritten(): void {
@@ -288,6 +309,7 @@ export class Replicator {
 
   private count(flight: Flight): void {
     const { counts, nowMs, onWritten } = this.options;
+    this.queue.each(flight.from, flight.to, this.note);
     this.queue.written(flight.to);
     counts.written += flight.puts;
     counts.deleted += flight.deletes;

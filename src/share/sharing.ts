@@ -62,6 +62,8 @@ const TELL_MS = 10_000;
 const BURIAL_MS = 10_000;
 /** Changes that may wait while there is time for a burial. */
 const CALM = 1000;
+/** The data plane has so long to make replicas of all flows. */
+const YIELD_MS = 5000;
 /** Goes in one tick at what the journal holds. */
 const DRAIN_GOES = 4;
 
@@ -130,6 +132,7 @@ export class Sharing {
   private session: Session | null = null;
   private isConnected = false;
   private isStopping = false;
+  private onYielded: () => void = () => undefined;
   /** Whoever waits for the connection to change, or for a pause to end. */
   private onChange: () => void = () => undefined;
   /** Why there is no session; why writing, and telling of ourselves, fails within one. */
@@ -369,7 +372,7 @@ export class Sharing {
     signal.throwIfAborted();
     const isSame = before === 'kept' && this.server === this.lastServer;
     this.lastServer = this.server;
-    if (before === 'fenced') this.yield();
+    if (before === 'fenced') await this.yield(signal);
     if (before === 'unknown') {
       this.tellEvent({ event: 'share.emptied', subject: plan.share.instance, message: 'the store knows nothing of this instance any more: it was emptied, or is another one; everything is written again', fields: { generation, severity: 'warning' } });
     }
@@ -428,7 +431,7 @@ export class Sharing {
   }
 
   /** Somebody has taken over from us. */
-  private yield(): void {
+  private async yield(signal: AbortSignal): Promise<void> {
     const { plan } = this.options;
     const waiting = this.replicator.queue.length;
     this.counts.fenced++;
@@ -441,6 +444,14 @@ export class Sharing {
       message: `another instance has taken over from ${plan.share.instance}: of what waited to be written ${changes(waiting)} are void, and its flows are the other's until their packets come this way again`,
       fields: { waiting, severity: 'warning' },
     });
+    // What is a replica by then can be held against the store; without an answer it is not, and ends in its own time.
+    const yielded = new Promise<void>((resolve) => { this.onYielded = resolve; });
+    const timer = this.options.timers.set(() => this.onYielded(), YIELD_MS);
+    signal.addEventListener('abort', () => this.onYielded(), { once: true });
+    this.feed.flush();
+    await yielded;
+    this.options.timers.clear(timer);
+    signal.throwIfAborted();
   }
 
   /** The store may not have what we believe it has. */
@@ -671,7 +682,10 @@ export class Sharing {
     const { words } = this.journal;
     if (kind === JOURNAL_FETCH) this.fetches.ask(words[at + FETCH_TOKEN], words, at + FETCH_TUPLE);
     else if (kind === JOURNAL_PORTS) this.leasing?.onPorts(words[at + PORTS_ADDRESS], words[at + PORTS_USED], words[at + PORTS_FREE]);
-    else if (kind === JOURNAL_YIELDED) this.walk.resume();
+    else if (kind === JOURNAL_YIELDED) {
+      this.walk.resume();
+      this.onYielded();
+    }
   }
 
   private onProgress(records: number, total: number): void {
