@@ -8,6 +8,7 @@ import { confirm } from './stage/confirm.js';
 import { deliver } from './stage/deliver.js';
 import { dnat } from './stage/dnat.js';
 import { egress } from './stage/egress.js';
+import { releaseFetched } from './stage/fetch.js';
 import { filter } from './stage/filter.js';
 import { fit, hop } from './stage/hop.js';
 import { ingress } from './stage/ingress.js';
@@ -22,6 +23,7 @@ import { expireSyns } from './stage/syn-hold.js';
 import { track } from './stage/track.js';
 import { validate } from './stage/validate.js';
 import { RX_BYTES, RX_PACKETS } from './table/counters.js';
+import type { HeldFetches } from './table/held-fetch.js';
 import { ETHERNET_LENGTH } from './wire/ethernet.js';
 import { NONE } from './wire/packet.js';
 import type { Packet } from './wire/packet.js';
@@ -58,6 +60,21 @@ export function resume(p: Packet, r: Router): Verdict {
   return egress(p, r);
 }
 
+/** Packets whose flow the store has been asked for. */
+export function retry(p: Packet, r: Router): Verdict {
+  return track(p, r)
+      || dnat(p, r)
+      || route(p, r)
+      || filter(p, r)
+      || deliver(p, r)
+      || hop(p, r)
+      || inspect(p, r)
+      || snat(p, r)
+      || confirm(p, r)
+      || resolve(p, r)
+      || egress(p, r);
+}
+
 /** Flows looked at per turn for expiry. */
 const EXPIRE_BUDGET = 256;
 
@@ -92,6 +109,8 @@ export function housekeep(r: Router): void {
   r.claims.tick();
   r.announceDue();
   r.election?.tick();
+  if (r.replicas !== null) r.replicas.take();
+  if (r.fetches !== null && r.fetches.count > 0) sendFetched(r, r.fetches);
   if (!r.virtualServers.isEmpty) r.virtualServers.tick(r.nowMs, r.tick, EXPIRE_BUDGET);
   r.fates.sweep();
   r.probes.tick();
@@ -130,6 +149,13 @@ function sendWaiting(r: Router): void {
   // With the scratch region used up the rest goes on in the next turn.
   keepWaiting(r, r.answered);
   keepWaiting(r, r.unanswered);
+}
+
+/** Packets whose flow is known now, or will not be, go on. */
+function sendFetched(r: Router, fetches: HeldFetches): void {
+  fetches.isReleasing = true;
+  while (releaseFetched(r.packet, r, fetches)) settle(r.packet, r, retry(r.packet, r));
+  fetches.isReleasing = false;
 }
 
 /** Leave only those neighbours in a list for which packets still wait. */

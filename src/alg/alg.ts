@@ -7,7 +7,7 @@
  */
 import type { Plan } from '../base/plan.js';
 import type { Tuple } from '../wire/tuple.js';
-import { EditedStream, TEXT_BYTES } from './stream.js';
+import { EditedStream, loadText, storeText, TEXT_BYTES } from './stream.js';
 
 export type AlgName = Plan['algs'][number]['name'];
 
@@ -70,6 +70,39 @@ export class Reader {
     this.textLength = 0;
   }
 
+  copy(from: Reader): void {
+    this.state = from.state;
+    this.before = from.before;
+    this.length = from.length;
+    this.code = from.code;
+    this.multiline = from.multiline;
+    this.textLength = from.textLength;
+    this.text.set(from.text);
+  }
+
+  store(words: Int32Array, at: number): number {
+    words[at] = this.state;
+    words[at + 1] = this.before;
+    words[at + 2] = this.length;
+    words[at + 3] = this.code;
+    words[at + 4] = this.multiline;
+    words[at + 5] = this.textLength;
+    return storeText(words, at + 6, this.text, 0, this.textLength);
+  }
+
+  /** Where it ends, or -1. */
+  load(words: Int32Array, at: number, end: number): number {
+    if (at + 6 > end) return -1;
+    this.state = words[at];
+    this.before = words[at + 1];
+    this.length = words[at + 2];
+    this.code = words[at + 3];
+    this.multiline = words[at + 4];
+    this.textLength = words[at + 5];
+    if (this.textLength < 0 || this.textLength > TEXT_BYTES) return -1;
+    return loadText(words, at + 6, end, this.text, 0, this.textLength);
+  }
+
   /** Begin a piece of text. */
   begin(before: number, state: number): void {
     this.before = before;
@@ -115,6 +148,9 @@ export class Conversation {
   textLength = 0;
   private readonly expected = new Int32Array(EXPECTED_MAX);
   private nextExpected = 0;
+  /** When others were told of it last (table time), and what of: per direction next, base, edits and held bytes. */
+  private toldTick = -Infinity;
+  private readonly told = new Int32Array(8);
 
   /** Watch another flow. */
   open(flow: number, alg: number, original: Tuple, reply: Tuple): void {
@@ -126,6 +162,7 @@ export class Conversation {
     this.serverOutside = original.d3;
     this.server = reply.s3;
     this.expected.fill(NONE);
+    this.toldTick = -Infinity;
     this.restart();
   }
 
@@ -135,6 +172,53 @@ export class Conversation {
     this.asked = 0;
     for (const stream of this.streams) stream.reset();
     for (const reader of this.readers) reader.reset();
+  }
+
+  /**
+   * Has anything moved since others were told of it, or is that a third of its life ago? Said once: whoever asks tells. Of one that is not read any more only
+   * what its numbers have moved by counts.
+   */
+  isToBeTold(nowTick: number, lifeS: number): boolean {
+    const { told, streams } = this;
+    const isOld = (nowTick - this.toldTick) * 3 > lifeS;
+    let isMoved = isOld;
+    for (let d = 0; d < 2; d++) {
+      const { next, base, count, held } = streams[d];
+      const at = d * 4;
+      if (told[at] !== next && !this.isOff) isMoved = true;
+      if (told[at + 1] !== base || told[at + 2] !== count || told[at + 3] !== held) isMoved = true;
+      told[at] = next; told[at + 1] = base; told[at + 2] = count; told[at + 3] = held;
+    }
+    if (isMoved) this.toldTick = nowTick;
+    return isMoved;
+  }
+
+  /** Write all there is to know of its two directions; how many words that are. */
+  store(words: Int32Array): number {
+    words[0] = (this.isOff ? 1 : 0) | (this.asked << 8);
+    let at = 1;
+    for (let d = 0; d < 2; d++) at = this.readers[d].store(words, this.streams[d].store(words, at));
+    return at;
+  }
+
+  /** Become what `store` has written; false: `store` never wrote that. */
+  load(words: Int32Array, count: number): boolean {
+    if (count < 1) return false;
+    this.isOff = (words[0] & 1) !== 0;
+    this.asked = words[0] >>> 8;
+    let at = 1;
+    for (let d = 0; d < 2 && at >= 0; d++) {
+      at = this.streams[d].load(words, at, count);
+      if (at >= 0) at = this.readers[d].load(words, at, count);
+    }
+    return at === count;
+  }
+
+  /** What another instance has carried of this flow. */
+  merge(from: Conversation): void {
+    for (let d = 0; d < 2; d++) if (this.streams[d].merge(from.streams[d])) this.readers[d].copy(from.readers[d]);
+    this.isOff ||= from.isOff;
+    this.asked = Math.max(this.asked, from.asked);
   }
 
   /** True when what is said in a direction may have to be changed: the speaker bears another address at the far end. */

@@ -75,7 +75,16 @@ export function carry(
   }
   if (!own.isKnown) own.begin(seq);
   let to = (seq + length) | 0;
-  const gap = (seq - own.next) | 0;
+  let gap = (seq - own.next) | 0;
+  if (own.isResumed) {
+    own.isResumed = ((to - own.next) | 0) <= 0;
+    // What is missing was carried by another instance, which had no time to tell of it.
+    if (gap > 0 && gap <= AHEAD_MAX) {
+      own.skipTo(seq);
+      if (!c.isOff) alg.skip(c, direction);
+      gap = 0;
+    }
+  }
   if (gap > 0) {
     if (!c.isOff && (c.isTranslated(direction) || (direction === 0 && c.isTranslated(1)))) return V.CONTROL_GAP;
     // Further ahead than any window of a control connection it is no part of the connection, and its receiver's to refuse.

@@ -47,6 +47,8 @@ export class EditedStream {
   count = 0;
   /** Bytes before `next` that are held back. */
   held = 0;
+  /** It was carried on elsewhere until now: what comes next may begin ahead of what was told of it. */
+  isResumed = false;
   /** The sender's number behind the last edit forgotten, while `isSettled`. */
   private settled = 0;
   private isSettled = false;
@@ -63,6 +65,7 @@ export class EditedStream {
     this.count = 0;
     this.held = 0;
     this.isSettled = false;
+    this.isResumed = false;
   }
 
   /** The sender's first byte has this number: a new connection. */
@@ -136,6 +139,11 @@ export class EditedStream {
       base += this.news[done] - this.olds[done];
       done++;
     }
+    this.melt(done, base);
+  }
+
+  /** The first edits are done with: they are in `base` now. */
+  private melt(done: number, base: number): void {
     if (done === 0) return;
     this.settled = (this.starts[done - 1] + this.olds[done - 1]) | 0;
     this.isSettled = true;
@@ -146,6 +154,107 @@ export class EditedStream {
     this.news.copyWithin(0, done);
     this.owned.copyWithin(0, done);
     this.texts.copyWithin(0, done * TEXT_BYTES);
+  }
+
+  /** Everything before this number of the sender's has been had by the receiver. */
+  private settle(seq: number): void {
+    let done = 0;
+    let { base } = this;
+    while (done < this.count && ((seq - this.starts[done] - this.olds[done]) | 0) >= 0) {
+      base += this.news[done] - this.olds[done];
+      done++;
+    }
+    this.melt(done, base);
+  }
+
+  /**
+   * What another instance has carried of this direction: whoever has heard more of the sender knows what it has become, whoever has heard more of the
+   * receiver what is done with. True when it is as the other says now.
+   */
+  merge(from: EditedStream): boolean {
+    if (!from.isKnown) return false;
+    const isOther = this.isKnown && from.origin !== this.origin;
+    if (isOther && this.isShifted) return false;
+    const isAhead = !this.isKnown || isOther || ((from.next - this.next) | 0) > 0;
+    if (!isAhead) {
+      if (from.isSettled) this.settle(from.settled);
+      return false;
+    }
+    const hadSettled = this.isKnown && !isOther && this.isSettled;
+    const { settled } = this;
+    this.copy(from);
+    this.isResumed = true;
+    if (hadSettled) this.settle(settled);
+    return true;
+  }
+
+  private copy(from: EditedStream): void {
+    this.next = from.next;
+    this.isKnown = from.isKnown;
+    this.origin = from.origin;
+    this.base = from.base;
+    this.count = from.count;
+    this.held = from.held;
+    this.settled = from.settled;
+    this.isSettled = from.isSettled;
+    this.starts.set(from.starts);
+    this.olds.set(from.olds);
+    this.news.set(from.news);
+    this.owned.set(from.owned);
+    this.texts.set(from.texts);
+  }
+
+  /** Its bytes up to `seq` were lost between two instances: read on there, with nothing held. */
+  skipTo(seq: number): void {
+    this.next = seq;
+    this.held = 0;
+  }
+
+  /** Write all there is to know, edits with their texts, from `at` on; where it ends. 230 words at most. */
+  store(words: Int32Array, at: number): number {
+    words[at] = (this.isKnown ? 1 : 0) | (this.isSettled ? 2 : 0) | (this.count << 8);
+    words[at + 1] = this.next;
+    words[at + 2] = this.origin;
+    words[at + 3] = this.base;
+    words[at + 4] = this.held;
+    words[at + 5] = this.settled;
+    let to = at + 6;
+    for (let i = 0; i < this.count; i++) {
+      words[to] = this.starts[i];
+      words[to + 1] = this.olds[i];
+      words[to + 2] = this.news[i];
+      words[to + 3] = this.owned[i];
+      to = storeText(words, to + 4, this.texts, i * TEXT_BYTES, this.news[i]);
+    }
+    return to;
+  }
+
+  /** Become what `store` has written, of which nothing is at or after `end`; where it ends, or -1: that was never written by `store`. */
+  load(words: Int32Array, at: number, end: number): number {
+    this.reset();
+    if (at + 6 > end) return -1;
+    const count = words[at] >>> 8;
+    this.held = words[at + 4];
+    if (count > EDITS || this.held < 0 || this.held > TEXT_BYTES) return -1;
+    this.isKnown = (words[at] & 1) !== 0;
+    this.isSettled = (words[at] & 2) !== 0;
+    this.next = words[at + 1];
+    this.origin = words[at + 2];
+    this.base = words[at + 3];
+    this.settled = words[at + 5];
+    let from = at + 6;
+    for (let i = 0; i < count; i++) {
+      if (from + 4 > end) return -1;
+      this.starts[i] = words[from];
+      this.olds[i] = words[from + 1];
+      this.news[i] = words[from + 2];
+      this.owned[i] = words[from + 3];
+      if (!isLength(this.olds[i]) || !isLength(this.news[i]) || !isLength(this.owned[i])) return -1;
+      from = loadText(words, from + 4, end, this.texts, i * TEXT_BYTES, this.news[i]);
+      if (from < 0) return -1;
+    }
+    this.count = count;
+    return from;
   }
 
   /** Of the bytes from `from` on the first that may be sent on again. */
@@ -198,6 +307,24 @@ export class EditedStream {
   private touches(i: number, start: number, end: number, length: number, ends: boolean): boolean {
     return (start < length && end > 0) || (end === 0 && this.owned[i] === this.olds[i] && (ends || length > 0));
   }
+}
+
+function isLength(bytes: number): boolean { return bytes >= 0 && bytes <= TEXT_BYTES; }
+
+/** Text in whole words; where they end. */
+export function storeText(words: Int32Array, at: number, text: Uint8Array, from: number, length: number): number {
+  const end = at + ((length + 3) >> 2);
+  words.fill(0, at, end);
+  for (let i = 0; i < length; i++) words[at + (i >> 2)] |= text[from + i] << ((i & 3) * 8);
+  return end;
+}
+
+/** The same back; -1 when it would pass `end`. */
+export function loadText(words: Int32Array, at: number, end: number, text: Uint8Array, to: number, length: number): number {
+  const after = at + ((length + 3) >> 2);
+  if (after > end) return -1;
+  for (let i = 0; i < length; i++) text[to + i] = words[at + (i >> 2)] >>> ((i & 3) * 8);
+  return after;
 }
 
 function copy(bytes: Uint8Array, from: number, length: number, to: number): number {

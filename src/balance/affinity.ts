@@ -25,6 +25,8 @@ const WORDS = 16;
 const TARGET = 0;
 const OWNER = 1;
 const GROUP = 2;
+/** Second it ends as others were told of it last. */
+const TOLD = 3;
 const SOURCE = 4; // … 7
 const DESTINATION = 8; // … 11
 /** Float64 at a word pair: when it ends, milliseconds of the data plane's clock. */
@@ -49,7 +51,10 @@ export interface AffinityRow {
 export class AffinityTable {
   /** Entries held, those that have ended but were not looked for since among them. */
   count = 0;
-  private readonly words: Int32Array;
+  /** Told of each entry that was made, or prolonged by a third of its life since the last time; and of each that was erased, while it can be read. Null = nobody is. */
+  onKeep: ((entry: number) => void) | null = null;
+  onErase: ((entry: number) => void) | null = null;
+  readonly words: Int32Array;
   private readonly doubles: Float64Array;
   private readonly capacity: number;
   private readonly seed: number;
@@ -100,9 +105,68 @@ export class AffinityTable {
   renew(entry: number, nowMs: number): void {
     const owner = this.words[entry * WORDS + OWNER];
     this.doubles[(entry * WORDS + END) >> 1] = nowMs + this.timeoutMs[owner];
+    if (this.onKeep !== null) this.tell(entry, owner, nowMs);
     if (this.newest[owner] === entry) return;
     this.unlink(entry);
     this.linkFirst(entry);
+  }
+
+  private tell(entry: number, owner: number, nowMs: number): void {
+    const endS = Math.floor((nowMs + this.timeoutMs[owner]) / 1000);
+    if ((endS - this.words[entry * WORDS + TOLD]) * 3000 < this.timeoutMs[owner]) return;
+    this.words[entry * WORDS + TOLD] = endS;
+    (this.onKeep as (entry: number) => void)(entry);
+  }
+
+  owner(entry: number): number { return this.words[entry * WORDS + OWNER]; }
+  group(entry: number): number { return this.words[entry * WORDS + GROUP]; }
+  /** Where its two addresses stand in `words`. */
+  addressesAt(entry: number): number { return entry * WORDS + SOURCE; }
+  leftMs(entry: number, nowMs: number): number { return this.doubles[(entry * WORDS + END) >> 1] - nowMs; }
+
+  /**
+   * Another instance remembers an uplink for an owner and eight words of addresses, for so long. One that ends sooner than its neighbours in the list is
+   * looked past until they have ended, too.
+   */
+  adopt(owner: number, group: number, uplink: number, addresses: Int32Array, leftMs: number, nowMs: number): void {
+    const endMs = nowMs + Math.min(leftMs, this.timeoutMs[owner]);
+    let entry = this.seek(owner, addresses);
+    if (endMs <= nowMs || (entry !== NONE && this.doubles[(entry * WORDS + END) >> 1] >= endMs)) return;
+    if (entry === NONE) {
+      entry = this.room(owner, nowMs);
+      if (entry === NONE) return;
+      this.enter(entry, owner, addresses);
+    }
+    const at = entry * WORDS;
+    this.words[at + GROUP] = group;
+    this.doubles[(at + END) >> 1] = endMs;
+    this.words[at + TOLD] = Math.floor(endMs / 1000);
+    this.words[at + TARGET] = uplink + 1;
+  }
+
+  /** Another instance was told to forget it. */
+  disown(owner: number, addresses: Int32Array): void {
+    const entry = this.seek(owner, addresses);
+    if (entry !== NONE) this.forget(entry);
+  }
+
+  /** The entry of these addresses, ended or not. */
+  private seek(owner: number, addresses: Int32Array): number {
+    this.key.set(addresses);
+    const hash = this.hash(owner, addresses, 0);
+    for (let slot = this.index.first(hash); slot >= 0; slot = this.index.next(slot, hash)) {
+      const entry = this.index.reference(slot);
+      if (this.is(entry, owner)) return entry;
+    }
+    return NONE;
+  }
+
+  private enter(entry: number, owner: number, addresses: Int32Array): void {
+    this.words.set(addresses, entry * WORDS + SOURCE);
+    this.words[entry * WORDS + OWNER] = owner;
+    this.index.add(this.hash(owner, addresses, 0), entry);
+    this.linkFirst(entry);
+    this.count++;
   }
 
   /** A new flow of the owner took an uplink (of the group): the next ones are to follow it. */
@@ -111,6 +175,7 @@ export class AffinityTable {
     if (entry !== NONE) {
       this.words[entry * WORDS + TARGET] = uplink + 1;
       this.words[entry * WORDS + GROUP] = group;
+      this.words[entry * WORDS + TOLD] = 0;
       this.renew(entry, nowMs);
       return;
     }
@@ -118,16 +183,14 @@ export class AffinityTable {
     if (entry === NONE) return;
     const { words } = this;
     const at = entry * WORDS;
-    const hash = this.ask(owner, tuple);
-    words.set(this.key, at + SOURCE);
-    words[at + OWNER] = owner;
+    this.ask(owner, tuple);
+    this.enter(entry, owner, this.key);
     words[at + GROUP] = group;
+    words[at + TOLD] = 0;
     this.doubles[(at + END) >> 1] = nowMs + this.timeoutMs[owner];
-    this.index.add(hash, entry);
-    this.linkFirst(entry);
     // Last: from now on a reader sees it.
     words[at + TARGET] = uplink + 1;
-    this.count++;
+    if (this.onKeep !== null) this.tell(entry, owner, nowMs);
   }
 
   /** Forget every entry with this address (int32), or all. Returns how many. */
@@ -147,6 +210,7 @@ export class AffinityTable {
     let erased = 0;
     for (let entry = 0; entry < this.high; entry++) {
       if (this.words[entry * WORDS + TARGET] === 0 || !isUnwanted(entry * WORDS)) continue;
+      if (this.onErase !== null) this.onErase(entry);
       this.forget(entry);
       erased++;
     }

@@ -43,8 +43,10 @@ export class Persistence {
   /** Idle entries that made room for another client before their end, and flows that could not be remembered. */
   evicted = 0;
   refused = 0;
+  /** Told of each entry a person erases, while it can be read: owner, and where its network stands in `words`. */
+  onErase: (owner: number, at: number) => void = () => undefined;
+  readonly words: Int32Array;
   private readonly capacity: number;
-  private readonly words: Int32Array;
   private readonly index: HashIndex;
   private readonly wheel: TimerWheel;
   private readonly seed: number;
@@ -80,19 +82,8 @@ export class Persistence {
     const network = masked(a2, a3, length);
     let entry = this.look(owner, a0, a1, a2, network);
     if (entry === NONE) {
-      entry = this.room();
-      if (entry === NONE) {
-        this.refused++;
-        return false;
-      }
-      const at = entry * WORDS;
-      words[at] = a0; words[at + 1] = a1; words[at + 2] = a2; words[at + 3] = network;
-      words[at + OWNER] = owner;
-      words[at + FLOWS] = 0;
-      words[at + USED] = 1;
-      words[at + LENGTH] = length;
-      this.index.add(this.hash(owner, a0, a1, a2, network), entry);
-      this.count++;
+      entry = this.make(owner, a0, a1, a2, network, length);
+      if (entry === NONE) return false;
     } else if (words[entry * WORDS + FLOWS] === 0) {
       this.unlink(entry);
       this.wheel.disarm(entry);
@@ -102,14 +93,44 @@ export class Persistence {
     return true;
   }
 
-  /** A flow that `hold` has counted has ended; its network is remembered for `timeout` seconds after the last one. */
-  drop(owner: number, a0: number, a1: number, a2: number, a3: number, length: number, nowTick: number, timeout: number): void {
+  /** A flow that `hold` has counted has ended; its network is remembered for `timeout` seconds after the last one. The entry, when that was the last; else NONE. */
+  drop(owner: number, a0: number, a1: number, a2: number, a3: number, length: number, nowTick: number, timeout: number): number {
     const entry = this.look(owner, a0, a1, a2, masked(a2, a3, length));
     const at = entry * WORDS;
-    if (--this.words[at + FLOWS] > 0) return;
+    if (--this.words[at + FLOWS] > 0) return NONE;
     this.words[at + DEADLINE] = nowTick + timeout;
     this.link(entry);
     this.wheel.arm(entry, nowTick + timeout);
+    return entry;
+  }
+
+  /** First word of an entry, that of its network; and its real server, or NONE. */
+  at(entry: number): number { return entry * WORDS; }
+  server(entry: number): number { return this.words[entry * WORDS + SERVER]; }
+
+  /** Another instance remembers a network (four words), which has no flow any more, for so many seconds. What is in use here is known better here. */
+  adopt(owner: number, network: Int32Array, length: number, server: number, nowTick: number, timeout: number): void {
+    const { words } = this;
+    let entry = this.look(owner, network[0], network[1], network[2], network[3]);
+    if (entry !== NONE && words[entry * WORDS + FLOWS] > 0) return;
+    if (entry === NONE) {
+      entry = this.make(owner, network[0], network[1], network[2], network[3], length);
+      if (entry === NONE) return;
+    } else {
+      this.unlink(entry);
+    }
+    words[entry * WORDS + SERVER] = server;
+    words[entry * WORDS + DEADLINE] = nowTick + timeout;
+    this.link(entry);
+    this.wheel.arm(entry, nowTick + timeout);
+  }
+
+  /** Another instance has forgotten a network. */
+  disown(owner: number, network: Int32Array): void {
+    const entry = this.look(owner, network[0], network[1], network[2], network[3]);
+    if (entry === NONE) return;
+    if (this.words[entry * WORDS + FLOWS] > 0) this.words[entry * WORDS + SERVER] = NONE;
+    else this.release(entry);
   }
 
   /** Forget the networks that hold an address (int32), or all: their next flow is scheduled anew. Returns how many entries that were. */
@@ -120,6 +141,7 @@ export class Persistence {
       const at = entry * WORDS;
       if (words[at + USED] === 0 || words[at + SERVER] === NONE || (address !== null && words[at + 3] !== masked(words[at + 2], address, words[at + LENGTH]))) continue;
       erased++;
+      this.onErase(words[at + OWNER], at);
       if (words[at + FLOWS] > 0) words[at + SERVER] = NONE;
       else this.release(entry);
     }
@@ -143,6 +165,25 @@ export class Persistence {
   private hash(owner: number, a0: number, a1: number, a2: number, network: number): number {
     const h = mix(mix(this.seed, network), owner);
     return finish(a2 === V4_MAPPED ? h : mix(mix(mix(h, a0), a1), a2));
+  }
+
+  /** A new entry, without a flow or a server yet; NONE: there was no room. */
+  private make(owner: number, a0: number, a1: number, a2: number, network: number, length: number): number {
+    const { words } = this;
+    const entry = this.room();
+    if (entry === NONE) {
+      this.refused++;
+      return NONE;
+    }
+    const at = entry * WORDS;
+    words[at] = a0; words[at + 1] = a1; words[at + 2] = a2; words[at + 3] = network;
+    words[at + OWNER] = owner;
+    words[at + FLOWS] = 0;
+    words[at + USED] = 1;
+    words[at + LENGTH] = length;
+    this.index.add(this.hash(owner, a0, a1, a2, network), entry);
+    this.count++;
+    return entry;
   }
 
   /** A place for a new entry, an idle one's if there is no other; NONE when all are in use. */

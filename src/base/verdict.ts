@@ -46,7 +46,7 @@ const STALE_SEGMENT = icmp(3, 13, 'communication administratively prohibited', t
 const rows = {
   SENT: done('left on a link'),
   TAKEN: done('was for the router itself and has been handled'),
-  HELD: done('waits at this moment for its neighbour to answer or for the rest of its fragments, or, a SYN, for one from inside; counted elsewhere once it is known how it ended'),
+  HELD: done('waits at this moment for its neighbour to answer, for the rest of its fragments or for the store to be asked for its flow, or, a SYN, for one from inside; counted elsewhere once it is known how it ended'),
 
   LINK_DOWN_IN: drop('arrived on a link that is down'),
   RUNT: drop('frame shorter than its headers'),
@@ -138,6 +138,7 @@ const rows = {
   NEIGHBOUR_LIMIT: drop('neighbour table full'),
   NEIGHBOUR_FAILED: drop('the next hop does not answer ARP', HOST_UNREACHABLE),
   HELD_LIMIT: drop('too many packets wait'),
+  FETCH_LIMIT: drop('too many packets wait for the store to be asked for their flows'),
   NO_BUFFER: drop('no room left for this turn'),
 } satisfies Record<string, Draft>;
 

@@ -10,6 +10,7 @@ import { UPLINK_NEW_FLOWS } from '../table/counters.js';
 import { STATE, WINDOW } from '../table/flow.js';
 import { PROTOCOL_TCP } from '../wire/ipv4.js';
 import type { Packet } from '../wire/packet.js';
+import { publish } from './adopt.js';
 import { useExpectation } from './expected.js';
 import { attach } from './inspect.js';
 import { hold, mayOpen, remap, undo } from './mapping.js';
@@ -43,6 +44,7 @@ export function confirm(p: Packet, r: Router): Verdict {
   if (p.expected !== NONE) useExpectation(p, r);
   if (r.watch.algs.length > 0) attach(p, r);
   flows.account(p.flow, 0, p.end - p.ipAt);
+  if (r.journal !== null) publish(p, r, r.journal);
   // Only what left by it was given to it: what came in by it, or turned back inside, says nothing of how flows are shared.
   if (p.uplink !== NONE) r.counters.addUplink(p.uplink, UPLINK_NEW_FLOWS, 1);
   return 0;

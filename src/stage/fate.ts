@@ -40,7 +40,7 @@ import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_FLOWS } from '../table/counters.js';
 import {
-  ALG, FILTER, FLAG_CHOSEN, FLAG_DNAT, FLAG_NO_REFRESH, FLAG_SERVER_TOLD, FLAG_SNAT, FLAG_TOLD, FLAGS, GENERATION, GROUP_SHIFT, HEADER_HIGH, IN_LINK, INWARD, MAPPING,
+  ALG, FILTER, FLAG_CHOSEN, FLAG_DNAT, FLAG_NO_REFRESH, FLAG_REPLICA, FLAG_SERVER_TOLD, FLAG_SNAT, FLAG_TOLD, FLAGS, GENERATION, GROUP_SHIFT, HEADER_HIGH, IN_LINK, INWARD, MAPPING,
   NEIGHBOUR, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, servedBy, STATE, UPLINK, WINDOW,
 } from '../table/flow.js';
 import { isOver } from '../table/tcp-state.js';
@@ -54,6 +54,7 @@ import * as tcp from '../wire/tcp.js';
 import { TUPLE_WORDS } from '../wire/tuple.js';
 import type { Tuple } from '../wire/tuple.js';
 import { UDP_HEADER } from '../wire/udp.js';
+import { tell } from './adopt.js';
 import { leadsNowhere, LOCAL, SPRAYED } from './route.js';
 import type { Router } from './router.js';
 
@@ -268,6 +269,8 @@ export class Fates {
     const { r } = this;
     const { words } = r.flows;
     const at = r.flows.at(flow);
+    // It goes on elsewhere; here it is judged when it comes here.
+    if (p === null && (words[at + FLAGS] & FLAG_REPLICA) !== 0) return GOES_ON;
     // Its numbers may have moved in the kernel.
     if (words[at + ALG] <= OFFLOADED) r.offload.bring(at);
     if (((words[at + GENERATION] - r.planEpoch) | 0) < 0) {
@@ -327,7 +330,7 @@ export class Fates {
           this.note(at, uplink, DRAINING, UPLINK_DOWN);
           return this.goesOn(at, true);
         case 'move':
-          if (this.move(at, direction, group, uplink)) return this.goesOn(at, false);
+          if (this.move(flow, at, direction, group, uplink)) return this.goesOn(at, false);
           break;
         case 'reset':
       }
@@ -362,7 +365,7 @@ export class Fates {
   }
 
   /** A flow that leaves as it is goes on by another uplink, if that would leave it as it is, too. */
-  private move(at: number, direction: number, group: Group, from: Uplink): boolean {
+  private move(flow: number, at: number, direction: number, group: Group, from: Uplink): boolean {
     const { r } = this;
     const { words } = r.flows;
     if ((words[at + FLAGS] & (FLAG_SNAT | FLAG_DNAT)) !== 0 || words[at + MAPPING] !== NONE || words[at + INWARD] !== NONE) return false;
@@ -387,6 +390,7 @@ export class Fates {
       if (!to.refreshesInbound && r.spare.protocol === ip.PROTOCOL_UDP) words[at + FLAGS] |= FLAG_NO_REFRESH << (1 - direction);
     }
     this.gather(at, from.index, MOVED, UPLINK_DOWN, to.index);
+    tell(r, flow, at);
     return true;
   }
 

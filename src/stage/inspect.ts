@@ -50,6 +50,7 @@ function lookAtSegment(p: Packet, r: Router, c: Conversation, alg: StreamAlg, st
   const verdict = carry(p, c, alg, isOpening, r.links[p.outLink].mtu, r.exchange, r.expecting, r.watch.counts[c.alg]);
   // Whoever has closed the control connection wants no data connection any more.
   if (isOver(state)) withdraw(r, c);
+  if (r.journal !== null && r.replicas !== null) r.replicas.tellStream(c, r.flows.at(p.flow), r.journal);
   return verdict;
 }
 

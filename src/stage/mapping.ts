@@ -354,7 +354,7 @@ function giveBackCounts(r: Router, at: number): void {
 }
 
 /** Where in a confirmed flow's entry the inside address stands that it counts for: who is called from outside, or who calls. */
-function insideAt(r: Router, at: number): number {
+export function insideAt(r: Router, at: number): number {
   return r.links[r.flows.words[at + IN_LINK]].uplinks.length > 0 ? at + REPLY_TUPLE : at;
 }
 

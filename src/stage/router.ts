@@ -24,6 +24,7 @@ import { Fib } from '../table/fib.js';
 import { FlowTable } from '../table/flow.js';
 import { FilterRules } from '../table/filter-rule.js';
 import { FragmentTable } from '../table/fragment.js';
+import { HeldFetches } from '../table/held-fetch.js';
 import { HeldPackets } from '../table/held.js';
 import { InboxReader } from '../table/inbox.js';
 import { IpIds } from '../table/ip-id.js';
@@ -44,6 +45,7 @@ import { SentDatagrams } from '../table/sent-datagram.js';
 import { maskOf, parseIpv4, parseMac, V4_MAPPED } from '../wire/address.js';
 import { Packet } from '../wire/packet.js';
 import { Tuple } from '../wire/tuple.js';
+import { Replicas, tellEnd } from './adopt.js';
 import { announce, solicit } from './arp.js';
 import { Claims } from './claim.js';
 import type { Election, VrrpNotice } from './election.js';
@@ -296,6 +298,9 @@ export class Router {
   /** To and from the share worker; null = nothing is shared. */
   readonly journal: JournalWriter | null;
   readonly inbox: InboxReader | null;
+  /** What comes from others, and the packets that wait for it; null = nothing is shared. */
+  readonly replicas: Replicas | null;
+  readonly fetches: HeldFetches | null;
   /** Told of what a person should know. */
   readonly notify: (notice: Notice) => void;
   /** Milliseconds, read once a turn. */
@@ -355,6 +360,7 @@ export class Router {
     this.groups = makeGroups(plan, this.uplinks, this.affinity);
     this.policies = new Policies(plan);
     this.flows = new FlowTable(memory.flows, plan.limits.flows, this.random.next(), (flow) => {
+      if (this.journal !== null) tellEnd(this, flow, this.journal);
       this.offload.release(flow);
       giveBack(this, flow);
       detach(this, flow);
@@ -390,14 +396,29 @@ export class Router {
     this.expecting = new Expecting(this);
     this.fates = new Fates(this);
     this.probes = new Probes(this);
+    this.replicas = this.inbox === null ? null : new Replicas(this, this.inbox);
+    this.fetches = this.inbox === null || plan.share.holdMs === 0 ? null : new HeldFetches(plan.limits.heldFetches, plan.share.holdMs, this.random.next());
     this.virtualServers = new VirtualServers(plan, this.counters, this.random, () => this.nowMs, (notice) => {
       if (notice.event === 'virtualServer') this.election?.changed();
       notify(notice);
     });
     this.claims = new Claims(this, (link) => this.useLink(link, true));
+    this.tellRest();
     this.routes = planRoutes(plan);
     this.fillFib();
     if (!this.elected.isEmpty) this.findElectedRoutes();
+  }
+
+  /** What tables remember besides flows is told to other instances as well. */
+  private tellRest(): void {
+    const { journal, replicas } = this;
+    if (journal === null || replicas === null) return;
+    this.expectations.onMade = (entry) => replicas.tellExpectation(entry, journal);
+    this.expectations.onGone = (entry, isUsed) => replicas.tellUnexpected(entry, isUsed, journal);
+    this.affinity.onKeep = (entry) => replicas.tellAffinity(entry, journal);
+    this.affinity.onErase = (entry) => replicas.tellAffinityErased(entry, journal);
+    const { persistence } = this.virtualServers;
+    persistence.onErase = (owner, at) => replicas.tellPersistenceErased(owner, persistence.words, at, journal);
   }
 
   /** An identification for a packet of the router's own (RFC 6864 §4.1: need not be unique when DF is set, but must not repeat soon). */
@@ -425,6 +446,7 @@ export class Router {
     counters.setRouter(SYNS_TAKEN, synHold.taken);
     counters.setRouter(SYNS_REFUSED, synHold.refused);
     for (let i = 0; i < watch.counts.length; i++) counters.setAlg(i, watch.counts[i]);
+    this.replicas?.publish();
   }
 
   /** A link's device came up or went down: neighbours, uplinks and announcements follow in the same step. */
@@ -609,9 +631,11 @@ export class Router {
   idleMs(most: number): number {
     if (this.isBehind || this.fates.isPending) return 0;
     if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
+    if (this.inbox !== null && this.inbox.waiting > 0) return 0;
     let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.claims.dueMs, this.virtualServers.dueMs, this.offload.nextDueMs);
     if (this.election !== null) at = Math.min(at, this.election.dueMs);
     for (const due of this.announcements) at = Math.min(at, due.atMs);
+    if (this.fetches !== null) at = Math.min(at, this.fetches.dueMs);
     return Math.max(0, Math.min(most, Math.ceil(at - this.nowMs)));
   }
 

@@ -2,11 +2,14 @@
  * track — which flow is it, in which direction? A packet of no known flow opens one, if it may.
  *
  * Reads: the packet's tuple, the flow table. Writes: flow, direction, isNew, isRelated; the flow's state, deadline and counters.
- * Drops: TCP_FLAGS TCP_OUT_OF_WINDOW MIDSTREAM MIDSTREAM_SILENT STRAY_REPLY STRAY_ERROR ICMP_CHECKSUM ICMP_QUOTE ICMP_QUOTED_FRAGMENT ICMP_REDIRECT ICMP_SOURCE_QUENCH ICMP_TYPE TABLE_FULL SPOOFED_SOURCE MARTIAN_SOURCE.
+ * Drops: TCP_FLAGS TCP_OUT_OF_WINDOW MIDSTREAM MIDSTREAM_SILENT STRAY_REPLY FETCH_LIMIT STRAY_ERROR ICMP_CHECKSUM ICMP_QUOTE ICMP_QUOTED_FRAGMENT ICMP_REDIRECT ICMP_SOURCE_QUENCH ICMP_TYPE TABLE_FULL SPOOFED_SOURCE MARTIAN_SOURCE.
  *
  * What answers a probe of the router's own (stage/probe.ts) is no flow's, wherever routes would look for its source. Stops with TAKEN.
  *
  * ICMP messages that are no queries are looked at in stage/icmp-error.ts; they never prolong or end a flow (RFC 5508 REQ-6, RFC 4787 REQ-12).
+ *
+ * Where state is shared with other instances, a packet that may be of a flow of theirs waits until the store has been asked (stage/fetch.ts): HELD. The first
+ * packet of a flow that came from them makes it ours as well (stage/adopt.ts).
  *
  * A TCP segment moves its flow's state when it is known to be a part of the connection (table/tcp-window.ts); a strange one passes and moves
  * nothing, except a reset, which is refused. No reset prolongs a flow (RFC 7857 §7.1).
@@ -14,13 +17,15 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
-import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAGS, IN_LINK, INWARD, OFFLOADED, ROUTE, servedBy, STATE, UPLINK, WINDOW } from '../table/flow.js';
-import { challengedTcp, isIllegal, isOver, nextTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
+import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAG_REPLICA, FLAGS, IN_LINK, INWARD, OFFLOADED, ROUTE, servedBy, STATE, UPLINK, WINDOW } from '../table/flow.js';
+import { challengedTcp, isIllegal, isOver, nextTcp, reopenedTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
 import { ALG_SLACK, RESET_INSIDE, RESET_OUTSIDE, STRANGE } from '../table/tcp-window.js';
 import * as icmp from '../wire/icmp.js';
 import * as ip from '../wire/ipv4.js';
 import type { Packet } from '../wire/packet.js';
 import { ACK, RST, SYN } from '../wire/tcp.js';
+import { awaken, lessThanReset, tellState } from './adopt.js';
+import { fetch } from './fetch.js';
 import { relate } from './icmp-error.js';
 import { midstream } from './midstream.js';
 import { CONSIDER_PACKETS, CONSIDER_TCP_AT } from './offload.js';
@@ -68,13 +73,21 @@ export function track(p: Packet, r: Router): Verdict {
     after = STATE_REPLIED;
   }
   if (after !== before) {
+    if (r.journal !== null) after = lessThanReset(p, r, at, before, after);
     words[at + STATE] = after;
     if (server !== NONE) countState(r, server, before, after);
     if (p.protocol === ip.PROTOCOL_TCP && words[at + ALG] <= OFFLOADED) r.offload.release(p.flow);
+    if (r.journal !== null) tellState(r, p.flow, at, before, after);
   }
   if (server !== NONE) countPacket(p, r, at, server);
   // RFC 4787 REQ-6: packets from outside do not prolong it either, where the uplink says so.
-  if ((words[at + FLAGS] & (FLAG_NO_REFRESH << p.direction)) === 0) prolong(p, r, at, before, after);
+  const restraint = words[at + FLAGS] & ((FLAG_NO_REFRESH << p.direction) | FLAG_REPLICA);
+  if (restraint === 0) {
+    prolong(p, r, at, before, after);
+  } else if ((restraint & FLAG_REPLICA) !== 0) {
+    after = awaken(p, r, at, server);
+    if ((restraint & ~FLAG_REPLICA) === 0) prolong(p, r, at, before, after);
+  }
   const count = flows.account(p.flow, p.direction, p.end - p.ipAt);
   if ((count & (CONSIDER_PACKETS - 1)) === 0 || (count === CONSIDER_TCP_AT && p.protocol === ip.PROTOCOL_TCP)) r.offload.consider(p.flow);
   if (p.link === uplinkLink) {
@@ -92,7 +105,7 @@ function moveTcp(p: Packet, r: Router, before: number, slack: number): number {
   if (isOffloaded) r.offload.bring(at);
   if (reopens(before, p.tcpFlags)) {
     r.windows.open(window, p, p.direction);
-    return nextTcp(before, p.tcpFlags, p.direction);
+    return reopenedTcp(before, p.tcpFlags, p.direction);
   }
   const found = r.windows.judge(window, p, p.direction, slack);
   if (isOffloaded) r.offload.settle(at);
@@ -127,6 +140,10 @@ function open(p: Packet, r: Router): Verdict {
   }
   const verdict = checkSource(p, r);
   if (verdict !== 0) return verdict;
+  if (r.fetches !== null) {
+    const waits = fetch(p, r, r.fetches);
+    if (waits !== 0) return waits;
+  }
   if (p.protocol === ip.PROTOCOL_TCP) {
     if (isIllegal(p.tcpFlags)) return V.TCP_FLAGS;
     if ((p.tcpFlags & (SYN | ACK | RST)) !== SYN) {

@@ -21,7 +21,7 @@ import type { VirtualServerPlan } from '../base/plan.js';
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_OUT_BYTES, SERVER_OUT_PACKETS, UPLINK_RX_BYTES, UPLINK_RX_PACKETS, VIRTUAL_REFUSED } from '../table/counters.js';
-import { CONTROL, FLAG_REMEMBERED, FLAGS, GENERATION, INWARD, inwardOf, ORIGINAL_TUPLE, REPLY_TUPLE, servedBy, STATE, UPLINK } from '../table/flow.js';
+import { CONTROL, FLAG_REMEMBERED, FLAG_REPLICA, FLAGS, GENERATION, INWARD, inwardOf, ORIGINAL_TUPLE, REPLY_TUPLE, servedBy, STATE, UPLINK } from '../table/flow.js';
 import { reopens, STATE_MASK, TCP_CHALLENGED, TCP_ESTABLISHED } from '../table/tcp-state.js';
 import * as ip from '../wire/ipv4.js';
 import { NONE } from '../wire/packet.js';
@@ -129,11 +129,26 @@ export function enlist(p: Packet, r: Router): void {
   r.counters.addServer(index, isIn ? SERVER_IN_BYTES : SERVER_OUT_BYTES, p.end - p.ipAt);
   if (words[at + CONTROL] !== NONE) return;
   virtualServers.give(server);
+  remember(r, at, server);
+}
+
+/** A flow's client comes back to its server. */
+function remember(r: Router, at: number, server: RealServer): void {
+  const { words } = r.flows;
+  const { virtualServers } = r;
   const one = virtualServers.list[server.virtualServer];
   if (one.owner === NONE || server === one.sorry) return;
-  const isHeld = virtualServers.persistence.hold(
-    one.owner, words[at], words[at + 1], words[at + 2], words[at + 3], one.maskLength, index);
+  const isHeld = virtualServers.persistence.hold(one.owner, words[at], words[at + 1], words[at + 2], words[at + 3], one.maskLength, server.index);
   if (isHeld) words[at + FLAGS] |= FLAG_REMEMBERED;
+}
+
+/** A flow that came from another instance counts for its server, and its client comes back to it; that it was given to it was counted there. */
+export function enlistReplica(r: Router, at: number): void {
+  const { words } = r.flows;
+  const { virtualServers } = r;
+  const server = virtualServers.servers[servedBy(words[at + INWARD])];
+  virtualServers.open(server, isWorking(words[at + 9], words[at + STATE]));
+  if (words[at + CONTROL] === NONE) remember(r, at, server);
 }
 
 /** A flow has ended: its server has one less. */
@@ -147,7 +162,10 @@ export function discharge(r: Router, flow: number): void {
   virtualServers.close(server, isWorking(words[at + 9], words[at + STATE]));
   if ((words[at + FLAGS] & FLAG_REMEMBERED) === 0) return;
   const one = virtualServers.list[server.virtualServer];
-  virtualServers.persistence.drop(one.owner, words[at], words[at + 1], words[at + 2], words[at + 3], one.maskLength, r.tick, one.timeout);
+  const { persistence } = virtualServers;
+  const entry = persistence.drop(one.owner, words[at], words[at + 1], words[at + 2], words[at + 3], one.maskLength, r.tick, one.timeout);
+  if (entry === NONE || r.journal === null || r.replicas === null || (words[at + FLAGS] & FLAG_REPLICA) !== 0 || persistence.server(entry) === NONE) return;
+  r.replicas.tellPersistence(one.owner, persistence.server(entry), persistence.words, persistence.at(entry), one.maskLength, one.timeout, r.journal);
 }
 
 /** What the virtual server of a flow says about its source. */

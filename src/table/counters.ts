@@ -125,7 +125,17 @@ export type AlgCount = (typeof ALG_COUNTS)[number];
 export const OFFLOADED_FLOWS = ALGS_AT + ALGS_MAX * ALG_COUNTS.length;
 export const OFFLOAD_DECLINED = OFFLOADED_FLOWS + 1; // … + DECLINED.length - 1
 export const DECLINED = ['protocol', 'alg', 'local', 'filter', 'window', 'spread', 'link', 'slots', 'index', 'onePacket'] as const;
-const ROUTER_DOUBLES = OFFLOAD_DECLINED + DECLINED.length;
+/** Shared state (stage/adopt.ts, stage/fetch.ts), by name in this order: flows here that others have and no packet of which was seen here; what became of records
+ * and keys from others; journal records lost; packets that waited for the store, and how that ended. */
+const SHARING_AT = OFFLOAD_DECLINED + DECLINED.length;
+export const SHARING_COUNTS = [
+  'replicas', 'adopted', 'merged', 'forgotten', 'kept', 'malformed', 'version', 'unknownName', 'clash', 'noRoom', 'orphan', 'journalLost', 'waiting', 'asked', 'found', 'notFound', 'late', 'refused',
+] as const;
+/** Their places, for who counts. */
+export const REPLICAS = 0, ADOPTED = 1, MERGED = 2, FORGOTTEN = 3, KEPT = 4, RECORD_MALFORMED = 5, RECORD_VERSION = 6, RECORD_UNKNOWN_NAME = 7, RECORD_CLASH = 8, RECORD_NO_ROOM = 9;
+export const RECORD_ORPHAN = 10, JOURNAL_LOST = 11, FETCH_WAITING = 12, FETCH_ASKED = 13, FETCH_FOUND = 14, FETCH_NOT_FOUND = 15, FETCH_LATE = 16, FETCH_REFUSED = 17;
+export type SharingCount = (typeof SHARING_COUNTS)[number];
+const ROUTER_DOUBLES = SHARING_AT + SHARING_COUNTS.length;
 
 /** Of how many of each there are counters. */
 export interface CountersShape { links: number; uplinks: number; filters?: number; virtualServers?: number; realServers?: number; vrrp?: number }
@@ -208,6 +218,10 @@ export class Counters {
   addRouter(counter: number, by: number): void { this.router[counter] += by; }
   setRouter(counter: number, value: number): void { this.router[counter] = value; }
   getRouter(counter: number): number { return this.router[counter]; }
+
+  addSharing(counter: number, by: number): void { this.router[SHARING_AT + counter] += by; }
+  setSharing(counter: number, value: number): void { this.router[SHARING_AT + counter] = value; }
+  sharing(counter: SharingCount): number { return this.router[SHARING_AT + SHARING_COUNTS.indexOf(counter)]; }
 
   setAlg(alg: number, counts: Readonly<Record<AlgCount, number>>): void {
     for (let i = 0; i < ALG_COUNTS.length; i++) this.router[ALGS_AT + alg * ALG_COUNTS.length + i] = counts[ALG_COUNTS[i]];

@@ -28,8 +28,10 @@ export const EXPECTED_DIRECTION = 21;
 /** External port it holds (pool << 16 | port), or NONE. */
 export const EXPECTED_MAPPING = 22;
 const DEADLINE = 23;
-/** 1 while in use. */
+/** While in use: whose it is, ours or another instance's. */
 const USED = 24;
+const OURS = 1;
+const OTHERS = 2;
 const WORDS = 25;
 
 /** Seconds of the wheel; a longer timeout is asked again on the way. */
@@ -46,6 +48,9 @@ export class ExpectationTable {
   used = 0;
   expired = 0;
   refused = 0;
+  /** Told of each entry made here, and of each that is gone, while it can be read: it has met its flow, or not. */
+  onMade: (entry: number) => void = () => undefined;
+  onGone: (entry: number, isUsed: boolean) => void = () => undefined;
   private readonly index: HashIndex;
   private readonly wheel: TimerWheel;
   private readonly free: number[] = [];
@@ -95,10 +100,10 @@ export class ExpectationTable {
   /**
    * Expect a flow. `arriving` with source port 0 matches every source port; `leaving` says how its first packet leaves (its source port is
    * not looked at). The entry takes over one use of `mapping`. Returns the entry, or NONE when the table is full: then `mapping` is
-   * still the caller's.
+   * still the caller's. `isOurs`: an ALG here expects it, not another instance's.
    */
   make(
-    arriving: Tuple, leaving: Tuple, control: number, direction: number, mapping: number, nowTick: number, timeout: number,
+    arriving: Tuple, leaving: Tuple, control: number, direction: number, mapping: number, nowTick: number, timeout: number, isOurs = true,
   ): number {
     const same = this.find(arriving);
     if (same !== NONE && this.words[this.at(same) + 8] === arriving.ports) this.release(same, true);
@@ -115,11 +120,12 @@ export class ExpectationTable {
     words[at + EXPECTED_DIRECTION] = direction;
     words[at + EXPECTED_MAPPING] = mapping;
     words[at + DEADLINE] = nowTick + timeout;
-    words[at + USED] = 1;
+    words[at + USED] = isOurs ? OURS : OTHERS;
     this.index.add(this.hash(arriving), entry);
     this.wheel.arm(entry, nowTick + timeout);
     this.count++;
     this.made++;
+    if (isOurs) this.onMade(entry);
     return entry;
   }
 
@@ -131,6 +137,14 @@ export class ExpectationTable {
     this.release(entry, false);
     return mapping;
   }
+
+  /** Withdraw an entry, whoever's it is. */
+  withdraw(entry: number): void { this.release(entry, true); }
+
+  isOurs(entry: number): boolean { return this.words[this.at(entry) + USED] === OURS; }
+
+  /** Seconds until it expires. */
+  leftS(entry: number, nowTick: number): number { return this.words[this.at(entry) + DEADLINE] - nowTick; }
 
   /** Withdraw an entry, if it is still one of this control flow's. */
   remove(entry: number, control: number): void {
@@ -148,6 +162,7 @@ export class ExpectationTable {
     const { words } = this;
     const at = this.at(entry);
     this.wheel.disarm(entry);
+    this.onGone(entry, !givesBack);
     this.key.load(words, at + EXPECTED_ARRIVING);
     this.index.remove(this.hash(this.key), entry);
     words[at + USED] = 0;

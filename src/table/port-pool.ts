@@ -278,13 +278,20 @@ export class PortPool {
    */
   claim(external: number, tuple: Tuple, isDependent: boolean, owner: number): number {
     if (this.stateOf(external) !== FREE) {
-      if (this.find(tuple, isDependent) === external) return this.retain(external, owner) ? 2 : 1;
+      if (this.isFrom(external, tuple)) return this.retain(external, owner) ? 2 : 1;
       if (this.stateOf(external) === LIVE) return 0;
       // What rests here ended before the other instance mapped the port.
       this.wake(external);
     }
     this.take(external, tuple, isDependent, owner);
     return 2;
+  }
+
+  /** True when what a port is mapped to, now or before it came to rest, is the source of `tuple`. Towards whom does not count: what was let in through a mapping has another far end. */
+  private isFrom(external: number, tuple: Tuple): boolean {
+    const { records } = this;
+    const at = external * RECORD_WORDS;
+    return records[at + 3] === tuple.s3 && records[at + PORT] === tuple.ports >>> 16 && records[at + 2] === tuple.s2 && records[at + 1] === tuple.s1 && records[at] === tuple.s0;
   }
 
   /** Map the source of `tuple` to a port that `pick` gave, with one user. */

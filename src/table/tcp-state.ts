@@ -18,6 +18,9 @@
  * A reset whose number is not the very next its receiver expects is answered by a challenge ACK (RFC 5961 §3.2), and what was reset for good
  * speaks no more: so who goes on speaking has not been reset. Meanwhile the flow is kept for the closing timer, 4 minutes.
  *
+ * A flow may run over two instances, of which each hears one direction (docs/decisions/0008-shared-state.md): `mergeTcp` puts together what the two know. An
+ * opener's ACK that no answer has been seen before is remembered for that (HEARD), and how often the flow has begun anew is counted (ROUND).
+ *
  * Which sides have sent SYN and FIN is kept in bits beside the state, so that a simultaneous open (both sides send a SYN) and a
  * half-close are ordinary walks through the graph.
  */
@@ -41,8 +44,11 @@ export const STATE_MASK = 15;
 export const FIN_SEEN = 16;
 /** SYN seen from ORIGINAL; shifted left by the direction. */
 export const SYN_SEEN = 64;
-/** ORIGINAL has spoken since the reset; shifted left by the direction. */
+/** ORIGINAL has spoken since the reset, or has acknowledged an answer nobody has seen here; shifted left by the direction. */
 export const HEARD = 256;
+/** How often the flow has begun anew, eight bits that run round. */
+const ROUND_SHIFT = 16;
+const ROUND_MASK = 0xff0000;
 
 const BOTH_FINS = FIN_SEEN | (FIN_SEEN << 1);
 const BOTH_SYNS = SYN_SEEN | (SYN_SEEN << 1);
@@ -92,9 +98,11 @@ export function nextTcp(word: number, flags: number, direction: number): number 
     } else if (state === TCP_RESET) {
       next |= HEARD << direction;
       if ((next & BOTH_HEARD) === BOTH_HEARD && mayRevive(next)) next = revived(next);
+    } else if (state === TCP_OPENING) {
+      next |= HEARD << direction;
     } else if (state === TCP_ANSWERED || (state === STATE_NEW && direction === 1)) {
       // A connection picked up in its middle is believed once the other side, too, takes it for one.
-      next = (next & ~STATE_MASK) | TCP_ESTABLISHED;
+      next = (next & ~(STATE_MASK | BOTH_HEARD)) | TCP_ESTABLISHED;
     }
   }
   if (flags & FIN) {
@@ -104,6 +112,37 @@ export function nextTcp(word: number, flags: number, direction: number): number 
   }
   return next;
 }
+
+/** State word of a flow that begins anew with a segment. */
+export function reopenedTcp(word: number, flags: number, direction: number): number {
+  return nextTcp(word, flags, direction) | ((word + (1 << ROUND_SHIFT)) & ROUND_MASK);
+}
+
+/** How far a connection has gone, by state: of two that know of it who knows more is right. A reset may have been a forgery, and counts as what is over. */
+const PROGRESS = Uint8Array.from([0, 0, 1, 2, 3, 4, 5, 5, 3]);
+
+/** State word of a connection of which `own` is known here and `theirs` elsewhere. */
+export function mergeTcp(own: number, theirs: number): number {
+  const later = (((theirs >>> ROUND_SHIFT) - (own >>> ROUND_SHIFT)) << 24) >> 24;
+  if (later !== 0) return later > 0 ? theirs : own;
+  const state = theirs & STATE_MASK;
+  if (isOver(own) && (state === TCP_OPENING || state === TCP_ANSWERED)) return theirs;
+  const further = PROGRESS[state] > PROGRESS[own & STATE_MASK] ? theirs : own;
+  let merged = (further & ~BOTH_HEARD) | ((own | theirs) & (BOTH_FINS | BOTH_SYNS));
+  switch (merged & STATE_MASK) {
+    case TCP_RESET: return merged | (further & BOTH_HEARD);
+    case TCP_OPENING:
+      merged |= (own | theirs) & BOTH_HEARD;
+      if ((merged & BOTH_SYNS) !== BOTH_SYNS) return merged;
+      merged = (merged & ~STATE_MASK) | TCP_ANSWERED;
+  }
+  if ((merged & STATE_MASK) === TCP_ANSWERED && ((own | theirs) & BOTH_HEARD) !== 0) merged = (merged & ~(STATE_MASK | BOTH_HEARD)) | TCP_ESTABLISHED;
+  const now = merged & STATE_MASK;
+  return (merged & BOTH_FINS) !== 0 && (now === TCP_ESTABLISHED || now === TCP_ANSWERED || now === TCP_HALF_CLOSED) ? closed(merged) : merged;
+}
+
+/** State word of a connection that was opening when it was last told of, and turns out to be under way: as one picked up in its middle. */
+export function pickedUpTcp(word: number): number { return word & ~(STATE_MASK | BOTH_SYNS | BOTH_HEARD); }
 
 /** One that was never open has nothing to go back to. */
 function mayRevive(word: number): boolean {

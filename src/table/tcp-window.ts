@@ -18,6 +18,10 @@
  *             we who have lost the thread (another path was used for a while): then both windows are learned anew from what comes. One
  *             forger outside can make only one direction strange.
  *
+ * A flow that runs over two instances is heard here in one direction only, for a time or for ever (docs/decisions/0008-shared-state.md). What is RESUMED is
+ * believed when it is first heard, whatever it is. Of a direction whose other one is silent, END and ACKED follow what comes; a reset whose number cannot be
+ * judged for want of the other side passes as one that its receiver has to judge.
+ *
  * A flow taken up in its middle is liberal from the start: its scale is unknown and taken to be the largest.
  *
  * Cost: half a cache line read and mostly written per TCP segment; nothing is allocated.
@@ -50,6 +54,8 @@ export const SCALE_MASK = 15;
 const HAS_SCALE = 16;
 /** The direction has been heard. */
 export const KNOWN = 32;
+/** The direction has not been heard here, but elsewhere: its first segment may be any. */
+export const RESUMED = 64;
 /** Its latest segment was strange. */
 export const IS_STRANGE = 128;
 
@@ -105,6 +111,20 @@ export class TcpWindows {
     this.learn(at, p, direction);
   }
 
+  /** A flow that others have had until now begins here. */
+  renew(window: number): void {
+    const at = window * WINDOW_WORDS;
+    this.words.fill(0, at, at + WINDOW_WORDS);
+    this.words[at + BITS] = RESUMED;
+    this.words[at + SIDE + BITS] = RESUMED;
+  }
+
+  /** Others have heard of this flow what was not heard here. */
+  resume(window: number): void {
+    if (window === NONE) return;
+    for (let at = window * WINDOW_WORDS + BITS; at < (window + 1) * WINDOW_WORDS; at += SIDE) if ((this.words[at] & KNOWN) === 0) this.words[at] = RESUMED;
+  }
+
   /** Judge a segment of the flow that has this window, and move it. `slack` is how far acknowledgements may be off (ALG_SLACK), or 0. */
   judge(window: number, p: Packet, direction: number, slack: number): number {
     if (window === NONE) return (p.tcpFlags & tcp.RST) !== 0 ? RESET_EXACT : EXPECTED;
@@ -117,6 +137,7 @@ export class TcpWindows {
     if (flags & tcp.RST) return this.judgeReset(own, other, p);
     const bits = words[own + BITS];
     if ((bits & KNOWN) === 0) {
+      if ((bits & RESUMED) !== 0) return this.join(own, other, p);
       // Only a SYN can come first, and its acknowledgement must be of the other side's.
       const isAnswer = (flags & tcp.ACK) === 0 || this.acknowledges(other, tcp.acknowledgement(view, l4At));
       if ((flags & tcp.SYN) !== 0 && isAnswer) {
@@ -133,8 +154,13 @@ export class TcpWindows {
     const end = (seq + (p.end - p.payloadAt()) + (flags & tcp.FIN) + ((flags & tcp.SYN) >> 1)) | 0;
     if ((otherBits & KNOWN) === 0) {
       // The opener speaks on before it is answered: the same SYN again, or one with other numbers, which counts from now on.
-      if (flags & tcp.SYN) this.learn(at, p, direction);
-      else if (((end - words[own + END]) | 0) > 0) words[own + END] = end;
+      if ((otherBits & RESUMED) !== 0) {
+        if ((flags & tcp.ACK) !== 0) words[own + ACKED] = tcp.acknowledgement(view, l4At);
+      } else if (flags & tcp.SYN) {
+        this.learn(at, p, direction);
+        return EXPECTED;
+      }
+      if (((end - words[own + END]) | 0) > 0) words[own + END] = end;
       return EXPECTED;
     }
     if (((seq - words[own + LIMIT]) | 0) > slack || ((words[own + END] - end) | 0) > (otherBits >>> 16 << (otherBits & SCALE_MASK)) + 1 + slack) {
@@ -162,12 +188,14 @@ export class TcpWindows {
     const { words } = this;
     const seq = tcp.sequence(p.view, p.l4At);
     const isOtherKnown = (words[other + BITS] & KNOWN) !== 0;
+    if ((words[own + BITS] & RESUMED) !== 0) return isOtherKnown && seq === words[other + ACKED] ? RESET_EXACT : RESET_INSIDE;
     if ((words[own + BITS] & KNOWN) === 0) {
       // RFC 9293 §3.10.7.3: to a SYN, a reset counts when it acknowledges it.
       if ((p.tcpFlags & tcp.ACK) !== 0 && this.acknowledges(other, tcp.acknowledgement(p.view, p.l4At))) return RESET_EXACT;
       return RESET_OUTSIDE;
     }
     if (seq === words[own + END]) return RESET_EXACT;
+    if ((words[other + BITS] & RESUMED) !== 0) return RESET_INSIDE;
     if (seq === words[other + ACKED]) return isOtherKnown ? RESET_EXACT : RESET_INSIDE;
     return isOtherKnown && ((seq - words[other + ACKED]) | 0) > 0 && ((seq - words[own + LIMIT]) | 0) <= 0 ? RESET_INSIDE : RESET_OUTSIDE;
   }
@@ -195,7 +223,8 @@ export class TcpWindows {
     if (!isOwnKnown && !isOtherKnown) return 0;
     this.resetAck = isOtherKnown ? words[other + END] : words[own + ACKED];
     if (!isOwnKnown) {
-      resets[0] = 0;
+      // Of what others hear, the end's last acknowledgement tells what it expects; a SYN is refused by the number it bears alone.
+      resets[0] = (words[own + BITS] & RESUMED) !== 0 ? words[other + ACKED] : 0;
       return 1;
     }
     let end = words[own + END];
@@ -262,6 +291,28 @@ export class TcpWindows {
     if (!wasKnown) return;
     const limit = ((flags & tcp.ACK ? ack : words[other + END]) + raw) | 0;
     if (((limit - words[other + LIMIT]) | 0) > 0) words[other + LIMIT] = limit;
+  }
+
+  /** The first that is heard here of a direction that was heard elsewhere before. */
+  private join(own: number, other: number, p: Packet): number {
+    const { words } = this;
+    const { view, l4At, tcpFlags: flags } = p;
+    const seq = tcp.sequence(view, l4At);
+    const raw = view.getUint16(l4At + 14);
+    const end = (seq + (p.end - p.payloadAt()) + (flags & tcp.FIN) + ((flags & tcp.SYN) >> 1)) | 0;
+    const otherBits = words[other + BITS];
+    words[own + END] = end;
+    words[own + BITS] = KNOWN | SCALE_MAX | (raw << 16);
+    if (flags & tcp.ACK) words[own + ACKED] = tcp.acknowledgement(view, l4At);
+    if ((otherBits & KNOWN) === 0) {
+      words[own + LIMIT] = end;
+      words[other + ACKED] = seq;
+      return EXPECTED;
+    }
+    words[own + LIMIT] = (end + (otherBits >>> 16 << (otherBits & SCALE_MASK))) | 0;
+    const limit = (words[own + ACKED] + (raw << SCALE_MAX)) | 0;
+    if (((limit - words[other + LIMIT]) | 0) > 0) words[other + LIMIT] = limit;
+    return EXPECTED;
   }
 
   /** One of the two SYNs has offered no scale, so neither side scales. */
