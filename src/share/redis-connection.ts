@@ -165,7 +165,9 @@ export class RedisConnection {
     if (this.error !== null) return;
     this.error = error;
     this.context.timers.clear(this.watchdog);
+    // Ending politely would wait for a server that may never answer; whoever waits for replies is to hear now.
     this.client.disconnect();
+    (this.client.stream as Redis['stream'] | undefined)?.destroy();
     if (isTold) this.onLost(error);
   }
 
