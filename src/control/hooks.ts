@@ -10,11 +10,11 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import type { Stats } from 'node:fs';
-import { readdir, realpath, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ConfigErrors } from '../base/error.js';
 import type { HooksPlan } from '../base/plan.js';
+import { judgePath } from '../base/safe-path.js';
 import type { HookCounts, RouterEvent, StreamedEvent } from './api/types.js';
 import { SCHEMA_VERSION } from './api/types.js';
 import type { EventLog, NumberedEvent } from './event.js';
@@ -40,8 +40,6 @@ const ENVIRONMENT_MAX_CHARACTERS = 4096;
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 const FAILED = 'hooks.failed';
-const S_ISVTX = 0o1000;
-const WRITABLE_BY_OTHERS = 0o022;
 
 export interface HooksOptions {
   plan: HooksPlan;
@@ -49,6 +47,9 @@ export interface HooksOptions {
   /** Where the plan is from, for what is wrong with it. */
   configFile: string;
 }
+
+/** A file of the directory, and the path it leads to. */
+interface Hook { name: string; real: string }
 
 /** How one run of one hook ended; reason null = well. */
 interface Outcome { reason: string | null; exitCode: number | null; isTimeout: boolean }
@@ -62,25 +63,6 @@ export function hookEnvironment(event: RouterEvent, sequence: number, user: User
     environment[`WEIR_${name.replaceAll(/(?<=[a-z0-9])(?=[A-Z])/g, '_').toUpperCase()}`] = String(value).replaceAll('\0', '').slice(0, ENVIRONMENT_MAX_CHARACTERS);
   }
   return environment;
-}
-
-/** What is wrong with the owner or the mode of one step of a path, or null. */
-function unsafeStep(path: string, found: Stats, isAncestor: boolean): string | null {
-  const own = process.geteuid?.() ?? 0;
-  if (found.uid !== 0 && found.uid !== own) return `${path} belongs to user ${found.uid}; it must belong to root${own === 0 ? '' : ` or user ${own}`}`;
-  // In a directory with the sticky bit others can add files, but neither remove nor rename ours.
-  if (isAncestor && (found.mode & S_ISVTX) !== 0) return null;
-  if ((found.mode & WRITABLE_BY_OTHERS) === 0) return null;
-  return `${path} may be written by ${(found.mode & 0o002) === 0 ? 'its group' : 'everybody'} (mode ${(found.mode & 0o7777).toString(8)}); chmod go-w makes it right`;
-}
-
-/** Why what stands at a path may have been written by somebody who must not have a say, or null. Follows symbolic links. */
-export async function whyUnsafe(path: string): Promise<string | null> {
-  const real = await realpath(path);
-  for (let step = real; ; step = dirname(step)) {
-    const why = unsafeStep(step, await stat(step), step !== real);
-    if (why !== null || step === dirname(step)) return why;
-  }
 }
 
 function lastLine(words: Buffer): string {
@@ -163,9 +145,9 @@ export class Hooks {
       for (let row = this.queue.shift(); row !== undefined; row = this.queue.shift()) {
         if (this.queue.length < HOOK_QUEUE_MAX / 2) this.isDropping = false;
         this.counters.events++;
-        for (const name of await this.list()) {
+        for (const { name, real } of await this.list()) {
           if (this.isClosed) return;
-          await this.runOne(name, row);
+          await this.runOne(name, real, row);
         }
       }
     } finally {
@@ -174,13 +156,13 @@ export class Hooks {
     }
   }
 
-  /** Names of the files to run now. */
-  private async list(): Promise<string[]> {
+  /** The files to run now: each by its name, and by the path that was judged, which is what is run. */
+  private async list(): Promise<Hook[]> {
     const { directory } = this.plan;
     let names: string[];
     try {
       names = (await readdir(directory)).sort();
-      const why = await whyUnsafe(directory);
+      const { why } = await judgePath(directory);
       if (why !== null) {
         this.refuse(directory, why);
         return [];
@@ -193,16 +175,16 @@ export class Hooks {
     }
     this.refused.delete(directory);
     for (const name of this.refused.keys()) if (!names.includes(name)) this.refused.delete(name);
-    const sound: string[] = [];
+    const sound: Hook[] = [];
     for (const name of names) {
       const path = join(directory, name);
       try {
         const found = await stat(path);
         if (!found.isFile() || (found.mode & 0o111) === 0) continue;
-        const why = sound.length < HOOKS_MAX ? await whyUnsafe(path) : `there are more than ${HOOKS_MAX} hooks`;
+        const { real, why } = sound.length < HOOKS_MAX ? await judgePath(path) : { real: path, why: `there are more than ${HOOKS_MAX} hooks` };
         if (why === null) {
           this.refused.delete(name);
-          sound.push(name);
+          sound.push({ name, real });
         } else this.refuse(name, why);
       } catch {
         // Gone since it was listed, or a link to nothing.
@@ -219,7 +201,7 @@ export class Hooks {
     this.events.emit(FAILED, name, `hook ${name} is not run: ${why}`, { hook: name, reason: why, severity: 'warning' });
   }
 
-  private async runOne(name: string, row: NumberedEvent): Promise<void> {
+  private async runOne(name: string, real: string, row: NumberedEvent): Promise<void> {
     const user = await lookUpUser(this.plan.user);
     if (user === null) {
       this.refuse(name, `there is no user '${this.plan.user}' (hooks.user)`);
@@ -228,7 +210,7 @@ export class Hooks {
     // The look-up may have taken a while.
     if (this.isClosed) return;
     this.counters.runs++;
-    const { reason, exitCode, isTimeout } = await this.execute(join(this.plan.directory, name), row, user);
+    const { reason, exitCode, isTimeout } = await this.execute(real, join(this.plan.directory, name), row, user);
     if (reason === null || this.isClosed) return;
     this.counters.failures++;
     if (isTimeout) this.counters.timeouts++;
@@ -236,14 +218,15 @@ export class Hooks {
     this.events.emit(FAILED, name, `hook ${name} failed on ${event} of ${subject}: ${reason}`, { hook: name, trigger: event, reason, exitCode, severity: 'warning' });
   }
 
-  private execute(path: string, { event, sequence }: NumberedEvent, user: User): Promise<Outcome> {
+  /** `called` is what it finds as its own name. */
+  private execute(path: string, called: string, { event, sequence }: NumberedEvent, user: User): Promise<Outcome> {
     return new Promise((resolve) => {
       const isOwn = process.geteuid?.() !== 0 && process.geteuid?.() === user.uid;
       let child: ChildProcess;
       try {
         // A process group of its own, so that all it starts can be ended with it.
         child = spawn(path, [], {
-          cwd: '/', env: hookEnvironment(event, sequence, user), stdio: ['pipe', 'pipe', 'pipe'], detached: true, ...(isOwn ? {} : { uid: user.uid, gid: user.gid }),
+          argv0: called, cwd: '/', env: hookEnvironment(event, sequence, user), stdio: ['pipe', 'pipe', 'pipe'], detached: true, ...(isOwn ? {} : { uid: user.uid, gid: user.gid }),
         });
       } catch (error) {
         resolve({ reason: systemReason(error), exitCode: null, isTimeout: false });

@@ -1,6 +1,6 @@
 /** Hooks as real programs in a directory of their own: what they are given, and every way they can fail without harm to anybody else. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -8,7 +8,8 @@ import * as assert from 'uvu/assert';
 import { ConfigErrors } from '../../src/base/error.js';
 import type { RouterEvent, StreamedEvent } from '../../src/control/api/types.js';
 import { EventLog } from '../../src/control/event.js';
-import { HOOK_QUEUE_MAX, hookEnvironment, Hooks, whyUnsafe } from '../../src/control/hooks.js';
+import { judgePath } from '../../src/base/safe-path.js';
+import { HOOK_QUEUE_MAX, hookEnvironment, Hooks } from '../../src/control/hooks.js';
 import { findUser, lookUpUser } from '../../src/control/user.js';
 import { temporaryDirectory, until } from '../support/api.js';
 
@@ -214,12 +215,27 @@ test('what a link leads to is looked at, and all directories above it', async ()
   chmodSync(target, 0o755);
   const link = join(root, 'link');
   symlinkSync(target, link);
-  assert.match(await whyUnsafe(link) ?? '', /\/open may be written by everybody/);
+  assert.match((await judgePath(link)).why ?? '', /\/open may be written by everybody/);
   // With the sticky bit nobody else can put another directory in its place.
   chmodSync(open, 0o1777);
-  assert.is(await whyUnsafe(link), null);
+  assert.equal(await judgePath(link), { real: realpathSync(target), why: null });
   chmodSync(target, 0o757);
-  assert.match(await whyUnsafe(link) ?? '', /program may be written by everybody/);
+  assert.match((await judgePath(link)).why ?? '', /program may be written by everybody/);
+  assert.is(await judgePath(join(root, 'absent')).then(() => '', (error: NodeJS.ErrnoException) => error.code), 'ENOENT');
+});
+
+test('what was looked at is what is run, whatever leads there meanwhile', async () => {
+  await scene({}, async ({ add, events, hooks, read, directory, out }) => {
+    const path = add('program', 'echo "$0" >> $OUT/name', 0o755);
+    const target = join(out, '..', 'target');
+    renameSync(path, target);
+    symlinkSync(target, join(directory, '10-link'));
+    // A hook before it has it lead elsewhere, after it was looked at and before it runs.
+    add('05-swaps', `ln -sf /bin/false ${join(directory, '10-link')}`, 0o755);
+    events.emit('uplink.down', 'isp1', '');
+    await settled(hooks, 1);
+    assert.equal([read('name'), hooks.counts.failures], [`${realpathSync(target)}\n`, 0]);
+  });
 });
 
 test('events of flows and failures of hooks run none; a queue that is full drops, counts and tells once', async () => {

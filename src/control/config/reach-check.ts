@@ -9,7 +9,7 @@ import type { Findings } from './findings.js';
 import { lastOf, networkOf, readAddress, readPrefix } from './ip.js';
 import { and, oneOf } from './near.js';
 import type { Range } from './range.js';
-import { readTarget, type Target } from './rule-text.js';
+import { formatPorts, PORT_MAX, protocolName, readTarget, type Target } from './rule-text.js';
 import { realServersOf } from './server-check.js';
 import type { FilterKeys, NoNatKeys, PolicyKeys } from './schema.js';
 import type { Item, Values } from './validate.js';
@@ -76,6 +76,8 @@ class ReachCheck {
       const { address } = readTarget(real.values.address!) as Target;
       this.#inside(address, (why, allowed) => this.#findings.error(real.at('address'), [...real.steps, 'address'], `${real.show('address')} (${why})`, allowed));
     }
+    this.#shadowed();
+    this.#boxShadowed();
     this.#values.noNat.items.forEach((rule, index) => {
       const { match } = this.#plan.noNat[index];
       this.#source(rule, match);
@@ -91,6 +93,35 @@ class ReachCheck {
       this.#source(rule, match);
       // Answers go back the way their flow came in, whatever the routes say.
       if (states === undefined || (states.length === 1 && states[0] === 'new')) this.#destination(rule, match);
+    });
+  }
+
+  /** Virtual servers go first: a forward of what one of them listens on never sees it. */
+  #shadowed(): void {
+    this.#values.portForwards.items.forEach((forward, index) => {
+      const { addresses, protocols, ports } = this.#plan.portForwards[index];
+      for (const one of this.#plan.virtualServers) {
+        const address = one.addresses.find((text) => addresses.includes(text));
+        const protocol = one.protocols.find((number) => protocols.includes(number));
+        const first = Math.max(ports.first, one.ports.first), last = Math.min(ports.last, one.ports.last);
+        if (address === undefined || protocol === undefined || first > last) continue;
+        this.#findings.warning(forward.at('listen'), [...forward.steps, 'listen'],
+          `the virtual server ${one.name} goes first and takes ${protocolName(protocol)} ${formatPorts({ first, last })} of ${address}, so the forward gets nothing of that`);
+        return;
+      }
+    });
+  }
+
+  /** All ports of an address of the router's own are those of the box's services as well. */
+  #boxShadowed(): void {
+    if (this.#host === undefined) return;
+    this.#values.virtualServers.items.forEach((server, index) => {
+      const one = this.#plan.virtualServers[index];
+      const link = one.ports.first <= 1 && one.ports.last === PORT_MAX ? this.#plan.links.find(({ addresses }) => addresses.some(({ address }) => one.addresses.includes(address))) : undefined;
+      if (link === undefined) return;
+      const { address } = link.addresses.find((own) => one.addresses.includes(own.address))!;
+      this.#findings.warning(server.at('listen'), [...server.steps, 'listen'],
+        `all ports of ${address}, the router's own address on ${link.name}: what is for the box itself there, such as SSH, goes to the real servers; listen on the ports that are meant, or on an address of its own`);
     });
   }
 

@@ -7,6 +7,8 @@
  *   WEIR_LOCAL_ADDRESS  the address to bind to in order to leave by what is checked; not set when there is none
  *   WEIR_TIMEOUT_MS     the time it has
  *
+ * It is run only if nobody else could have written it (base/safe-path.ts), and by the very path that was judged; its own name is the configured one.
+ *
  * Exit code 0 is good, any other one is not. With setsWeight the codes are those of keepalived's MISC_CHECK with misc_dynamic: 0 good, 1 not, and
  * 2 … 255 good with a weight of code − 2. The last of its words, the first line of stderr or else of stdout, go into the reason.
  */
@@ -14,11 +16,13 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { systemClock } from '../../base/clock.js';
+import { judgePath } from '../../base/safe-path.js';
 import { Attempts, failed, succeeded } from './attempt.js';
 import type { Finish } from './attempt.js';
 import type { CheckContext, CheckType, ProbePlanOf } from './check.js';
 import { oneLine, phraseOf } from './reason.js';
 import { findUser } from './user.js';
+import type { User } from './user.js';
 
 /** Kept of what it writes, of stdout and of stderr; the rest is read and thrown away so that it is not held up. */
 const OUTPUT_LIMIT_BYTES = 4_096;
@@ -44,9 +48,24 @@ function begin(plan: ProbePlanOf<'script'>, context: CheckContext, timeoutMs: nu
     finish(failed(`no user '${plan.user}'`));
     return () => {};
   }
-  const [file, ...parameters] = plan.command;
+  let end: (() => void) | null = null;
+  let isOver = false;
+  judgePath(plan.command[0]).then(({ real, why }) => {
+    if (isOver) return;
+    if (why === null) end = run(real, plan, user, context, timeoutMs, finish);
+    else finish(failed(`not run: ${why}`));
+  }, (error: NodeJS.ErrnoException) => { finish(failed(phraseOf(error))); });
+  return () => {
+    isOver = true;
+    end?.();
+  };
+}
+
+function run(path: string, plan: ProbePlanOf<'script'>, user: User | undefined, context: CheckContext, timeoutMs: number, finish: Finish): () => void {
+  const [called, ...parameters] = plan.command;
   const sinceMs = systemClock.nowMs();
-  const child = spawn(file, parameters, {
+  const child = spawn(path, parameters, {
+    argv0: called,
     cwd: '/',
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],

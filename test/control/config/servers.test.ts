@@ -23,6 +23,40 @@ test('defaults', () => {
   assert.equal(plan!.realServers, [{ index: 0, name: 'a', virtualServer: 0, address: '10.0.1.11', port: 80, weight: 1, upper: 0, lower: 0 }]);
 });
 
+test('a port forward that a virtual server takes from', () => {
+  const forwards = (listen: string, ...servers: string[]): string[] => {
+    const { errors, warnings } = compile(`${HEAD}${servers.map((text, index) => `  vs${index}: { listen: "${text}", realServers: { a: { address: 10.0.1.11 } } }\n`).join('')}routes:
+  default: { to: 0.0.0.0/0, group: out }
+uplinks:
+  isp: { link: wan, gateway: 203.0.113.1, snat: [203.0.113.2, 203.0.113.9] }
+groups:
+  out: { uplinks: [isp] }
+portForwards:
+  web: { uplink: isp, listen: ${listen}, to: 10.0.1.5 }
+`);
+    assert.equal(errors, []);
+    return warnings;
+  };
+  const at = 'weir.yaml:' + '14:31: portForwards.web.listen: warning: ';
+  assert.equal(forwards('80/tcp', '203.0.113.2:80/tcp'), [`${at}the virtual server vs0 goes first and takes tcp 80 of 203.0.113.2, so the forward gets nothing of that`]);
+  assert.equal(forwards('8000-8010/both', '203.0.113.9:8005-8020/udp').map((line) => line.slice(at.length)), ['the virtual server vs0 goes first and takes udp 8005-8010 of 203.0.113.9, so the forward gets nothing of that']);
+  assert.match(forwards('80/tcp', '203.0.113.9:*/tcp')[0]!, /vs0 goes first and takes tcp 80 of 203\.0\.113\.9/);
+  for (const apart of ['203.0.113.2:81/tcp', '203.0.113.2:80/udp', '203.0.113.8:80/tcp']) assert.equal(forwards('80/tcp', apart), [], apart);
+  assert.equal(forwards('203.0.113.9:80/tcp', '203.0.113.2:80/tcp'), []);
+});
+
+test('all ports of an address that the box itself is reached at', () => {
+  const warnings = (listen: string, text = HEAD): string[] => compile(`${text}  web: { listen: "${listen}", realServers: { a: { address: 10.0.1.11 } } }\n`).warnings.map((line) => line.replace(/^.*warning: /, ''));
+  const said = 'all ports of 203.0.113.2, the router\'s own address on wan: what is for the box itself there, such as SSH, goes to the real servers; listen on the ports that are meant, or on an address of its own';
+  assert.equal(warnings('203.0.113.2:*/tcp'), [said]);
+  assert.equal(warnings('wan:*/both'), [said]);
+  assert.equal(warnings('203.0.113.2:1-65535/tcp'), [said]);
+  assert.equal(warnings('203.0.113.2:23-65535/tcp'), []);
+  assert.equal(warnings('203.0.113.9:*/tcp'), []);
+  // Without a link to the box nothing of the box is reached at all.
+  assert.equal(warnings('203.0.113.2:*/tcp', HEAD.replace(/ {2}host: .*\n/, '')), []);
+});
+
 test('every key', () => {
   const { plan, errors, warnings } = compile(one(
     'scheduler: { name: sh, hashPort: true }, persistence: { timeout: 1h, mask: 24, tie: shop }, slowStart: 30s, onServerDown: move, sorry: 10.0.1.99, quorum: { weight: 3, hysteresis: 1 }, snat: always, '

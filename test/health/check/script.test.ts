@@ -1,5 +1,5 @@
 /** The script check: what it runs as and with, what its exit says, and that nothing of it is left behind. */
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -64,6 +64,30 @@ test('exit code 0 is good; any other is not, and its first words go into the rea
   assert.is((await run(sh('kill -TERM $$'))).reason, 'killed by SIGTERM');
   assert.is((await run([join(directory, 'nowhere')])).reason, 'no such file');
   assert.is((await run([directory])).reason, 'not permitted');
+});
+
+test('a program that somebody else could have written is not run, and what was looked at is what is', async () => {
+  const own = join(directory, 'judged');
+  mkdirSync(own);
+  chmodSync(own, 0o755);
+  const program = join(own, 'program');
+  writeFileSync(program, `#!/bin/sh\necho "$0" > ${join(directory, 'name')}\n`, { mode: 0o755 });
+  symlinkSync(program, join(own, 'link'));
+  assert.is((await run([join(own, 'link')])).reason, null);
+  assert.is(readFileSync(join(directory, 'name'), 'utf8'), `${realpathSync(program)}\n`);
+  rmSync(join(directory, 'name'));
+  for (const [path, mode, why] of [[program, 0o775, 'program may be written by its group'], [program, 0o757, 'program may be written by everybody'], [own, 0o777, 'judged may be written by everybody']] as const) {
+    chmodSync(path, mode);
+    const { isOk, reason } = await run([join(own, 'link')]);
+    assert.is(isOk, false);
+    assert.match(reason!, new RegExp(`^not run: .*/${why}`));
+    chmodSync(path, 0o755);
+  }
+  if (isRoot) {
+    chownSync(program, 65_534, 65_534);
+    assert.match((await run([program])).reason!, /program belongs to user 65534; it must belong to root/);
+  }
+  assert.not.ok(existsSync(join(directory, 'name')));
 });
 
 test('with setsWeight the exit code may be a weight, as in keepalived; without it is not', async () => {
