@@ -21,8 +21,11 @@ import type { StoreTrouble } from './store.js';
 
 /** XREAD of streams with MINID trimming, and effects of scripts rather than scripts in replication. */
 const OLDEST_VERSION: readonly number[] = [6, 2];
-/** Troubles of a server that a command has met, after which the connection is given up: another attempt says when they are over. */
-const FATAL: ReadonlySet<StoreTrouble> = new Set(['unreachable', 'slow', 'full', 'read-only', 'failing-over', 'loading', 'wrong-password', 'no-permission']);
+/**
+ * What an answer may say that ends the connection: another attempt finds another server, or says when it is over. A server that is full, or does not let us do one thing, is
+ * still good for everything else.
+ */
+const FATAL: ReadonlySet<StoreTrouble> = new Set(['unreachable', 'read-only', 'failing-over', 'loading', 'wrong-password']);
 /** A timer that comes later than this has had to wait for its thread. */
 const HELD_UP_MS = 50;
 

@@ -15,7 +15,8 @@
  * Writes are carried out in the order in which they were given, and may be given without waiting for one another. One that was refused has not been
  * carried out; one that failed in any other way (slow, unreachable) may have been, or may yet be: until `register` has been called again, which makes the
  * generation it bears void. Batches are idempotent, so what is unsure is written again. A lost connection therefore ends the generation: until
- * `register` has been called again everything that needs one rejects `fenced`.
+ * `register` has been called again everything that needs one rejects `fenced`. A store that is full, or does not permit something, refuses that alone:
+ * neither the connection nor the generation ends by it.
  */
 
 /**

@@ -185,21 +185,30 @@ test('more bytes on their way than may be are refused', async () => {
   assert.equal([...new Set(await Promise.all(many.slice(0, -1)))].filter((trouble) => trouble !== 'slow' && trouble !== 'none'), []);
 });
 
-test('full: named, and got over', async () => {
+test('full: what is new is refused whole, what frees memory and what is read is not; nothing else ends by it', async () => {
   const server = await serve();
   const told = await connected(server);
-  await told.store.write(one());
+  const { store, states } = told;
+  await store.write(batchOf([{ key: 'k', value: 'v' }, { key: 'gone', value: 'v' }]));
+  const { position } = await loaded(store);
   server.ask('CONFIG', 'SET', 'maxmemory', '1');
-  assert.is(await troubleOf(told.store.write(one('more'))), 'full');
-  assert.match((await troubled(told, 'full')).message, /has reached its maxmemory/);
-  // Another attempt finds it full still.
-  await until(() => told.errors.length >= 2, 'another attempt');
-  assert.is(told.errors[1].trouble, 'full');
+  const error = await store.write(batchOf([{ key: 'more', value: 'v' }, { key: 'k', value: 'w' }])).then(() => null, (caught: StoreError) => caught);
+  assert.is(error?.trouble, 'full');
+  assert.match(error?.message ?? '', /has reached its maxmemory/);
+  assert.is(String(await store.fetch(Buffer.from('k'))), 'v');
+  await store.write(batchOf([], [{ key: 'gone' }]));
+  assert.equal([...(await loaded(store)).records], [['k', 'v']]);
+  assert.equal(states.map(({ isUsable }) => isUsable), [true]);
+  // Nobody can begin with it, though.
+  const late = storeOf(server.plan());
+  assert.is((await openError(late)).trouble, 'full');
   server.ask('CONFIG', 'SET', 'maxmemory', '0');
-  await usable(told);
-  assert.equal(await told.store.register('a', 1), { generation: 2, before: 'kept' });
-  assert.is(await told.store.fetch(Buffer.from('more')), null);
-  await told.store.write(one('more'));
+  await store.write(one('more'));
+  assert.is(String(await store.fetch(Buffer.from('more'))), 'v');
+  await usable(late);
+  await late.store.register('b', null);
+  // The log has what has been done, and nothing of what was refused.
+  assert.equal((await followed(late.store, position, (some) => some.length >= 2)).entries.map(({ batch }) => batch.length), [batchOf([], [{ key: 'gone' }]).length, one('more').length]);
 });
 
 test('read-only: a server that has become a replica, and one that is', async () => {
@@ -302,6 +311,8 @@ test('no permission: it is said which command, even one within a script', async 
   const error = await store.register('a', null).then(() => null, (caught: StoreError) => caught);
   assert.is(error?.trouble, 'no-permission');
   assert.match(error?.message ?? '', /run XADD/);
+  // The rest goes on.
+  assert.is(await store.fetch(Buffer.from('k')), null);
   const { server: elsewhere, plan: keys } = await withUser();
   const told = storeOf(elsewhere.plan({ ...keys, prefix: 'other:' }));
   const keyError = await openError(told);
