@@ -118,6 +118,8 @@ function helpersOf(file: string, seen = new Set<string>()): Set<string> {
   }
   // A route's refusal is put into the route when the plan is read; fates are met through the router, which has the sweep as well.
   if (file === 'src/stage/route.ts') for (const path of ['src/table/route.ts', 'src/stage/fate.ts']) seen.add(path);
+  // The election is known to `ingress` by its contract alone.
+  if (file === 'src/stage/ingress.ts') seen.add('src/vrrp/virtual-routers.ts');
   return seen;
 }
 

@@ -4,9 +4,9 @@
  * For us are the link's own MAC address and those of its virtual routers whose addresses are ours now.
  *
  * Reads: the frame, the link. Writes: the packet's IP offset.
- * Drops: LINK_DOWN_IN RUNT VLAN_TAGGED NOT_FOR_US ETHERTYPE BROADCAST IP_VERSION IP_HEADER_LENGTH IP_TOTAL_LENGTH IP_CHECKSUM VRRP_HOPS VRRP_MALFORMED
- * VRRP_VERSION VRRP_UNKNOWN VRRP_OWN VRRP_PEER VRRP_CHECKSUM VRRP_AUTHENTICATION VRRP_INTERVAL, and what stage/arp.ts and, of a link that waits for its
- * addresses, stage/claim.ts say. Stops with TAKEN.
+ * Drops: LINK_DOWN_IN RUNT VLAN_TAGGED NOT_FOR_US ETHERTYPE BROADCAST IP_VERSION IP_HEADER_LENGTH IP_TOTAL_LENGTH IP_CHECKSUM SOURCE_ROUTE VRRP_HOPS
+ * VRRP_MALFORMED VRRP_VERSION VRRP_UNKNOWN VRRP_OWN VRRP_PEER VRRP_CHECKSUM VRRP_AUTHENTICATION VRRP_INTERVAL, and what stage/arp.ts and, of a link that waits for its
+ * addresses, stage/claim.ts say.
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
@@ -15,8 +15,8 @@ import * as ip from '../wire/ipv4.js';
 import type { Packet } from '../wire/packet.js';
 import { PROTOCOL_VRRP, VRRP_GROUP, VRRP_GROUP_MAC_HIGH, VRRP_GROUP_MAC_LOW } from '../wire/vrrp.js';
 import { receiveArp } from './arp.js';
+import { checkHeader } from './header.js';
 import type { Router } from './router.js';
-import { checkHeader } from './validate.js';
 
 export function ingress(p: Packet, r: Router): Verdict {
   const link = r.links[p.link];

@@ -11,6 +11,7 @@ import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import * as ip from '../wire/ipv4.js';
 import type { Packet } from '../wire/packet.js';
+import { checkHeader } from './header.js';
 import type { Router } from './router.js';
 
 export function validate(p: Packet, _r: Router): Verdict {
@@ -26,20 +27,4 @@ export function validate(p: Packet, _r: Router): Verdict {
 
   if ((p.fragment & (ip.FLAG_MF | ip.OFFSET_MASK)) !== 0) return 0;
   return p.parseL4() ? 0 : V.L4_TRUNCATED;
-}
-
-/** The IP header itself. Writes the packet's end. */
-export function checkHeader(p: Packet): Verdict {
-  const { view, ipAt } = p;
-  const available = p.end - ipAt;
-  if (available < ip.IPV4_HEADER) return V.RUNT;
-  if (view.getUint8(ipAt) >> 4 !== 4) return V.IP_VERSION;
-  const header = ip.headerLength(view, ipAt);
-  if (header < ip.IPV4_HEADER || header > available) return V.IP_HEADER_LENGTH;
-  const total = ip.totalLength(view, ipAt);
-  if (total < header || total > available) return V.IP_TOTAL_LENGTH;
-  // Short frames are padded on Ethernet; the IP length is the true one.
-  p.end = ipAt + total;
-  if (!ip.checksumIsRight(view, ipAt, header)) return V.IP_CHECKSUM;
-  return header > ip.IPV4_HEADER && ip.hasSourceRoute(view, ipAt, header) ? V.SOURCE_ROUTE : 0;
 }
