@@ -86,10 +86,10 @@ export function solicit(r: Router, linkIndex: number, address: number, unicast: 
   else send(r, link, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, arp.ARP_REQUEST, from, 0, 0, address);
 }
 
-/** Tell everybody on a link where its addresses are now (RFC 5227 §3: an announcement is a request for one's own address). */
+/** Tell everybody on a link where its addresses are now (RFC 5227 §3: an announcement is a request for one's own address). Those of virtual routers the election announces. */
 export function announce(r: Router, link: Link): void {
   if (!link.hasEthernet) return;
-  for (const address of link.claimed) if (link.answersFor(address)) announceAddress(r, link, address);
+  for (const address of link.claimed) if (!link.isElected(address)) announceAddress(r, link, address);
 }
 
 /** Ask whether somebody has one of a link's addresses, without saying that we want it (RFC 5227 §2.1.1: the sender is 0.0.0.0). Those of a virtual router somebody is meant to have. */
