@@ -70,12 +70,14 @@ test('init: nothing is heard, nothing is due', () => {
   assert.is(watched.router.state, 'init');
 });
 
+// conforms: vrrp-states
 test('init → master: the owner does not wait (§6.4.1)', () => {
   const watched = new Watched({ priority: 255 }).able(5);
   assert.equal(watched.happened, ['master owner', 'advert 255']);
   assert.is(watched.router.dueMs, 5 + SECOND);
 });
 
+// conforms: vrrp-states
 test('init → backup → master: after master-down time, not before (§6.4.1, §6.4.2)', () => {
   const watched = backup();
   assert.is(watched.router.dueMs, DOWN_100);
@@ -93,6 +95,7 @@ test('version 2: skew is a part of a second whatever the interval (RFC 3768 §6.
   assert.is(watched.router.dueMs, 100 + 6 * SECOND + SKEW_100);
 });
 
+// conforms: vrrp-states
 test('backup: a better or equal master is followed, at the interval it tells (§6.4.2)', () => {
   for (const priority of [100, 101, 255]) {
     const watched = backup();
@@ -110,6 +113,7 @@ test('backup: the address does not matter among equals (§6.4.2)', () => {
   assert.is(watched.router.dueMs, 500 + DOWN_100);
 });
 
+// conforms: vrrp-states
 test('backup: priority 0 leaves skew time (§6.4.2)', () => {
   const watched = backup();
   watched.hear(200, 500);
@@ -126,6 +130,7 @@ test('backup: priority 0 again and again postpones nothing', () => {
   assert.is(watched.router.dueMs, 700 + SKEW_100);
 });
 
+// conforms: vrrp-states
 test('backup: a worse master is not listened to when it may preempt (§6.4.2)', () => {
   const watched = backup();
   for (let at = 0; at < DOWN_100; at += SECOND) watched.hear(99, at);
@@ -171,6 +176,7 @@ test('master: somebody resigns: an advert at once, and the timer begins anew (§
   assert.is(watched.router.dueMs, DOWN_100 + 400 + SECOND);
 });
 
+// conforms: vrrp-states
 test('master → backup: a better one, or an equal one of a higher address (§6.4.3)', () => {
   for (const [priority, isHigher] of [[101, false], [100, true]] as const) {
     const watched = master();
@@ -181,6 +187,7 @@ test('master → backup: a better one, or an equal one of a higher address (§6.
   }
 });
 
+// conforms: vrrp-states
 test('master: a worse one, or an equal one of a lower address, is told so (§6.4.3)', () => {
   for (const [priority, isHigher] of [[99, true], [100, false]] as const) {
     const watched = master();
@@ -205,6 +212,7 @@ test('an owner yields only to another owner of a higher address', () => {
   assert.equal(watched.happened, ['backup better']);
 });
 
+// conforms: vrrp-states
 test('preempt delay: from its start', () => {
   const watched = backup({ preemptDelayMs: 10_000 });
   for (let at = 500; at < 10_000; at += SECOND) watched.until(at).hear(50, at);

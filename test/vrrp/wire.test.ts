@@ -119,6 +119,7 @@ const history = fc.record({
   seed: fc.nat(), events: fc.array(event, { maxLength: 25 }),
 });
 
+// conforms: vrrp-one-master
 test('one master, the best, whatever has happened before; groups hold together all the time', () => {
   fc.assert(fc.property(history, ({ wires, priorities, preempt, seed, events }) => {
     const net = new Net(seed);
@@ -154,6 +155,7 @@ test('one master, the best, whatever has happened before; groups hold together a
   }), { numRuns: 300, includeErrorInReport: true });
 });
 
+// conforms: vrrp-one-master
 test('while no advert is lost, two are masters for no longer than one takes', () => {
   fc.assert(fc.property(history, ({ wires, priorities, preempt, seed, events }) => {
     const net = new Net(seed);
