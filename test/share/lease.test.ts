@@ -142,7 +142,13 @@ test('blocks go back when they are not needed, emptied first, and not to and fro
   const asked: string[] = [];
   for (const name of ['lease', 'release'] as const) {
     const real = a.store[name].bind(a.store) as (...args: unknown[]) => Promise<unknown>;
-    Object.assign(a.store, { [name]: (...args: unknown[]) => { asked.push(name); return real(...args); } });
+    Object.assign(a.store, {
+      [name]: (...args: unknown[]) => {
+        asked.push(name);
+        if (name === 'release') for (const block of args[1] as number[]) assert.ok(a.leases.board.isEmpty(0, block) && !a.usable.includes(block), `block ${block} is given back empty, and closed`);
+        return real(...args);
+      },
+    });
   }
   for (let i = 0; i < 1000; i++) {
     assert.is.not(a.open(PC1, 2000 + i, FAR), null);
@@ -308,6 +314,36 @@ test('a block that somebody else has meanwhile is closed, and it is told', async
   assert.ok(a.held.includes(kept) && !a.held.includes(lost) && !a.usable.includes(lost));
   assert.equal(a.words, ['ended']);
   assert.is(a.held.length, 2, 'there is another one for it');
+});
+
+test('a port that rests in a lost block is not its endpoint’s to have back', async () => {
+  const lab = new Lab({ rig: { timeouts: { udp: 5, udpReplied: 5, portQuarantine: 1000 } } });
+  const a = await lab.begin('a');
+  const port = a.open(PC1, 5000, FAR) as number;
+  await lab.pass(8000, 500);
+  assert.is(a.externals.length, 0);
+  assert.is(a.open(PC1, 5000, FAR), port, 'in a block of ours it is');
+  await lab.pass(8000, 500);
+  lab.space.leases.set(`${COMMON} ${port >> 6}`, { instance: 'c', generation: 99, endsAtMs: Infinity });
+  await lab.pass(20_000, 500);
+  const other = a.open(PC1, 5000, FAR) as number;
+  assert.is.not(other >> 6, port >> 6);
+});
+
+test('blocks leased later do not prolong the ones before', async () => {
+  const lab = new Lab({ rig: refusing });
+  const a = await lab.begin('a');
+  const first = a.held;
+  const endsAtMs = (block: number): number => (lab.space.leases.get(`${COMMON} ${block}`) as { endsAtMs: number }).endsAtMs;
+  await lab.pass(15_000, 100);
+  for (let i = 0; i < 200; i++) {
+    a.open(PC1, 2000 + i, FAR);
+    if (i % 20 === 0) await lab.pass(20);
+  }
+  assert.ok(a.held.some((block) => endsAtMs(block) > endsAtMs(first[0])), 'some end later');
+  a.cut();
+  await lab.pass(endsAtMs(first[0]) - lab.timers.nowMs() - 1000, 100);
+  assert.equal(a.usable, [], 'all are closed when the first of them end');
 });
 
 test('an order that comes late closes what its time has closed', async () => {
