@@ -5,6 +5,7 @@
  *   operation = ttlSeconds u32 │ keyLength u8 │ key │ aliasLength u8 │ alias │ valueLength u16 │ value       little-endian, one after another
  *
  * ttlSeconds 0 = DELETE, and its value is empty; anything else = PUT for so long. An alias is another name for the key; its length may be 0.
+ * An alias lives as long as its record, and ALIAS_SECONDS at least: within that a record is put again without naming it, which saves the store a third of the work.
  * A batch holds at most BATCH_OPERATIONS operations and BATCH_BYTES bytes, so that no script keeps the store from others for long.
  */
 
@@ -15,6 +16,8 @@ export const KEY_BYTES = 255;
 export const VALUE_BYTES = 16 * 1024;
 /** A record lives no longer than this without being written again. */
 export const TTL_SECONDS = 30 * 86_400;
+/** An alias lives no shorter than this: longer than what most records live that have one. */
+export const ALIAS_SECONDS = 4 * 3600;
 /** Bytes of an operation beside key, alias and value. */
 export const OPERATION_OVERHEAD = 8;
 

@@ -12,7 +12,7 @@ import { systemClock } from '../base/clock.js';
 import type { Clock } from '../base/clock.js';
 import { systemTimers } from '../base/timers.js';
 import type { Timers } from '../base/timers.js';
-import { BatchReader } from './batch.js';
+import { ALIAS_SECONDS, BatchReader } from './batch.js';
 import { GapError, SETTLE_MS, StoreError } from './store.js';
 import type { Lease, LogEntry, Peer, Position, Registration, Store, StoreState, StoreTrouble } from './store.js';
 
@@ -103,7 +103,7 @@ export class MemoryStoreSpace {
       if (reader.isPut) {
         const endsAtMs = nowMs + reader.ttlSeconds * 1000;
         this.records.set(key, { bytes: reader.value, endsAtMs });
-        if (alias !== null) this.aliases.set(alias, { bytes: reader.key, endsAtMs });
+        if (alias !== null) this.aliases.set(alias, { bytes: reader.key, endsAtMs: nowMs + Math.max(reader.ttlSeconds, ALIAS_SECONDS) * 1000 });
       } else {
         this.records.delete(key);
         const named = alias === null ? undefined : this.aliases.get(alias);

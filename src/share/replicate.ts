@@ -21,7 +21,7 @@ import { KEY_BYTES, setLeft, VALUE_BYTES } from '../table/flow-record.js';
 import type { RecordEncoder } from '../table/flow-record.js';
 import { DELETE_KEY_BYTES, END_ORIGINAL, END_REPLY, FLOW_PLACE, FLOW_SERIAL, FLOW_TOLD_MS, JOURNAL_DELETE, JOURNAL_END, JOURNAL_FLOW, JOURNAL_PUT, PUT_KEY_BYTES, PUT_LEFT_S, PUT_VALUE_BYTES } from '../table/journal.js';
 import type { JournalReader } from '../table/journal.js';
-import { BATCH_OPERATIONS, BatchWriter } from './batch.js';
+import { ALIAS_SECONDS, BATCH_OPERATIONS, BatchWriter } from './batch.js';
 import type { LiveKeys } from './live-keys.js';
 import { Mirror } from './mirror.js';
 import { ChangeQueue } from './queue.js';
@@ -50,6 +50,8 @@ const DRAIN_RECORDS = 20_000;
  * two walks over the table take, and than a write may wait.
  */
 const MARGIN_S = 90;
+/** A flow is opened and established within this time, mostly; later its alias is written along, for somebody else may have deleted it. */
+const ALIAS_FRESH_S = 3;
 /** What a record with so many seconds left lives in the store. */
 export function ttlOf(leftS: number): number { return leftS + Math.ceil(leftS / 3) + MARGIN_S; }
 
@@ -95,6 +97,8 @@ export class Replicator {
   private readonly writtenSerial: Int32Array;
   private readonly writtenDeadline: Int32Array;
   private readonly writtenLife: Int32Array;
+  /** By place: when (table time) its alias was written. */
+  private readonly aliasAt: Int32Array;
   private readonly note: () => void;
   private flights: Flight[] = [];
   private isOpen = false;
@@ -126,6 +130,7 @@ export class Replicator {
     this.writtenDeadline = new Int32Array(reader.capacity);
     this.writtenLife = new Int32Array(reader.capacity);
     this.knownSerial = new Int32Array(reader.capacity);
+    this.aliasAt = new Int32Array(reader.capacity);
     this.note = () => {
       const { words, payloadAt: at } = this.queue;
       if (this.queue.kind === FLOW) this.knownSerial[words[at]] = words[at + 1];
@@ -173,6 +178,7 @@ export class Replicator {
     queue.clear();
     this.queued.fill(0);
     this.writtenSerial.fill(0);
+    this.knownSerial.fill(0);
     this.mirror.clear();
     this.mayHaveDead = true;
   }
@@ -183,6 +189,7 @@ export class Replicator {
   /** Nothing is known to be in the store: the next walk writes everything, and what only the data plane can read is written now. */
   forgetWritten(): void {
     this.writtenSerial.fill(0);
+    this.knownSerial.fill(0);
     const { nowMs } = this.options;
     for (const entry of this.mirror.entries(nowMs())) this.queuePut(entry.id, nowMs());
   }
@@ -359,7 +366,12 @@ export class Replicator {
     const nowTick = reader.nowTick;
     encoder.flow(words, 0, nowTick);
     const key = this.views.key();
-    if (!this.batch.put(key, this.views.alias(), this.stamped(encoder.value, encoder.valueLength), ttlOf(encoder.leftS))) return false;
+    const ttl = ttlOf(encoder.leftS);
+    // The alias of a flow does not change: what was written a moment ago and is there for long enough is not written again.
+    const aliasAgeS = nowTick - this.aliasAt[flow];
+    const hasAlias = this.knownSerial[flow] === serial && aliasAgeS <= ALIAS_FRESH_S && aliasAgeS + ttl < ALIAS_SECONDS;
+    if (!this.batch.put(key, hasAlias ? NOTHING : this.views.alias(), this.stamped(encoder.value, encoder.valueLength), ttl)) return false;
+    if (!hasAlias) this.aliasAt[flow] = nowTick;
     this.unqueue(flow, serial);
     this.live?.add(key);
     this.writtenSerial[flow] = serial;

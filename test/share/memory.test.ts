@@ -1,6 +1,7 @@
 /** The store in memory: the suite of all stores, and what can be done to its space. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { ALIAS_SECONDS } from '../../src/share/batch.js';
 import { MemoryStore, MemoryStoreSpace } from '../../src/share/memory.js';
 import { ManualTimers } from '../health/manual-timers.js';
 import { batchOf, storeSuite, troubleOf } from './store-suite.js';
@@ -73,7 +74,7 @@ test('what has outlived its time is swept out', async () => {
   await store.open();
   await store.register('a', null);
   for (let i = 0; i < 999; i++) await store.write(batchOf([{ key: `k${i}`, alias: `r${i}`, value: 'v', ttl: 1 }]));
-  await timers.advance(2000);
+  await timers.advance(ALIAS_SECONDS * 1000);
   await store.write(batchOf([{ key: 'last', value: 'v', ttl: 1 }]));
   assert.is(space.records.size, 1);
   assert.is(space.aliases.size, 0);
