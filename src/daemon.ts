@@ -9,6 +9,7 @@
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { affinityBytes } from './balance/affinity.js';
+import { persistenceBytes, persistenceCapacity } from './balance/persistence.js';
 import { EXIT_FAILED, EXIT_OK, formatConfigWarning } from './base/error.js';
 import type { Plan } from './base/plan.js';
 import { ringBytes } from './base/ring.js';
@@ -113,6 +114,7 @@ class Daemon {
       counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
+      persistence: new SharedArrayBuffer(persistenceBytes(persistenceCapacity(plan))),
       ...(plan.share.store === 'memory' ? {} : {
         journal: new SharedArrayBuffer(ringBytes(JOURNAL_WORDS)), inbox: new SharedArrayBuffer(ringBytes(INBOX_WORDS)), leases: new SharedArrayBuffer(leaseBoardBytes(plan)),
       }),

@@ -2,6 +2,7 @@
 import { compileConfig } from '../../src/control/config/load.js';
 import type { Plan } from '../../src/base/plan.js';
 import { affinityBytes } from '../../src/balance/affinity.js';
+import { persistenceBytes, persistenceCapacity } from '../../src/balance/persistence.js';
 import { V } from '../../src/base/verdict.js';
 import { systemClock } from '../../src/base/clock.js';
 import { KIND_TAP, OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4 } from '../../src/link/batch.js';
@@ -65,6 +66,7 @@ export class Rig {
       counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
+      persistence: new SharedArrayBuffer(persistenceBytes(persistenceCapacity(plan))),
     };
     this.exchange = new Exchange(() => undefined);
     this.router = new Router(

@@ -13,10 +13,13 @@
  * Bounded: limits.affinity entries. An entry in use is never taken away; when all are in use a new client's flows are not remembered, and counted.
  * That the server is dead or drained is nothing this table knows: who asks looks at it, and the client's next flow writes another one in.
  *
+ * The entries may lie in shared memory, so that the control plane can list them.
+ *
  * Cost: one look into the index when a flow opens, one when it is confirmed, one when it ends; nothing is allocated.
  */
 import { finish, mix } from '../base/hash.js';
 import { HashIndex } from '../base/hash-index.js';
+import type { Plan, VirtualServerPlan } from '../base/plan.js';
 import { TimerWheel } from '../base/timer-wheel.js';
 import { maskOf, V4_MAPPED } from '../wire/address.js';
 
@@ -37,6 +40,37 @@ const LENGTH = 11;
 /** Seconds of the wheel; a longer timeout is asked again on the way. */
 const WHEEL_SPAN = 1024;
 
+export function persistenceBytes(capacity: number): number { return capacity * WORDS * 4; }
+
+/** By virtual server: the number of who remembers for it, which those that are tied have in common; NONE = nobody. */
+export function persistenceOwners(virtualServers: readonly VirtualServerPlan[]): number[] {
+  const owners = new Map<string, number>();
+  return virtualServers.map(({ index, persistence }) => {
+    if (persistence === undefined) return NONE;
+    // A name cannot begin with a blank: no tie is taken for a virtual server of its own.
+    const name = persistence.tie ?? ` ${index}`;
+    if (!owners.has(name)) owners.set(name, owners.size);
+    return owners.get(name) as number;
+  });
+}
+
+/** Entries there may be. A second limit of the same size as affinity's: what virtual servers remember leaves uplinks' affinity alone. */
+export function persistenceCapacity({ virtualServers, limits }: Plan): number {
+  return virtualServers.some(({ persistence }) => persistence !== undefined) ? limits.affinity : 0;
+}
+
+export interface PersistenceRow {
+  owner: number;
+  /** IPv4 (int32), and the bits of it that count. */
+  network: number;
+  length: number;
+  server: number;
+  /** Flows that stand under it. */
+  flows: number;
+  /** Second (table time) it ends unless a flow comes; null while it has one. */
+  endsAtTick: number | null;
+}
+
 export class Persistence {
   /** Entries held. */
   count = 0;
@@ -56,9 +90,10 @@ export class Persistence {
   private newestIdle = NONE;
   private oldestIdle = NONE;
 
-  constructor(capacity: number, seed: number) {
+  /** @param memory of persistenceBytes(capacity) bytes. */
+  constructor(capacity: number, seed: number, memory: ArrayBufferLike = new ArrayBuffer(persistenceBytes(capacity))) {
     this.capacity = capacity;
-    this.words = new Int32Array(capacity * WORDS);
+    this.words = new Int32Array(memory);
     this.index = new HashIndex(capacity);
     this.wheel = new TimerWheel(capacity, WHEEL_SPAN);
     this.seed = seed;
@@ -178,9 +213,10 @@ export class Persistence {
     const at = entry * WORDS;
     words[at] = a0; words[at + 1] = a1; words[at + 2] = a2; words[at + 3] = network;
     words[at + OWNER] = owner;
+    words[at + SERVER] = NONE;
     words[at + FLOWS] = 0;
-    words[at + USED] = 1;
     words[at + LENGTH] = length;
+    words[at + USED] = 1;
     this.index.add(this.hash(owner, a0, a1, a2, network), entry);
     this.count++;
     return entry;
@@ -234,3 +270,15 @@ export class Persistence {
 
 /** The last word of an address's network; of IPv6 the whole address counts. */
 function masked(a2: number, a3: number, length: number): number { return a2 === V4_MAPPED ? a3 & maskOf(length) : a3; }
+
+/** Every entry that leads to a server, read from another thread. One that changes meanwhile may show a mix of old and new for one reading. */
+export function readPersistence(memory: ArrayBufferLike): PersistenceRow[] {
+  const words = new Int32Array(memory);
+  const rows: PersistenceRow[] = [];
+  for (let at = 0; at < words.length; at += WORDS) {
+    if (words[at + USED] === 0 || words[at + SERVER] === NONE || words[at + 2] !== V4_MAPPED) continue;
+    const flows = words[at + FLOWS];
+    rows.push({ owner: words[at + OWNER], network: words[at + 3], length: words[at + LENGTH], server: words[at + SERVER], flows, endsAtTick: flows > 0 ? null : words[at + DEADLINE] });
+  }
+  return rows;
+}

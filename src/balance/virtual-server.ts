@@ -29,7 +29,7 @@ import type { Counters } from '../table/counters.js';
 import { VirtualAddresses } from '../table/virtual-server.js';
 import { parseIpv4, V4_MAPPED } from '../wire/address.js';
 import type { Tuple } from '../wire/tuple.js';
-import { Persistence } from './persistence.js';
+import { Persistence, persistenceCapacity, persistenceOwners } from './persistence.js';
 import { Pool } from './pool.js';
 import { SCHEDULERS } from './scheduler/registry.js';
 import type { Scheduler, SchedulerType } from './scheduler/scheduler.js';
@@ -194,7 +194,8 @@ export class VirtualServers {
   private readonly counters: Counters;
   private readonly notify: (notice: ServerNotice) => void;
 
-  constructor(plan: Plan, counters: Counters, random: Random, nowMs: () => number, notify: (notice: ServerNotice) => void) {
+  /** @param memory what persistence remembers lies there; without it, in the table's own. */
+  constructor(plan: Plan, counters: Counters, random: Random, nowMs: () => number, notify: (notice: ServerNotice) => void, memory?: ArrayBufferLike) {
     this.counters = counters;
     this.notify = notify;
     this.addresses = new VirtualAddresses(plan);
@@ -202,23 +203,15 @@ export class VirtualServers {
       const { ports, sorry } = plan.virtualServers[server.virtualServer];
       return new RealServer(server, ports.first, sorry === server.index);
     });
-    const owners = new Map<string, number>();
-    const ownerOf = ({ index, persistence }: VirtualServerPlan): number => {
-      if (persistence === undefined) return NONE;
-      // A name cannot begin with a blank: no tie is taken for a virtual server of its own.
-      const name = persistence.tie ?? ` ${index}`;
-      if (!owners.has(name)) owners.set(name, owners.size);
-      return owners.get(name) as number;
-    };
-    const ownerOfEach = plan.virtualServers.map(ownerOf);
-    const remembered: number[][] = Array.from(owners, () => []);
+    const ownerOfEach = persistenceOwners(plan.virtualServers);
+    const remembered: number[][] = Array.from({ length: Math.max(NONE, ...ownerOfEach) + 1 }, () => []);
     plan.virtualServers.forEach(({ index, realServers }) => { if (ownerOfEach[index] !== NONE) remembered[ownerOfEach[index]].push(...realServers); });
     this.list = plan.virtualServers.map((one) => {
       const owner = ownerOfEach[one.index];
       return new VirtualServer(one, this.servers, owner, owner === NONE ? [] : remembered[owner], random, nowMs);
     });
-    // A second limit of the same size: what virtual servers remember leaves uplinks' affinity alone.
-    this.persistence = new Persistence(owners.size === 0 ? 0 : plan.limits.affinity, owners.size === 0 ? 0 : random.next());
+    const capacity = persistenceCapacity(plan);
+    this.persistence = new Persistence(capacity, capacity === 0 ? 0 : random.next(), memory);
     for (const one of this.list) this.settleQuorum(one);
     for (const server of this.servers) this.apply(server);
   }

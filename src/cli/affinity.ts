@@ -18,6 +18,9 @@ const COLUMNS = [
   right<AffinityStatus>('EXPIRES', (row) => formatDuration(row.expiresInMs)),
 ];
 
+/** '1 entry', '2 entries'. */
+export function entries(count: number): string { return count === 1 ? '1 entry' : `${formatCount(count)} entries`; }
+
 async function* pages(client: Client, filter: Query): AsyncGenerator<AffinityPage> {
   for (let cursor: number | null = 0; cursor !== null;) {
     const page: AffinityPage = await client.get<AffinityPage>('affinity', { ...filter, cursor });
@@ -51,7 +54,7 @@ async function printAsText({ io }: Context, list: AsyncGenerator<AffinityPage>):
   }
   if (last === null) return;
   const evicted = last.evicted === 0 ? '' : `; ${formatCount(last.evicted)} were forgotten too early for want of room (limits.affinity)`;
-  await io.write(`${listed === 1 ? '1 entry' : `${formatCount(listed)} entries`} listed, ${formatCount(last.limit)} can be held${evicted}\n`);
+  await io.write(`${entries(listed)} listed, ${formatCount(last.limit)} can be held${evicted}\n`);
 }
 
 export const command: CommandFile = {
@@ -64,7 +67,8 @@ export const command: CommandFile = {
       .addHelpText('after', `
 New flows of SOURCE (to DESTINATION) go by UPLINK while it is usable; EXPIRES is how long yet unless a new flow comes. "any" is an
 address that does not count for it. POLICY is named where the affinity is a policy's own and not the group's. Erasing touches no
-flow: those that are open stay where they are, the next ones are chosen anew. The persistence of virtual servers is erased with it.
+flow: those that are open stay where they are, the next ones are chosen anew. The persistence of virtual servers
+(weir persistence) is erased with it.
 
 Examples:
   weir affinity --uplink isp1         who comes back to isp1
@@ -86,7 +90,7 @@ Examples:
     return withClient(options, async (client) => {
       if (erase !== undefined) {
         const answer = await client.delete<AffinityErased>('affinity', typeof erase === 'string' ? { address: erase } : {});
-        await io.write(options.json ? `${JSON.stringify(answer)}\n` : `${answer.erased === 1 ? '1 entry' : `${formatCount(answer.erased)} entries`} erased\n`);
+        await io.write(options.json ? `${JSON.stringify(answer)}\n` : `${entries(answer.erased)} erased${answer.erasedPersistence === 0 ? '' : `, and ${formatCount(answer.erasedPersistence)} of persistence`}\n`);
         return 0;
       }
       const list = pages(client, filter);

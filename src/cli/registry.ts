@@ -26,6 +26,7 @@ export const commands: readonly CommandEntry[] = [
   { heading: WATCH, name: 'neighbours', summary: 'which station has which address', load: async () => (await import('./neighbours.js')).command },
   { heading: WATCH, name: 'flows', summary: 'the flow table, filtered and page by page', load: async () => (await import('./flows.js')).command },
   { heading: WATCH, name: 'affinity', summary: 'which addresses come back to which uplink', load: async () => (await import('./affinity.js')).command },
+  { heading: WATCH, name: 'persistence', summary: 'which clients come back to which real server', load: async () => (await import('./persistence.js')).command },
   { heading: WATCH, name: 'filters', summary: 'the filter rules and what they decided', load: async () => (await import('./filters.js')).command },
   { heading: WATCH, name: 'drops', summary: 'why packets were refused', load: async () => (await import('./drops.js')).command },
   { heading: WATCH, name: 'vrrp', summary: 'virtual routers: who is master, and why', load: async () => (await import('./vrrp.js')).command },

@@ -5,12 +5,13 @@
 import type { GroupPlan, Plan, PortRangePlan } from '../base/plan.js';
 import { VERDICTS } from '../base/verdict.js';
 import { affinityBytes, readAffinity } from '../balance/affinity.js';
+import { persistenceBytes, persistenceCapacity, persistenceOwners, readPersistence } from '../balance/persistence.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
   AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, DECLINED, EXPECTATIONS_REFUSED,
   FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, OFFLOADED_FLOWS, OFFLOADED_RX_BYTES, OFFLOADED_RX_PACKETS, OFFLOADED_TX_BYTES,
-  OFFLOADED_TX_PACKETS, OFFLOAD_DECLINED, PERSISTENCE_REFUSED, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN,
+  OFFLOADED_TX_PACKETS, OFFLOAD_DECLINED, PERSISTENCE_EVICTED, PERSISTENCE_REFUSED, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN,
   TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_REFUSED, UPLINK_PORTS_SHARED, UPLINK_PORTS_USED,
   UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED, WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
@@ -22,10 +23,10 @@ import { NEIGHBOUR_STATES, readNeighbours } from '../table/neighbour.js';
 import { formatPrefix, planRoutes } from '../table/route.js';
 import { STATE_MASK, STATE_NAMES } from '../table/tcp-state.js';
 import { windowsOf } from '../table/tcp-window.js';
-import { formatIpv4, formatMac, parseIpv4 } from '../wire/address.js';
+import { formatIpv4, formatMac, maskOf, parseIpv4 } from '../wire/address.js';
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from '../wire/ipv4.js';
 import type {
-  AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RouterView, RouteStatus, UplinkStatus, ViewedStatus,
+  AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, PersistenceFilter, PersistencePage, PersistenceStatus, Problem, RouterView, RouteStatus, UplinkStatus, ViewedStatus,
   VirtualServerStatus,
 } from './api/types.js';
 import type { ShareReport, VirtualRouterStatus } from './api/share-types.js';
@@ -61,7 +62,7 @@ interface UplinkState {
   weight: number;
 }
 
-export interface ViewMemory { flows: SharedArrayBuffer; counters: SharedArrayBuffer; neighbours: SharedArrayBuffer; affinity: SharedArrayBuffer }
+export interface ViewMemory { flows: SharedArrayBuffer; counters: SharedArrayBuffer; neighbours: SharedArrayBuffer; affinity: SharedArrayBuffer; persistence?: SharedArrayBuffer }
 
 /** By link: null for `way` and a reason where the kernel cannot. */
 export interface ViewOffload { reason: string | null; links: readonly { way: object | null; reason: string | null }[] }
@@ -326,6 +327,29 @@ export class View implements RouterView {
     }).filter((row) => (filter.uplink === undefined || row.uplink === filter.uplink)
       && (filter.address === undefined || row.source === filter.address || row.destination === filter.address));
     return { schemaVersion: SCHEMA_VERSION, affinity, nextCursor: end < limits.affinity ? end : null, limit: limits.affinity, evicted: this.counters.getRouter(AFFINITY_EVICTED) };
+  }
+
+  persistence(filter: PersistenceFilter, cursor: number): PersistencePage {
+    const { memory, plan } = this;
+    const { virtualServers } = plan;
+    const limit = memory.persistence === undefined ? 0 : persistenceCapacity(plan);
+    const end = Math.min(limit, cursor + AFFINITY_SCAN);
+    const entryBytes = persistenceBytes(1);
+    const owners = persistenceOwners(virtualServers);
+    const servers = filter.server === undefined ? null : this.servers.numbersOf(filter.server);
+    const address = filter.address === undefined ? null : parseIpv4(filter.address);
+    const { nowTick } = this.reader;
+    const rows = cursor >= end ? [] : readPersistence(memory.persistence!.slice(cursor * entryBytes, end * entryBytes));
+    const persistence = rows
+      .filter((row) => (servers === null || servers.has(row.server)) && (address === null || ((address ^ row.network) & maskOf(row.length)) === 0))
+      .map((row): PersistenceStatus => ({
+        client: `${formatIpv4(row.network)}/${row.length}`, virtualServers: virtualServers.flatMap(({ name, index }) => (owners[index] === row.owner ? [name] : [])),
+        server: this.servers.nameOf(row.server) ?? '', flows: row.flows, expiresInMs: row.endsAtTick === null ? null : Math.max(0, row.endsAtTick - nowTick) * 1000,
+      }));
+    const { counters } = this;
+    return {
+      schemaVersion: SCHEMA_VERSION, persistence, nextCursor: end < limit ? end : null, limit, evicted: counters.getRouter(PERSISTENCE_EVICTED), refused: counters.getRouter(PERSISTENCE_REFUSED),
+    };
   }
 
   filters(): FilterStatus[] {

@@ -84,6 +84,8 @@ export interface SharedMemory {
   counters: SharedArrayBuffer;
   neighbours: SharedArrayBuffer;
   affinity: SharedArrayBuffer;
+  /** What virtual servers remember (balance/persistence.ts); absent = nobody lists it. */
+  persistence?: SharedArrayBuffer;
   /** Rings to and from the share worker (table/journal.ts, table/inbox.ts); absent = nothing is shared with other instances. */
   journal?: SharedArrayBuffer;
   inbox?: SharedArrayBuffer;
@@ -401,7 +403,7 @@ export class Router {
     this.virtualServers = new VirtualServers(plan, this.counters, this.random, () => this.nowMs, (notice) => {
       if (notice.event === 'virtualServer') this.election?.changed();
       notify(notice);
-    });
+    }, memory.persistence);
     this.claims = new Claims(this, (link) => this.useLink(link, true));
     this.tellRest();
     this.routes = planRoutes(plan);

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Persistence } from '../../src/balance/persistence.js';
+import { Persistence, persistenceBytes, readPersistence } from '../../src/balance/persistence.js';
 import { maskOf, V4_MAPPED } from '../../src/wire/address.js';
 import { check } from '../support/oracle/property.js';
 
@@ -85,6 +85,27 @@ test('of IPv6 the whole address counts', () => {
   const table = new Persistence(4, 1);
   table.hold(0, 1, 2, 3, 4, 24, 9);
   assert.equal([table.find(0, 1, 2, 3, 4, 24), table.find(0, 1, 2, 3, 5, 24), table.find(0, 0, 2, 3, 4, 24)], [9, NONE, NONE]);
+});
+
+test('another thread reads who is remembered, and nothing of what was', () => {
+  const memory = new SharedArrayBuffer(persistenceBytes(4));
+  const table = new Persistence(4, 1, memory);
+  assert.equal(readPersistence(memory), []);
+  table.hold(0, 0, 0, V4_MAPPED, base + 7, 24, 5);
+  table.hold(1, 0, 0, V4_MAPPED, base + 9, 32, 6);
+  table.drop(1, 0, 0, V4_MAPPED, base + 9, 32, 100, TIMEOUT);
+  // What is no IPv4 has no place in the rows yet.
+  table.hold(1, 1, 2, 3, 4, 32, 7);
+  assert.equal(readPersistence(memory), [
+    { owner: 0, network: base, length: 24, server: 5, flows: 1, endsAtTick: null }, { owner: 1, network: base + 9, length: 32, server: 6, flows: 0, endsAtTick: 110 },
+  ]);
+  // A part of the table is read as the whole is.
+  assert.equal(readPersistence(memory.slice(persistenceBytes(1), persistenceBytes(2))).map(({ network }) => network), [base + 9]);
+  // Erased while it has a flow it leads nowhere until the next one; without one it is gone.
+  assert.is(table.erase(null), 3);
+  assert.equal(readPersistence(memory), []);
+  table.hold(0, 0, 0, V4_MAPPED, base + 7, 24, 8);
+  assert.equal(readPersistence(memory).map(({ server, flows }) => [server, flows]), [[8, 2]]);
 });
 
 test('a timeout longer than the wheel is round', () => {

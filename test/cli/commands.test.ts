@@ -9,7 +9,7 @@ import type { CheckResult, DoctorCheck } from '../../src/cli/command.js';
 import { OutputClosed } from '../../src/cli/io.js';
 import { commands } from '../../src/cli/registry.js';
 import type { InstanceAnswer } from '../../src/control/api/share-types.js';
-import type { AffinityPage, FlowPage, StreamedEvent, UplinkAnswer } from '../../src/control/api/types.js';
+import type { AffinityPage, FlowPage, PersistencePage, StreamedEvent, UplinkAnswer } from '../../src/control/api/types.js';
 import { ask, temporaryDirectory, withApi } from '../support/api.js';
 import { golden, weir } from '../support/cli.js';
 import { fakeFlow, FakeView } from '../support/fake-view.js';
@@ -225,7 +225,7 @@ test('help and version go to standard output and exit 0', async () => {
     assert.is(own.err, '');
     assert.match(own.out, new RegExp(`^Usage: weir ${name}`));
     assert.is((await weir(['help', name])).out, own.out);
-    if (READING.includes(name) || ['monitor', 'affinity', 'drain', 'undrain', 'weight', 'maint'].includes(name)) {
+    if (READING.includes(name) || ['monitor', 'affinity', 'persistence', 'drain', 'undrain', 'weight', 'maint'].includes(name)) {
       assert.match(own.out, /-j, --json/);
       assert.match(own.out, /--socket <path>/);
       assert.match(own.out, /WEIR_SOCKET/);
@@ -241,7 +241,7 @@ test('without a daemon each command says so in one line; status exits 3, the oth
       exitCode: name === 'status' ? 3 : 69, out: '', err: `weir: weir is not running: no socket at ${absent}\n`, writes: 0,
     });
   }
-  for (const args of [...CHANGING, ['affinity'], ['affinity', '--erase']]) {
+  for (const args of [...CHANGING, ['affinity'], ['affinity', '--erase'], ['persistence']]) {
     assert.equal(await weir([...args, '--socket', absent]), { exitCode: 69, out: '', err: `weir: weir is not running: no socket at ${absent}\n`, writes: 0 });
   }
   const file = join(directory, 'file');
@@ -457,10 +457,27 @@ test('affinity is listed page by page, filtered and erased', async () => {
     assert.is((JSON.parse((await weir(['affinity', '-j', '--uplink', 'isp1', '--socket', socket])).out) as AffinityPage).affinity.length, 2);
     assert.match((await weir(['affinity', '--address', '10.9.9.9', '--socket', socket])).out, /^0 entries listed, 65,536 can be held/);
     assert.is((await weir(['affinity', '--erase', '10.0.1.8', '--socket', socket])).out, '1 entry erased\n');
-    assert.is((await weir(['affinity', '-j', '--erase', '--socket', socket])).out, '{"schemaVersion":1,"erased":3}\n');
+    assert.is((await weir(['affinity', '-j', '--erase', '--socket', socket])).out, '{"schemaVersion":1,"erased":3,"erasedPersistence":0}\n');
     assert.equal(done, ['eraseAffinity 10.0.1.8', 'eraseAffinity ']);
     const wrong = await weir(['affinity', '--erase', 'everything', '--socket', socket]);
     assert.equal([wrong.exitCode, done.length], [2, 2]);
+  });
+});
+
+test('persistence is listed page by page and filtered, and erased with affinity', async () => {
+  await withApi({ servers: true }, async ({ socket, done }) => {
+    golden('persistence.txt', (await weir(['persistence', '--socket', socket])).out);
+    const json = await weir(['persistence', '-j', '--socket', socket]);
+    golden('persistence.json', json.out);
+    assert.equal((JSON.parse(json.out) as PersistencePage).persistence.map(({ client }) => client), ['203.0.113.0/24', '10.0.1.7/32']);
+    assert.match((await weir(['persistence', '--server', 'dns', '--socket', socket])).out, /^CLIENT.*\n10\.0\.1\.7\/32 .*\n1 entry listed, 65,536 can be held; 2 flows were not remembered/);
+    assert.match((await weir(['persistence', '--address', '10.9.9.9', '--socket', socket])).out, /^0 entries listed/);
+    assert.is((await weir(['affinity', '--erase', '--socket', socket])).out, '3 entries erased, and 2 of persistence\n');
+    assert.is((await weir(['affinity', '--erase', '10.0.1.8', '--socket', socket])).out, '1 entry erased\n');
+    assert.equal(done, ['eraseAffinity ', 'eraseAffinity 10.0.1.8']);
+    const wrong = await weir(['persistence', '--server', 'web9', '--socket', socket]);
+    assert.equal([wrong.exitCode, wrong.out], [2, '']);
+    assert.match(wrong.err, /there is no server 'web9'/);
   });
 });
 

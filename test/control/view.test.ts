@@ -10,6 +10,7 @@ import { CLAIM, CLAIM_ASKING, CLAIM_NONE, CLAIM_REFUSED, NOW_MS } from '../../sr
 import * as make from '../support/frames.js';
 import { PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { Rig, RigOptions } from '../support/rig.js';
+import { Call, servers } from '../support/servers.js';
 
 const CLIENT = '198.51.100.77';
 const EXTERNAL = '192.168.201.50';
@@ -285,6 +286,35 @@ test('affinity: whose it is, of whom, to where and how long yet', () => {
   assert.equal(seen.affinity({ uplink: banks }, 0).affinity, affinity.filter((row) => row.uplink === banks));
   assert.equal(seen.affinity({}, 64).affinity, []);
   assert.is(seen.affinity({}, 4711).nextCursor, null);
+});
+
+test('persistence: whom, to which server, for which virtual servers, and how long yet', () => {
+  const persistence = { timeout: 60, mask: 24, tie: 'shop' };
+  const r = rig({ plan: servers(
+    { addresses: WAN1, persistence, realServers: [{ address: PC1 }] }, { addresses: WAN1, persistence, ports: { first: 81, last: 81 }, realServers: [{ address: PC1 }] },
+    { addresses: WAN1, persistence: { timeout: 60, mask: 32 }, ports: { first: 82, last: 82 }, realServers: [{ address: PC2 }] }) });
+  const seen = view(r);
+  assert.equal(seen.persistence({}, 0), { schemaVersion: 1, persistence: [], nextCursor: null, limit: 64, evicted: 0, refused: 0 });
+  new Call(r, { to: WAN1, client: CLIENT, port: 5000 }).open();
+  const second = new Call(r, { to: WAN1, client: CLIENT, port: 5001, toPort: 82 });
+  second.open();
+  const shop = { client: '198.51.100.0/24', virtualServers: ['vs1', 'vs2'], server: 'vs1/rs1', flows: 1, expiresInMs: null };
+  const other = { client: `${CLIENT}/32`, virtualServers: ['vs3'], server: 'vs3/rs1', flows: 1, expiresInMs: null };
+  assert.equal(seen.persistence({}, 0).persistence, [shop, other]);
+  assert.equal(seen.persistence({ address: '198.51.100.1' }, 0).persistence, [shop]);
+  assert.equal(seen.persistence({ server: 'vs3' }, 0).persistence, [other]);
+  assert.equal(seen.persistence({ server: 'vs1/rs1' }, 0).persistence, [shop]);
+  assert.equal(seen.persistence({}, 64).persistence, []);
+  // Without a flow it lasts for its timeout.
+  second.close();
+  for (let left = 130; left > 0; left -= 10) {
+    r.advance(10_000, 5000);
+    r.teach();
+  }
+  const idle = seen.persistence({ server: 'vs3/rs1' }, 0).persistence[0];
+  assert.equal([idle.flows, idle.expiresInMs! > 0 && idle.expiresInMs! <= 60_000], [0, true]);
+  // Where nobody remembers anything nothing is listed.
+  assert.equal(view(rig()).persistence({}, 0), { schemaVersion: 1, persistence: [], nextCursor: null, limit: 0, evicted: 0, refused: 0 });
 });
 
 test('affinity of a large table comes in parts, each entry once', () => {

@@ -4,7 +4,7 @@
  */
 import type { LeaseStatus, ShareReport, VirtualRouterStatus } from '../../src/control/api/share-types.js';
 import type {
-  AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, Problem, RealServerStatus, RouterView, RouteStatus,
+  AffinityFilter, AffinityPage, AffinityStatus, DropStatus, FilterStatus, FlowFilter, FlowPage, FlowStatus, HealthStatus, LinkStatus, NeighbourStatus, PersistenceFilter, PersistencePage, PersistenceStatus, Problem, RealServerStatus, RouterView, RouteStatus,
   UplinkStatus, VirtualServerStatus,
 } from '../../src/control/api/types.js';
 
@@ -310,6 +310,17 @@ export class FakeView implements RouterView {
       && (filter.address === undefined || row.source === filter.address || row.destination === filter.address));
     // An entry a page.
     return { schemaVersion: 1, affinity: affinity.slice(cursor, cursor + 1), nextCursor: cursor + 1 < affinity.length ? cursor + 1 : null, limit: 65_536, evicted: 4 };
+  }
+
+  persistence(filter: PersistenceFilter, cursor: number): PersistencePage {
+    const all: PersistenceStatus[] = this.#servers ? [
+      { client: '203.0.113.0/24', virtualServers: ['web', 'shop'], server: 'web/web1', flows: 3, expiresInMs: null },
+      { client: '10.0.1.7/32', virtualServers: ['dns'], server: 'dns/ns1', flows: 0, expiresInMs: 65_000 },
+    ] : [];
+    const persistence = all.filter((row) => (filter.server === undefined || row.server === filter.server || row.server.startsWith(`${filter.server}/`))
+      && (filter.address === undefined || row.client.startsWith(filter.address)));
+    // An entry a page.
+    return { schemaVersion: 1, persistence: persistence.slice(cursor, cursor + 1), nextCursor: cursor + 1 < persistence.length ? cursor + 1 : null, limit: 65_536, evicted: 0, refused: 2 };
   }
 
   filters(): FilterStatus[] {

@@ -13,6 +13,7 @@ import * as assert from 'uvu/assert';
 import { ManualClock } from '../../src/base/clock.js';
 import type { GroupPlan, LimitsPlan, LinkPlan, Plan, RoutePlan, SharePlan, TimeoutsPlan, UplinkPlan } from '../../src/base/plan.js';
 import { affinityBytes } from '../../src/balance/affinity.js';
+import { persistenceBytes, persistenceCapacity } from '../../src/balance/persistence.js';
 import { V, VERDICTS } from '../../src/base/verdict.js';
 import type { VerdictName } from '../../src/base/verdict.js';
 import { KIND_PACKET, KIND_TUN } from '../../src/link/batch.js';
@@ -119,6 +120,7 @@ export class Rig {
       counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
+      persistence: new SharedArrayBuffer(persistenceBytes(persistenceCapacity(plan))),
     };
     this.router = new Router(
       plan,

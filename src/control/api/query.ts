@@ -5,7 +5,7 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { STATE_NAMES } from '../../table/tcp-state.js';
-import type { AffinityFilter, FlowFilter, RouterView, VirtualServerStatus } from './types.js';
+import type { AffinityFilter, FlowFilter, PersistenceFilter, RouterView, VirtualServerStatus } from './types.js';
 import { FLOW_PAGE_DEFAULT, FLOW_PAGE_MAX } from './types.js';
 
 /** A query or a body that cannot be answered; the server says so with status 400. */
@@ -100,6 +100,22 @@ export function readAffinityQuery(query: URLSearchParams, view: Pick<RouterView,
   const uplink = values.get('uplink');
   if (uplink !== undefined) filter.uplink = readName('uplink', uplink, view.uplinks().map((row) => row.name));
   return { filter, cursor: readInteger(values, 'cursor', 0, Number.MAX_SAFE_INTEGER) ?? 0 };
+}
+
+/** The filter and page of a `persistence` query. Throws QueryError. */
+export function readPersistenceQuery(query: URLSearchParams, view: Pick<RouterView, 'virtualServers'>): { filter: PersistenceFilter; cursor: number } {
+  const values = readParameters(query, ['address', 'server', 'cursor']);
+  const filter: PersistenceFilter = {};
+  const address = values.get('address');
+  if (address !== undefined) filter.address = readAddress(address);
+  const server = values.get('server');
+  if (server !== undefined) filter.server = readServer(server, view);
+  return { filter, cursor: readInteger(values, 'cursor', 0, Number.MAX_SAFE_INTEGER) ?? 0 };
+}
+
+/** A real server, or a virtual one for all of its own. */
+function readServer(text: string, view: Pick<RouterView, 'virtualServers'>): string {
+  return readName('server', text, view.virtualServers().flatMap((row) => [row.name, ...serverNames(row)]));
 }
 
 /** What commands call the real servers of a virtual server, its sorry server among them. */
@@ -198,7 +214,7 @@ export function readFlowQuery(query: URLSearchParams, view: Pick<RouterView, 'li
   const link = values.get('link');
   if (link !== undefined) filter.link = readName('link', link, view.links().map((row) => row.name));
   const server = values.get('server');
-  if (server !== undefined) filter.server = readName('server', server, view.virtualServers().flatMap((row) => [row.name, ...serverNames(row)]));
+  if (server !== undefined) filter.server = readServer(server, view);
   const state = values.get('state');
   if (state !== undefined) {
     if (!STATE_NAMES.includes(state)) throw new QueryError(`parameter 'state' is not a flow's state`, 'state', state, STATE_NAMES.join(', '));

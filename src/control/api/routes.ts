@@ -8,13 +8,13 @@ import type { Context } from 'hono';
 import type { EventLog, EventPlace } from '../event.js';
 import type { Log } from '../log.js';
 import type {
-  AffinityErased, AffinityPage, ApiErrorBody, DropList, FilterList, HookCounts, LinkList, NeighbourList, RouteList, RouterActions, RouterStatus, RouterView, ServerAnswer,
+  AffinityErased, AffinityPage, ApiErrorBody, DropList, FilterList, HookCounts, LinkList, NeighbourList, PersistencePage, RouteList, RouterActions, RouterStatus, RouterView, ServerAnswer,
   UplinkAnswer, UplinkList, UplinkStatus, VirtualServerList,
 } from './types.js';
 import { SCHEMA_VERSION } from './types.js';
 import type { InstanceAnswer, LeaseList, ShareAnswer, VirtualRouterStatus, VrrpList } from './share-types.js';
 import {
-  NoSuchName, QueryError, readAffinityQuery, readBody, readDrain, readErasure, readFlowQuery, readInteger, readParameters, readServersQuery, readUndrain, readWeight, readYes, serverNames,
+  NoSuchName, QueryError, readAffinityQuery, readBody, readDrain, readErasure, readFlowQuery, readInteger, readParameters, readPersistenceQuery, readServersQuery, readUndrain, readWeight, readYes, serverNames,
 } from './query.js';
 import { findServer, warningsWithout } from './found-server.js';
 import { streamEvents } from './stream.js';
@@ -22,7 +22,7 @@ import { streamEvents } from './stream.js';
 export const API_PREFIX = '/api/v1';
 
 /** What the API tells about; the first part of every path after the prefix. */
-export const RESOURCES = ['status', 'links', 'uplinks', 'servers', 'routes', 'neighbours', 'flows', 'affinity', 'filters', 'drops', 'vrrp', 'share', 'leases', 'events'] as const;
+export const RESOURCES = ['status', 'links', 'uplinks', 'servers', 'routes', 'neighbours', 'flows', 'affinity', 'persistence', 'filters', 'drops', 'vrrp', 'share', 'leases', 'events'] as const;
 
 /** What can be done to an uplink, POST /uplinks/NAME/ACTION, and to a real server, POST /servers/VIRTUAL-SERVER/NAME/ACTION. */
 export const CHANGES = ['drain', 'undrain', 'weight'] as const;
@@ -194,18 +194,30 @@ export function createRoutes(options: RoutesOptions): Hono {
     return c.json(view.affinity(filter, cursor));
   });
 
+  app.get(`${API_PREFIX}/persistence`, (c) => {
+    const view = router();
+    const { filter, cursor } = readPersistenceQuery(queryOf(c), view);
+    return c.json(view.persistence(filter, cursor));
+  });
+
   app.delete(`${API_PREFIX}/affinity`, (c) => {
     const address = readErasure(queryOf(c));
     const view = router();
-    let erased = 0;
+    const filter = address === null ? {} : { address };
+    let erased = 0, erasedPersistence = 0;
     for (let cursor: number | null = 0; cursor !== null;) {
-      const page: AffinityPage = view.affinity(address === null ? {} : { address }, cursor);
+      const page: AffinityPage = view.affinity(filter, cursor);
       erased += page.affinity.length;
       cursor = page.nextCursor;
     }
+    for (let cursor: number | null = 0; cursor !== null;) {
+      const page: PersistencePage = view.persistence(filter, cursor);
+      erasedPersistence += page.persistence.length;
+      cursor = page.nextCursor;
+    }
     actions().eraseAffinity(address);
-    events.emit('control.affinity', address ?? 'all', `affinity of ${address ?? 'all addresses'} was erased by request: ${erased} entries`, { address, erased });
-    return c.json({ schemaVersion: SCHEMA_VERSION, erased } satisfies AffinityErased);
+    events.emit('control.affinity', address ?? 'all', `affinity of ${address ?? 'all addresses'} was erased by request: ${erased} entries, and ${erasedPersistence} of persistence`, { address, erased, erasedPersistence });
+    return c.json({ schemaVersion: SCHEMA_VERSION, erased, erasedPersistence } satisfies AffinityErased);
   });
 
   const limited = bodyLimit({

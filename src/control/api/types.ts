@@ -280,6 +280,30 @@ export interface AffinityPage {
   limit: number; evicted: number;
 }
 
+/** To which real server new flows of a client's network go while its persistence lasts. */
+export interface PersistenceStatus {
+  /** '203.0.113.7/32': as much of the client's address as counts. */
+  client: string;
+  /** Those that remember it, tied ones together. */
+  virtualServers: string[];
+  /** 'web/web1'. */
+  server: string;
+  /** Flows that stand under it now. */
+  flows: number;
+  /** Unless a flow comes; null while it has one. */
+  expiresInMs: number | null;
+}
+
+export interface PersistenceFilter { /** Of a client in the network. */ address?: string; /** 'web/web1', or 'web' for all of a virtual server. */ server?: string }
+
+export interface PersistencePage {
+  schemaVersion: number; persistence: PersistenceStatus[];
+  /** Pass as `cursor` for the next page; null at the end. Entries that come and go meanwhile may be missed. */
+  nextCursor: number | null;
+  /** Entries the table can hold; those idle that made room for others before their end, and flows that could not be remembered, since start. */
+  limit: number; evicted: number; refused: number;
+}
+
 export interface RouterEvent { atMs: number; event: string; subject: string; message: string; [field: string]: unknown }
 
 /**
@@ -317,6 +341,8 @@ export interface RouterView {
   flows(filter: FlowFilter, cursor: number, limit: number): FlowPage;
   /** Looks at a bounded number of entries a call, so a page may be short or empty. */
   affinity(filter: AffinityFilter, cursor: number): AffinityPage;
+  /** The same. */
+  persistence(filter: PersistenceFilter, cursor: number): PersistencePage;
   filters(): FilterStatus[];
   drops(): DropStatus[];
 }
@@ -334,8 +360,8 @@ export interface DropList { schemaVersion: number; drops: DropStatus[] }
 export interface UplinkAnswer { schemaVersion: number; uplink: UplinkStatus; warnings: string[] }
 /** What an action on a real server answers. */
 export interface ServerAnswer { schemaVersion: number; virtualServer: string; server: RealServerStatus; warnings: string[] }
-/** What erasing affinity answers: how many entries there were to erase. */
-export interface AffinityErased { schemaVersion: number; erased: number }
+/** What erasing affinity answers: how many entries there were to erase, and how many of persistence, which goes with it. */
+export interface AffinityErased { schemaVersion: number; erased: number; erasedPersistence: number }
 
 /** One event as the stream carries it. `sequence` grows by one an event; a gap means the reader was too slow, or did not want the events of flows. */
 export interface StreamedEvent extends RouterEvent { schemaVersion: number; sequence: number }

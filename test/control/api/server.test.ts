@@ -140,8 +140,8 @@ test('affinity is listed page by page, filtered, and erased', async () => {
     assert.is(first.affinity[0].uplink, 'isp1');
     const filtered = (await ask(socket, '/api/v1/affinity?address=192.0.2.80&uplink=isp1')).json as AffinityPage;
     assert.equal(filtered.affinity.map((row) => row.source), ['10.0.1.8']);
-    assert.equal((await ask(socket, '/api/v1/affinity?address=10.0.1.7', 'DELETE')).json, { schemaVersion: 1, erased: 2 });
-    assert.equal((await ask(socket, '/api/v1/affinity', 'DELETE')).json, { schemaVersion: 1, erased: 3 });
+    assert.equal((await ask(socket, '/api/v1/affinity?address=10.0.1.7', 'DELETE')).json, { schemaVersion: 1, erased: 2, erasedPersistence: 0 });
+    assert.equal((await ask(socket, '/api/v1/affinity', 'DELETE')).json, { schemaVersion: 1, erased: 3, erasedPersistence: 0 });
     assert.equal(done, ['eraseAffinity 10.0.1.7', 'eraseAffinity ']);
     const heard = events.read(events.placeOfLast(9, true), 9).events.map(({ event }) => [event.event, event.subject, event['erased']]);
     assert.equal(heard, [['control.affinity', '10.0.1.7', 2], ['control.affinity', 'all', 3]]);
