@@ -185,6 +185,28 @@ static napi_value open_packet_js(napi_env env, napi_callback_info info) {
   return opened_to_js(env, &opened);
 }
 
+/*
+ * hearMac(fd, ifindex, mac): the device hands frames to this MAC address to the socket as well, whether its filter holds one more address or has to be opened
+ * altogether. No bytes at all: every frame. The membership is the socket's and ends with it.
+ */
+static napi_value hear_mac(napi_env env, napi_callback_info info) {
+  napi_value argv[3];
+  int32_t fd, ifindex;
+  napi_typedarray_type type;
+  size_t length;
+  void *mac;
+  if (!read_arguments(env, info, 3, argv, NULL) || !read_int32(env, argv[0], "fd", &fd) || !read_int32(env, argv[1], "ifindex", &ifindex)) return NULL;
+  if (napi_get_typedarray_info(env, argv[2], &type, &length, &mac, NULL, NULL) != napi_ok || type != napi_uint8_array) return throw_type(env, "mac must be a Uint8Array");
+  if (length != 0 && length != ETH_ALEN) return throw_range(env, "mac must have 6 bytes, or none");
+  struct packet_mreq membership = {.mr_ifindex = ifindex, .mr_type = PACKET_MR_PROMISC, .mr_alen = (unsigned short)length};
+  if (length > 0) {
+    memcpy(membership.mr_address, mac, length);
+    membership.mr_type = (((const uint8_t *)mac)[0] & 1) != 0 ? PACKET_MR_MULTICAST : PACKET_MR_UNICAST;
+  }
+  if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof membership) < 0) return throw_errno(env, errno, "setsockopt PACKET_ADD_MEMBERSHIP", NULL);
+  return NULL;
+}
+
 static napi_value packet_statistics(napi_env env, napi_callback_info info) {
   napi_value argv[1], object, packets, drops;
   int32_t fd;
@@ -203,5 +225,6 @@ static napi_value packet_statistics(napi_env env, napi_callback_info info) {
 
 void register_packet(napi_env env, napi_value exports) {
   set_function(env, exports, "openPacket", open_packet_js);
+  set_function(env, exports, "hearMac", hear_mac);
   set_function(env, exports, "packetStatistics", packet_statistics);
 }

@@ -43,9 +43,12 @@ import { KernelOffload } from './offload.js';
 import type { ShareOptions, ShareStatus } from './share/status.js';
 import type { SharedMemory } from './stage/router.js';
 import { countersBytes, countersShape } from './table/counters.js';
+import { VIRTUAL_MAC_HIGH, VIRTUAL_MAC_LOW } from './table/elected.js';
 import { flowTableBytes } from './table/flow.js';
 import { leaseBoardBytes } from './table/lease-board.js';
 import { neighbourTableBytes } from './table/neighbour.js';
+import { formatMac } from './wire/address.js';
+import { VRRP_GROUP_MAC_HIGH, VRRP_GROUP_MAC_LOW } from './wire/vrrp.js';
 
 export interface DaemonOptions {
   version: string;
@@ -232,6 +235,7 @@ class Daemon {
         opened.set(link.index, device);
         for (const { feature, code, syscall } of device.refused) this.log.info({ link: link.name, feature, code, syscall }, `${device.device} does without ${feature}`);
       }
+      this.hearVirtualRouters(opened);
     } finally {
       for (const link of this.plan.links) {
         const device = opened.get(link.index);
@@ -239,6 +243,16 @@ class Daemon {
       }
     }
     for (const error of host.undoUnclaimed()) this.log.warn({ err: error }, 'something an earlier run left could not be undone');
+  }
+
+  /** Frames to the MAC addresses of virtual routers, and their adverts, are to be had from devices that filter. */
+  private hearVirtualRouters(opened: ReadonlyMap<number, OpenedLink>): void {
+    for (const [index, device] of opened) {
+      const here = this.plan.vrrp.filter(({ link }) => link === index);
+      if (here.length === 0) continue;
+      const refused = device.hear([formatMac(VRRP_GROUP_MAC_HIGH, VRRP_GROUP_MAC_LOW), ...here.flatMap(({ id, virtualMac }) => (virtualMac ? [formatMac(VIRTUAL_MAC_HIGH, VIRTUAL_MAC_LOW | id)] : []))]);
+      for (const { feature, code, syscall } of refused) this.log.info({ link: device.plan.name, feature, code, syscall }, `${device.device} does without ${feature}`);
+    }
   }
 
   private logOffload({ links, reason }: KernelOffload): void {

@@ -25,6 +25,8 @@ export interface OpenedLink {
   /** OFFLOAD_* of batch.ts: frames that may be sent besides plain ones. What is received may always be a super-frame. */
   offloads: number;
   refused: Refusal[];
+  /** Have frames to these MAC addresses as well, until it is closed; what could not be had that way, and was had another. Throws a system error when it could not be had at all. */
+  hear(macs: readonly string[]): Refusal[];
   /** Undo on the host what opening did and close the device. Detach it from the I/O first. Returns what could not be undone. */
   close(): SystemError[];
 }

@@ -73,6 +73,8 @@ export interface NetlinkSocket {
 export interface Native {
   openTun(options: TunOptions): OpenedDevice;
   openPacket(options: PacketOptions): OpenedDevice;
+  /** Frames to this MAC address (6 bytes) reach the packet socket as well, for as long as it is open; no bytes = every frame does. */
+  hearMac(fd: number, ifindex: number, mac: Uint8Array): void;
   packetStatistics(fd: number): PacketStatistics;
   closeFd(fd: number): void;
   eventfd(): number;

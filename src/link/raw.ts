@@ -9,10 +9,12 @@
 import { systemError } from './netlink.js';
 import { constants } from 'node:os';
 import type { LinkPlan } from '../base/plan.js';
+import { isSystemError } from '../base/error.js';
+import { bytesOfMac } from '../wire/address.js';
 import { KIND_PACKET } from './batch.js';
 import { netnsPath, type Host } from './host.js';
 import type { OpenedLink } from './link.js';
-import { native } from './native.js';
+import { native, type Refusal } from './native.js';
 
 /** Receive and send buffer of the socket. A 64 KiB super-frame counts about 70 KiB against it. */
 const BUFFER_BYTES = 16 * 1024 * 1024;
@@ -31,8 +33,9 @@ export function openRaw(plan: LinkPlan, host: Host): OpenedLink {
   const silenced = host.silence(netns).silence(plan.device);
   let fd = -1;
   const close = (): ReturnType<OpenedLink['close']> => {
-    const errors = host.undoOf(plan.name);
+    // First, while the device is up: one that is down keeps listening for more than its own address when nobody wants it to any more.
     if (fd >= 0) native().closeFd(fd);
+    const errors = host.undoOf(plan.name);
     silenced.end();
     return errors;
   };
@@ -47,10 +50,26 @@ export function openRaw(plan: LinkPlan, host: Host): OpenedLink {
       plan, fd, kind: KIND_PACKET, vnet: device.vnet, device: plan.device, ifindex: device.ifindex,
       mac: found.mac, mtu: plan.mtu ?? found.mtu,
       offloads: plan.offload ? device.offloads : 0, refused: [...device.refused, ...silenced.refused],
-      close,
+      hear: (macs) => hear(fd, device.ifindex, macs), close,
     };
   } catch (error) {
     close();
     throw error;
   }
+}
+
+/** A device that will not listen for one more address is made to hear all of them: what is for others is let go of by the pipeline. */
+function hear(fd: number, ifindex: number, macs: readonly string[]): Refusal[] {
+  const refused: Refusal[] = [];
+  for (const mac of macs) {
+    try {
+      native().hearMac(fd, ifindex, bytesOfMac(mac));
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      refused.push({ feature: `a filter for ${mac}, and hears everything`, code: error.code, errno: error.errno, syscall: error.syscall });
+      native().hearMac(fd, ifindex, new Uint8Array(0));
+      break;
+    }
+  }
+  return refused;
 }

@@ -91,7 +91,8 @@ export function openTap(plan: LinkPlan, host: Host): OpenedLink {
       mac: plan.mac ?? deriveMac(device.name, plan.netns, now?.mac ?? null),
       mtu: now?.mtu ?? plan.mtu ?? 1500,
       offloads: device.offloads, refused: device.refused,
-      close,
+      // A TAP device is handed every frame the kernel sends into it.
+      hear: () => [], close,
     };
   } catch (error) {
     close();

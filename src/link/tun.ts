@@ -104,7 +104,8 @@ export function openTun(plan: LinkPlan, host: Host): OpenedLink {
     return {
       plan, fd: device.fd, kind: KIND_TUN, vnet: device.vnet, device: device.name, ifindex: device.ifindex,
       mac: null, mtu: now?.mtu ?? plan.mtu ?? 1500, offloads: device.offloads, refused: device.refused,
-      close,
+      // There are no MAC addresses.
+      hear: () => [], close,
     };
   } catch (error) {
     close();

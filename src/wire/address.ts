@@ -44,6 +44,11 @@ export function parseMac(text: string): Mac {
   };
 }
 
+export function bytesOfMac(text: string): Uint8Array {
+  const { high, low } = parseMac(text);
+  return Uint8Array.of(high >>> 8, high & 255, low >>> 24, (low >>> 16) & 255, (low >>> 8) & 255, low & 255);
+}
+
 export function formatMac(high: number, low: number): string {
   return [high >>> 8, high & 255, low >>> 24, (low >>> 16) & 255, (low >>> 8) & 255, low & 255]
     .map((byte) => byte.toString(16).padStart(2, '0')).join(':');

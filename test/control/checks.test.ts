@@ -45,7 +45,7 @@ class Bench {
     this.r = rig(options);
     const { plan } = this.r.router;
     const opened = (link: LinkPlan): OpenedLink => ({
-      plan: link, fd: -1, kind: 0, vnet: true, device: link.device, ifindex: 1, mac: null, mtu: 1500, offloads: 0, refused: [], close: () => [],
+      plan: link, fd: -1, kind: 0, vnet: true, device: link.device, ifindex: 1, mac: null, mtu: 1500, offloads: 0, refused: [], hear: () => [], close: () => [],
     });
     this.view = new View({ plan, links: plan.links.map(opened), memory: this.r.memory, kernelDrops: () => 0, nowMs: () => this.timers.nowMs() });
     plan.links.forEach((_, index) => this.view.setLink(index, true, null));

@@ -152,7 +152,7 @@ test('names stand for numbers in the plan', () => {
 
 test('what is wrong is told first: no quorum, servers that are down, drained by hand or full; a weight of 0 is as it should be', () => {
   const s = new Scene({ realServers: [{ name: 'web1', address: PC1, port: 80 }, { name: 'web2', address: PC2, port: 80, weight: 0 }], sorry: { address: '192.168.0.99' } });
-  const opened = (link: LinkPlan): OpenedLink => ({ plan: link, fd: -1, kind: 0, vnet: true, device: link.device, ifindex: 1, mac: null, mtu: 1500, offloads: 0, refused: [], close: () => [] });
+  const opened = (link: LinkPlan): OpenedLink => ({ plan: link, fd: -1, kind: 0, vnet: true, device: link.device, ifindex: 1, mac: null, mtu: 1500, offloads: 0, refused: [], hear: () => [], close: () => [] });
   const { plan } = s.r.router;
   const view = new View({ plan, links: plan.links.map(opened), memory: s.r.memory, kernelDrops: () => 0, nowMs: () => 0 });
   const problems = (): string[] => view.status().problems.filter(({ subject }) => /server/.test(subject)).map(({ severity, subject, message }) => `${severity} ${subject}: ${message}`);

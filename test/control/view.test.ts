@@ -17,7 +17,7 @@ const EXTERNAL = '192.168.201.50';
 
 const view = (r: Rig): View => new View({ plan: r.router.plan, links: r.router.plan.links.map(opened), memory: r.memory, kernelDrops: () => 0, nowMs: () => 0 });
 const opened = (plan: LinkPlan): OpenedLink => ({
-  plan, fd: -1, kind: 0, vnet: true, device: plan.device, ifindex: 1, mac: null, mtu: 1500, offloads: 0, refused: [], close: () => [],
+  plan, fd: -1, kind: 0, vnet: true, device: plan.device, ifindex: 1, mac: null, mtu: 1500, offloads: 0, refused: [], hear: () => [], close: () => [],
 });
 const only = (r: Rig): FlowStatus => {
   const { flows } = view(r).flows({}, 0, 100);

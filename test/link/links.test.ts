@@ -160,6 +160,29 @@ raw('an existing device is taken over with its own MAC, and given back as it was
   }
 });
 
+raw('a device listens for more MAC addresses while the link is open: a group’s in its filter, another one’s however it can', () => {
+  const { ns, host } = box();
+  try {
+    ns.ip('link', 'add', 'near', 'type', 'veth', 'peer', 'name', 'far');
+    const groups = (): string => ns.ip('maddr', 'show', 'dev', 'near');
+    // A veth has no filter for single addresses: it hears everything then.
+    const isPromiscuous = (): boolean => /promiscuity 1\b/.test(ns.ip('-d', 'link', 'show', 'near'));
+    const wan = plan({ name: 'wan', type: 'raw', device: 'near', netns: ns.name });
+    const h = host([wan]);
+    const link = openLink(wan, h);
+    assert.equal([groups().includes('01:00:5e:00:00:12'), isPromiscuous()], [false, false]);
+    assert.equal(link.hear(['01:00:5e:00:00:12']), []);
+    assert.equal([groups().includes('01:00:5e:00:00:12'), isPromiscuous()], [true, false]);
+    assert.equal(link.hear(['00:00:5e:00:01:07', '00:00:5e:00:01:08']), []);
+    assert.ok(isPromiscuous());
+    link.close();
+    assert.equal([groups().includes('01:00:5e:00:00:12'), isPromiscuous()], [false, false]);
+    h.close();
+  } finally {
+    ns.remove();
+  }
+});
+
 raw('offload: false sends nothing unfinished, and still understands what comes', () => {
   const { ns, host } = box();
   try {
