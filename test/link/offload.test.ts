@@ -6,6 +6,7 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { VrrpPlan } from '../../src/base/plan.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_USO } from '../../src/link/batch.js';
 import { PROGRAM_SCHED_CLS, PROGRAM_SOCKET_FILTER, SKB_BYTES, SKB_GSO_SIZE, SKB_MARK, TC_REDIRECT } from '../../src/link/bpf.js';
 import { native } from '../../src/link/native.js';
@@ -51,7 +52,8 @@ class Twins {
     this.without = rig(common);
     for (const name of this.with.names) {
       const { high, low } = parseMac(OUR_MAC[name]);
-      const made = { link: this.with.index(name), macHigh: high, macLow: low, ...this.maps };
+      const virtualRouters = (options.plan?.vrrp ?? []).filter(({ link }) => link === this.with.index(name));
+      const made = { link: this.with.index(name), macHigh: high, macLow: low, virtualRouters, ...this.maps };
       const load = (type: number, instructions: Uint8Array): number => native().bpfProgram({ type, name: 'weir', license: 'Apache-2.0', instructions });
       this.programs.set(name, { forwards: load(PROGRAM_SCHED_CLS, forwarder(made)), filters: load(PROGRAM_SOCKET_FILTER, socketFilter(made)) });
     }
@@ -205,6 +207,57 @@ test('a connection is offloaded after some packets, and both directions leave as
   assert.ok(c.exchange(20), 'all by the program');
   twins.settle();
 }));
+
+const INTERVAL_MS = 100;
+const virtualRouter = (index: number, link: number, id: number, address: string): VrrpPlan => ({
+  index, name: `vr${id}`, link, id, version: 3, priority: 100, addresses: [{ address, prefixLength: 24 }], advertIntervalMs: INTERVAL_MS, preempt: true, preemptDelayMs: 0, peers: [],
+  checksum: 'plain', virtualMac: true, accept: true, track: [], announcements: { count: 1, againMs: 0, refreshMs: 0 },
+});
+const virtualMac = (id: number): string => `00:00:5e:00:01:0${id}`;
+
+/** A better master of the virtual router on the LAN says so. */
+function betterMaster(id: number): Buffer {
+  const message = Buffer.from([0x31, id, 200, 1, 0, INTERVAL_MS / 10, 0, 0, 192, 168, 0, 254]);
+  message.writeUInt16BE(~make.onesSum(message) & 0xffff, 6);
+  return make.ethernet({ source: virtualMac(id), destination: '01:00:5e:00:00:12' }, make.ipv4({ source: '192.168.0.9', destination: '224.0.0.18', ttl: 255, protocol: 112 }, message));
+}
+
+test('virtual routers: what comes by their MAC address is forwarded, and leaves from it, while they are ours, and not for a packet longer', () => {
+  const outside = '192.168.201.20';
+  withTwins({ snat: [outside], plan: { vrrp: [virtualRouter(0, 0, 7, '192.168.0.254'), virtualRouter(1, 0, 8, '192.168.0.253'), virtualRouter(2, 1, 9, outside)] } }, (twins) => {
+    const pass = (ms: number): void => { for (const r of twins.both) r.advance(ms, 10); };
+    const toIt = (id: number, more = {}): boolean => twins.send('lan', datagram(more), { destination: virtualMac(id) });
+    pass(2 * INTERVAL_MS);
+    for (let i = 0; i < 10; i++) toIt(7);
+    for (const id of [7, 8]) assert.ok(toIt(id), `by the MAC address of ${id}`);
+    assert.ok(twins.send('lan', datagram()), 'and by the link’s own');
+    assert.not(toIt(6), 'not by another one’s');
+    const [{ packet }] = twins.without.from('lan', datagram());
+    const back = make.ipv4({ source: SERVER, destination: outside, dontFragment: true }, make.udp({ sourcePort: 6000, destinationPort: packet.readUInt16BE(20) }));
+    for (let i = 0; i < 10; i++) twins.send('wan1', back, { destination: virtualMac(9) });
+    assert.ok(twins.send('wan1', back, { destination: virtualMac(9) }), 'and the answers');
+
+    for (const r of twins.both) {
+      r.put('lan', betterMaster(7));
+      r.run();
+    }
+    assert.not(toIt(7), 'another router is the master of 7');
+    for (let i = 0; i < 10; i++) assert.not(toIt(7));
+    for (let i = 0; i < 10; i++) toIt(8);
+    assert.ok(toIt(8), 'of 8 it is us');
+    pass(10 * INTERVAL_MS);
+    for (let i = 0; i < 10; i++) toIt(7);
+    assert.ok(toIt(7), 'it is heard no more, and 7 is ours again');
+
+    for (const r of twins.both) {
+      r.router.election?.setDrained(true);
+      r.run();
+    }
+    pass(5 * INTERVAL_MS);
+    for (const id of [7, 8]) assert.not(toIt(id), `nothing is ours: ${id}`);
+    for (let i = 0; i < 10; i++) assert.not(twins.send('lan', datagram()), 'and nothing leaves with an address that is not');
+  });
+});
 
 test('one-way datagrams are offloaded too, answers once they come', () => withTwins({}, (twins) => {
   for (let i = 0; i < 10; i++) twins.send('lan', datagram());
