@@ -57,8 +57,10 @@ export class Gateway {
     }
   }
 
-  /** Shares with others, and has caught up. */
-  sharing(): Promise<ShareStatus> { return this.shares('to share its state', ({ phase, queue, inFlight }) => phase === 'running' && queue === 0 && inFlight === 0); }
+  /** Shares with others, has told what it had to tell, and its data plane has what the store had. */
+  sharing(): Promise<ShareStatus> {
+    return this.shares('to share its state', ({ phase, load, queue, inFlight, inboxWords }) => phase === 'running' && load?.isDone === true && queue === 0 && inFlight === 0 && inboxWords === 0);
+  }
 
   /** Nothing it has to tell is left untold. */
   told(): Promise<ShareStatus> { return this.shares('to have told everything', ({ queue, inFlight, journalWords }) => queue === 0 && inFlight === 0 && journalWords === 0); }
