@@ -2,7 +2,7 @@
  * The bench: weir against the kernel and HAProxy on the same topology in the same run, and weir's parts by size.
  *
  *     npm run bench [-- --quick] [-- NAME…]     NAME: part of a job's name (bulk, udp, new-flows, latency, servers, share) or of a micro-bench's
- *                                               (micro, pipeline, flow-table, fib, port-pool, listing)
+ *                                               (micro, pipeline, flow-table, fib, port-pool, listing, failover, replicate)
  *     npm run bench -- --write-docs             puts the figures of the last whole run into docs/performance.md
  *
  * Leaves bench/out/bench.json and bench/out/pipeline.svg. Exit code 0 when everything was measured, whatever the figures say: speed is
@@ -20,7 +20,7 @@ import { blocksOf, fillIn } from './report/docs.js';
 import { describe, machine } from './report/machine.js';
 import { plot } from './report/plot.js';
 import type { BenchResult } from './report/result.js';
-import { GOAL_HEAD, goalLines, NET_HEAD, netLines, PIPELINE_HEAD, pipelineLines, SERVER_HEAD, serverLines, SHARE_HEAD, shareLines, TABLE_HEAD, tableLines } from './report/rows.js';
+import { GOAL_HEAD, goalLines, NET_HEAD, netLines, PIPELINE_HEAD, pipelineLines, REPLICATE_HEAD, replicateLines, SERVER_HEAD, serverLines, SHARE_HEAD, shareLines, TABLE_HEAD, tableLines } from './report/rows.js';
 import { textTable } from './report/table.js';
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -28,7 +28,7 @@ const JSON_FILE = at('out/bench.json');
 const PLOT_FILE = at('out/pipeline.svg');
 const DOCUMENT = at('../docs/performance.md');
 const DOCUMENT_PLOT = at('../docs/performance.svg');
-const MICRO_NAMES = ['micro', 'pipeline', 'flow-table', 'fib', 'port-pool', 'listing'];
+const MICRO_NAMES = ['micro', 'pipeline', 'flow-table', 'fib', 'port-pool', 'listing', 'failover', 'replicate'];
 
 function writeDocs(): void {
   const result = JSON.parse(readFileSync(JSON_FILE, 'utf8')) as BenchResult;
@@ -76,6 +76,7 @@ async function main(): Promise<number> {
     show('Goals of scale and steadiness', GOAL_HEAD, goalLines(micro));
     show('The pipeline without devices; collections are minor + major', PIPELINE_HEAD, pipelineLines(micro));
     show('Tables', TABLE_HEAD, tableLines(micro));
+    show('Replication without devices', REPLICATE_HEAD, replicateLines(micro));
   }
   say(`\nDone in ${result.seconds} s. All figures: bench/out/bench.json${micro !== null && micro.pipeline.length > 0 ? '; the plot: bench/out/pipeline.svg' : ''}`);
   return 0;

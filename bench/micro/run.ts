@@ -5,6 +5,7 @@ import { run } from '../../netns/kit/command.js';
 import type { FailoverResult } from './failover.js';
 import type { ListingResult } from './listing.js';
 import type { PipelineResult } from './pipeline.js';
+import type { ReplicateResult } from './replicate.js';
 import type { FibResult, FlowResult, PortPoolResult } from './tables.js';
 
 /** Where scripts/bench has put the compiled programs: what runs in production is compiled too, and is given the flags of bin/weir. */
@@ -19,6 +20,7 @@ export interface MicroResult {
   portPool: PortPoolResult[];
   listing: ListingResult | null;
   failover: FailoverResult | null;
+  replicate: ReplicateResult | null;
 }
 
 export interface MicroOptions {
@@ -28,7 +30,7 @@ export interface MicroOptions {
 }
 
 const GSO_BYTES = 14 + 40 + 45 * 1448;
-const NAMES = ['pipeline', 'flow-table', 'fib', 'port-pool', 'listing', 'failover'];
+const NAMES = ['pipeline', 'flow-table', 'fib', 'port-pool', 'listing', 'failover', 'replicate'];
 
 async function program<T>(name: string, ...args: (string | number)[]): Promise<T> {
   const { stdout } = await run([process.execPath, ...FLAGS, join(PROGRAMS, `${name}.js`), ...args.map(String)], { timeoutMs: LIMIT_MS });
@@ -38,7 +40,7 @@ async function program<T>(name: string, ...args: (string | number)[]): Promise<T
 export async function runMicro({ isQuick, only, say }: MicroOptions): Promise<MicroResult | null> {
   const wanted = NAMES.filter((name) => only.length === 0 || only.some((part) => name.includes(part) || part === 'micro'));
   if (wanted.length === 0) return null;
-  const result: MicroResult = { pipeline: [], flowTable: [], fib: [], portPool: [], listing: null, failover: null };
+  const result: MicroResult = { pipeline: [], flowTable: [], fib: [], portPool: [], listing: null, failover: null, replicate: null };
   const k = 1024;
   if (wanted.includes('pipeline')) {
     for (const frameBytes of isQuick ? [60, GSO_BYTES] : [60, 1400, GSO_BYTES]) {
@@ -81,6 +83,13 @@ export async function runMicro({ isQuick, only, say }: MicroOptions): Promise<Mi
     const done = await program<FailoverResult>('failover', 10_000);
     result.failover = done;
     say(`failover    ${done.warm.flows} resets in ${done.warm.wholeMs.toFixed(1)} ms, ${done.warm.nsPerFlow.toFixed(0)} ns each; longest turn ${done.warm.turnMaxUs.toFixed(0)} µs, cold ${done.cold.turnMaxUs.toFixed(0)} µs`);
+  }
+  if (wanted.includes('replicate')) {
+    const done = await program<ReplicateResult>('replicate', 50_000, isQuick ? 4 : 10, isQuick ? 250_000 : 1_000_000);
+    result.replicate = done;
+    const { bulk } = done;
+    say(`replicate   ${(done.flowsPerSecond / 1000).toFixed(1)} k flows/s written, lag ${done.lagP50Ms} ms, p99 ${done.lagP99Ms} ms, at most ${done.lagMaxMs} ms; share worker ${done.shareUsPerFlow.toFixed(1)} µs a flow, Redis`
+      + ` ${done.redisUsPerFlow.toFixed(1)} µs; ${bulk.flows} flows at once: ${(bulk.writtenPerSecond / 1000).toFixed(0)} k/s written, ${(bulk.loadedPerSecond / 1000).toFixed(0)} k/s loaded`);
   }
   return result;
 }

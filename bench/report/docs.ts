@@ -2,7 +2,7 @@
 import { markdownTable } from './table.js';
 import { describe } from './machine.js';
 import type { BenchResult } from './result.js';
-import { GOAL_HEAD, goalLines, NET_HEAD, netLines, PIPELINE_HEAD, pipelineLines, SERVER_HEAD, serverLines, SHARE_HEAD, shareLines, TABLE_HEAD, tableLines } from './rows.js';
+import { GOAL_HEAD, goalLines, NET_HEAD, netLines, PIPELINE_HEAD, pipelineLines, REPLICATE_HEAD, replicateLines, SERVER_HEAD, serverLines, SHARE_HEAD, shareLines, TABLE_HEAD, tableLines } from './rows.js';
 
 /** The text between the marks of each name. Throws when a mark is missing: then the document and the bench have come apart. */
 export function fillIn(document: string, blocks: Readonly<Record<string, string>>): string {
@@ -26,6 +26,7 @@ export function blocksOf(result: BenchResult): Record<string, string> {
     net: markdownTable(NET_HEAD, netLines(net)),
     servers: `${markdownTable(SERVER_HEAD, serverLines(servers))}\n\nThe kernel's side was ${servers.kernel === 'IPVS' ? 'IPVS NAT' : 'DNAT by a numgen map in nftables'}.`,
     share: markdownTable(SHARE_HEAD, shareLines(share)),
+    replicate: markdownTable(REPLICATE_HEAD, replicateLines(micro)),
     goals: markdownTable(GOAL_HEAD, goalLines(micro)),
     pipeline: markdownTable(PIPELINE_HEAD, pipelineLines(micro)),
     tables: markdownTable(TABLE_HEAD, tableLines(micro)),

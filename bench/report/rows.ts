@@ -141,6 +141,31 @@ export function tableLines(micro: MicroResult): Line[] {
   ];
 }
 
+export const REPLICATE_HEAD = ['what', 'measured', 'goal', ''];
+/** Part of the wanted rate that counts as all of it: a second is not cut to the flow. */
+const WHOLE = 0.99;
+/** Milliseconds until a change is written. */
+const LAG_GOAL_MS = 100;
+
+export function replicateLines({ replicate }: MicroResult): Line[] {
+  if (replicate === null) return [];
+  const { rate, flowsPerSecond, changesPerSecond, lagP50Ms, lagP99Ms, lagMaxMs, shareUsPerFlow, redisUsPerFlow, lost, bulk } = replicate;
+  const line = (what: string, measured: string, goal = '', ok: boolean | null = null): Line => ({ cells: [what, measured, goal, ok === null ? '' : ok ? 'ok' : 'not yet'], ok });
+  const ofCpu = (usPerFlow: number): string => `${((usPerFlow * flowsPerSecond) / 1e4).toFixed(0)} % of a CPU, ${usPerFlow.toFixed(1)} µs a flow`;
+  const many = `${(bulk.flows / 1e6).toFixed(bulk.flows < 1e6 ? 2 : 0)} M flows`;
+  return [
+    line('new flows a second, each opened, established and ended', number(flowsPerSecond), `${rate / 1000} k`, flowsPerSecond >= rate * WHOLE && lost === 0),
+    line('changes written for them a second', number(changesPerSecond)),
+    line('from a change to its being written, p50', `${lagP50Ms} ms`),
+    line('p99', `${lagP99Ms} ms`, `≤ ${LAG_GOAL_MS} ms`, lagP99Ms <= LAG_GOAL_MS),
+    line('longest', `${lagMaxMs} ms`),
+    line('share worker', ofCpu(shareUsPerFlow), '≤ 100 %', shareUsPerFlow * flowsPerSecond <= 1e6),
+    line('Redis', ofCpu(redisUsPerFlow)),
+    line(`${many} written at once`, `${number(bulk.writtenPerSecond)}/s; share worker ${bulk.writeShareUs.toFixed(1)} µs, Redis ${bulk.writeRedisUs.toFixed(1)} µs each`),
+    line(`${many} loaded by another instance`, `${number(bulk.loadedPerSecond)}/s; share worker ${bulk.loadShareUs.toFixed(1)} µs, Redis ${bulk.loadRedisUs.toFixed(1)} µs each`),
+  ];
+}
+
 export const GOAL_HEAD = ['what', 'measured', 'goal', ''];
 
 /** The goals of scale and steadiness that the micro-benches judge. */

@@ -3,7 +3,7 @@
  * share worker's classes run in the main thread, whose processor time is that of the share worker. Then a table full of flows is written at once, as
  * after the store was emptied, and loaded by an instance that has none, as at a start. Prints one JSON line.
  *
- *     node share.js FLOWS_PER_SECOND SECONDS FLOWS_LOADED
+ *     node replicate.js FLOWS_PER_SECOND SECONDS FLOWS_LOADED
  */
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { systemClock } from '../../src/base/clock.js';
@@ -24,7 +24,7 @@ import { parseIpv4 } from '../../src/wire/address.js';
 import { PROTOCOL_TCP } from '../../src/wire/ipv4.js';
 import { Tuple } from '../../src/wire/tuple.js';
 
-export interface ShareBenchResult {
+export interface ReplicateResult {
   /** Flows a second: wanted, and told of. */
   rate: number;
   flowsPerSecond: number;
@@ -225,7 +225,7 @@ function quantile(values: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
 }
 
-async function measure(rate: number, seconds: number, fill: number): Promise<ShareBenchResult> {
+async function measure(rate: number, seconds: number, fill: number): Promise<ReplicateResult> {
   const server = await RedisServer.start();
   try {
     const site = new Site('one', server, 4 * rate, rate, 0);
@@ -256,7 +256,7 @@ async function measure(rate: number, seconds: number, fill: number): Promise<Sha
   }
 }
 
-async function bulk(server: RedisServer, fill: number): Promise<ShareBenchResult['bulk']> {
+async function bulk(server: RedisServer, fill: number): Promise<ReplicateResult['bulk']> {
   await server.restart();
   const writer = new Site('writer', server, fill + 1024, 0, fill);
   await until(() => writer.isReady, 'the writer to be ready');
