@@ -324,7 +324,7 @@ class Daemon {
 
   /** What may be changed while it runs: the data plane is told, and the view, so that the next answer shows it. */
   private actions(view: View): RouterActions {
-    const instance = new Instance({ plan: this.plan, view, share: () => this.share, resign: (isDrained) => this.tell({ type: 'electionDrain', isDrained }) });
+    const instance = new Instance({ view, share: () => this.share, resign: (isDrained) => this.tell({ type: 'electionDrain', isDrained }) });
     return {
       drain: (uplink, isDrained) => {
         view.setDrained(uplink, isDrained);

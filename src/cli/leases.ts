@@ -7,7 +7,7 @@ import { formatCount, formatDuration, formatPlural } from './format.js';
 import { formatTable, left, plain, right } from './table.js';
 
 /** Blocks in a row that one instance has. */
-interface Row { first: LeaseStatus; last: LeaseStatus; blocks: number; leftMs: number }
+interface Row { first: LeaseStatus; last: LeaseStatus; blocks: number; used: number | null; free: number | null; leftMs: number }
 
 /** Neighbouring blocks of one owner stand in one row. */
 function rowsOf(leases: readonly LeaseStatus[]): Row[] {
@@ -18,17 +18,23 @@ function rowsOf(leases: readonly LeaseStatus[]): Row[] {
     if (row !== undefined && row.last.address === lease.address && row.last.instance === lease.instance && row.last.block === lease.block - 1) {
       row.last = lease;
       row.blocks++;
+      row.used = sum(row.used, lease.used);
+      row.free = sum(row.free, lease.free);
       row.leftMs = Math.min(row.leftMs, lease.leftMs);
-    } else rows.push({ first: lease, last: lease, blocks: 1, leftMs: lease.leftMs });
+    } else rows.push({ first: lease, last: lease, blocks: 1, used: lease.used, free: lease.free, leftMs: lease.leftMs });
   }
   return rows;
 }
+
+const sum = (one: number | null, other: number | null): number | null => (one === null || other === null ? null : one + other);
 
 const COLUMNS = [
   left<Row>('ADDRESS', ({ first }) => first.address),
   left<Row>('PORTS', ({ first, last }) => `${first.firstPort}-${last.lastPort}`),
   right<Row>('BLOCKS', ({ blocks }) => formatCount(blocks)),
   left<Row>('INSTANCE', ({ first }) => (first.isOurs ? `${first.instance} (this)` : first.instance), ({ first }) => (first.isOurs ? 'good' : null)),
+  right<Row>('USED', ({ used }) => (used === null ? null : formatCount(used))),
+  right<Row>('FREE', ({ free }) => (free === null ? null : formatCount(free))),
   right<Row>('LEFT', ({ leftMs }) => formatDuration(leftMs)),
 ];
 
@@ -37,7 +43,8 @@ export const command: CommandFile = {
     defineReading(command);
     command.addHelpText('after', `
 Addresses that several instances translate to are shared out in blocks of ports (share.portBlock), so that no two of them ever use the
-same port of an address. LEFT is how long a block is INSTANCE's yet unless it is renewed, which happens at a third of share.lease.
+same port of an address. USED are ports in use, or at rest for a while after it, in the protocol that has most of them; both
+are known of this instance's own alone. LEFT is how long a block is INSTANCE's yet unless it is renewed, which happens at a third of share.lease.
 Addresses that are a link's own, or a virtual router's, are nobody else's and need no lease.
 
 While the store is away only this instance's own leases are known; a line says so.`);

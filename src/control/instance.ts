@@ -3,9 +3,8 @@
  * which ports. In order, for standing aside: the store gets all it has not got yet, the elections are resigned, and what has happened meanwhile is
  * written as well; each step has its time, and what did not come about in it is said.
  */
-import type { Plan } from '../base/plan.js';
 import type { Lease } from '../share/store.js';
-import type { InstanceOutcome, LeaseReport, LeaseStatus } from './api/share-types.js';
+import type { InstanceOutcome, LeaseReport } from './api/share-types.js';
 import type { ShareView } from './share-view.js';
 import type { VrrpView } from './vrrp-view.js';
 
@@ -20,7 +19,6 @@ export interface ShareOrders {
 }
 
 export interface InstanceOptions {
-  plan: Plan;
   view: { readonly sharing: ShareView; readonly elections: VrrpView };
   /** Null where nothing is shared. */
   share: () => ShareOrders | null;
@@ -36,15 +34,13 @@ const LAST_FLUSH_MS = 1500;
 const LOOK_MS = 10;
 
 export class Instance {
-  readonly #plan: Plan;
   readonly #view: InstanceOptions['view'];
   readonly #share: () => ShareOrders | null;
   readonly #resign: (isDrained: boolean) => void;
   /** Orders are carried out one after the other. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor({ plan, view, share, resign }: InstanceOptions) {
-    this.#plan = plan;
+  constructor({ view, share, resign }: InstanceOptions) {
     this.#view = view;
     this.#share = share;
     this.#resign = resign;
@@ -60,7 +56,7 @@ export class Instance {
     const share = this.#share();
     if (share === null) return { leases: [], reason: null };
     try {
-      return { leases: (await share.leases()).map((lease) => this.#leaseOf(lease)), reason: null };
+      return { leases: (await share.leases()).map((lease) => this.#view.sharing.leaseOf(lease)), reason: null };
     } catch (error) {
       return { leases: this.#view.sharing.ownLeases(), reason: error instanceof Error ? error.message : String(error) };
     }
@@ -93,9 +89,5 @@ export class Instance {
       await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
     }
     return true;
-  }
-
-  #leaseOf({ address, block, instance, generation, leftMs }: Lease): LeaseStatus {
-    return { address, block, ...this.#view.sharing.portsOf(block), instance, isOurs: instance === this.#plan.share.instance, generation, leftMs: Math.round(leftMs) };
   }
 }

@@ -2,8 +2,9 @@
  * What the main thread knows of sharing: the worker's last word, aged by the time since, and what of it a person should be told first.
  */
 import type { Plan } from '../base/plan.js';
+import { leaseRow } from '../share/lease-row.js';
 import type { ShareStatus } from '../share/status.js';
-import type { StoreTrouble } from '../share/store.js';
+import type { Lease, StoreTrouble } from '../share/store.js';
 import type { LeaseStatus, ShareReport } from './api/share-types.js';
 import type { Problem } from './api/types.js';
 
@@ -24,14 +25,17 @@ const seconds = (ms: number): string => (ms < 60_000 ? `${Math.round(ms / 1000)}
 export class ShareView {
   readonly #plan: Plan;
   readonly #nowMs: () => number;
+  readonly #board: SharedArrayBuffer | null;
   #status: ShareStatus | null = null;
   #toldAtMs = 0;
   /** This instance was drained by hand. */
   isDrained = false;
 
-  constructor(plan: Plan, nowMs: () => number) {
+  /** @param board ports of leased addresses (table/lease-board.ts); null = there are none. */
+  constructor(plan: Plan, nowMs: () => number, board: SharedArrayBuffer | null = null) {
     this.#plan = plan;
     this.#nowMs = nowMs;
+    this.#board = board;
   }
 
   /** The share worker's word on how it stands. */
@@ -47,19 +51,14 @@ export class ShareView {
 
   /** Our own leases, as far as they are known without the store. */
   ownLeases(): LeaseStatus[] {
-    const { instance, portBlock } = this.#plan.share;
+    const { instance } = this.#plan.share;
     const status = this.#aged();
     if (status === null) return [];
-    return status.leases.flatMap(({ address, held, leftMs }) => held.map((block) => ({
-      address, block, ...this.portsOf(block, portBlock), instance, isOurs: true, generation: status.generation ?? 0, leftMs: leftMs ?? 0,
-    })));
+    return status.leases.flatMap(({ address, held, leftMs }) => held.map((block) => this.leaseOf({ address, block, instance, generation: status.generation ?? 0, leftMs: leftMs ?? 0 })));
   }
 
-  /** The ports of a block that source translation uses. */
-  portsOf(block: number, portBlock = this.#plan.share.portBlock): { firstPort: number; lastPort: number } {
-    const { snatPortFirst, snatPortLast } = this.#plan.limits;
-    return { firstPort: Math.max(snatPortFirst, block * portBlock), lastPort: Math.min(snatPortLast, (block + 1) * portBlock - 1) };
-  }
+  /** A lease, its ports, and how full the block is. */
+  leaseOf(lease: Lease): LeaseStatus { return { ...leaseRow(this.#plan, this.#board, lease), leftMs: Math.round(lease.leftMs) }; }
 
   /** What a person should be told on the first screen. */
   problems(): Problem[] {

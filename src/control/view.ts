@@ -62,7 +62,7 @@ interface UplinkState {
   weight: number;
 }
 
-export interface ViewMemory { flows: SharedArrayBuffer; counters: SharedArrayBuffer; neighbours: SharedArrayBuffer; affinity: SharedArrayBuffer; persistence?: SharedArrayBuffer }
+export interface ViewMemory { flows: SharedArrayBuffer; counters: SharedArrayBuffer; neighbours: SharedArrayBuffer; affinity: SharedArrayBuffer; persistence?: SharedArrayBuffer; leases?: SharedArrayBuffer }
 
 /** By link: null for `way` and a reason where the kernel cannot. */
 export interface ViewOffload { reason: string | null; links: readonly { way: object | null; reason: string | null }[] }
@@ -112,7 +112,7 @@ export class View implements RouterView {
     this.uplinkStates = this.plan.uplinks.map(({ weight }) => ({ trouble: null, sinceMs: Date.now(), health: null, isDrained: false, isReturning: false, weight }));
     this.rates = new Rates(this.plan.uplinks.length, (uplink) => [this.counters.uplink(uplink, UPLINK_TX_BYTES), this.counters.uplink(uplink, UPLINK_RX_BYTES)], this.nowMs);
     this.servers = new ServerView(this.plan, this.counters, this.nowMs);
-    this.sharing = new ShareView(this.plan, this.nowMs);
+    this.sharing = new ShareView(this.plan, this.nowMs, this.memory.leases ?? null);
     this.elections = new VrrpView(this.plan, this.counters, (link) => this.linkState(link).isUp);
     this.states = this.plan.links.map(() => ({ isUp: false, reason: 'starting', sinceMs: Date.now() }));
   }

@@ -1,4 +1,4 @@
-/** What `weir leases` shows: the store's leases of all instances, beside what is known here of the ports in them. */
+/** What `weir leases` shows of a lease, as the store has it, beside what is known here of the ports in it. */
 import type { Plan } from '../base/plan.js';
 import { blockCount, LeaseBoard, leasedAddresses } from '../table/lease-board.js';
 import type { Lease } from './store.js';
@@ -7,35 +7,25 @@ import type { Lease } from './store.js';
 const SERVICES_FIRST = 512;
 const SERVICES_END = 1024;
 
-export interface LeaseRow {
-  address: string;
-  block: number;
-  /** First and last port of the block that may be handed out. */
+export interface LeaseRow extends Lease {
+  /** First and last port of the block that source translation uses. */
   firstPort: number;
   lastPort: number;
-  instance: string;
   isOurs: boolean;
-  /** Milliseconds the lease is good for. */
-  leftMs: number;
-  /** Ports in use or at rest, and free ones, in the protocol that has most in use; null = not ours, so that only what was adopted is known. */
+  /** Ports in use or at rest, and free ones, in the protocol that has most in use; null = not ours, or not known here. */
   used: number | null;
   free: number | null;
 }
 
-/** By address, in the order of the plan, then by block. Leases of addresses that are not in the plan come last. */
-export function leaseRows(plan: Plan, memory: SharedArrayBuffer, leases: readonly Lease[]): LeaseRow[] {
+/** @param memory the board (table/lease-board.ts); null = there is none. */
+export function leaseRow(plan: Plan, memory: SharedArrayBuffer | null, lease: Lease): LeaseRow {
   const { share, limits } = plan;
-  const board = new LeaseBoard(memory, blockCount(plan));
-  const rows = new Map(leasedAddresses(plan).map((address, row) => [address, row]));
-  const place = (address: string): number => rows.get(address) ?? rows.size;
-  return leases.map(({ address, block, instance, leftMs }): LeaseRow => {
-    const from = block * share.portBlock;
-    const last = Math.min(limits.snatPortLast, from + share.portBlock - 1);
-    const services = limits.snatPortFirst >= SERVICES_END && last < limits.snatPortFirst;
-    const firstPort = Math.max(from, services ? SERVICES_FIRST : limits.snatPortFirst);
-    const row = rows.get(address);
-    const isOurs = instance === share.instance;
-    const used = isOurs && row !== undefined ? board.used(row, block) : null;
-    return { address, block, firstPort, lastPort: last, instance, isOurs, leftMs, used, free: used === null ? null : Math.max(0, last - firstPort + 1 - used) };
-  }).sort((a, b) => place(a.address) - place(b.address) || a.address.localeCompare(b.address) || a.block - b.block);
+  const from = lease.block * share.portBlock;
+  const lastPort = Math.min(limits.snatPortLast, from + share.portBlock - 1);
+  const isServices = limits.snatPortFirst >= SERVICES_END && lastPort < limits.snatPortFirst;
+  const firstPort = Math.max(from, isServices ? SERVICES_FIRST : limits.snatPortFirst);
+  const isOurs = lease.instance === share.instance;
+  const row = leasedAddresses(plan).indexOf(lease.address);
+  const used = isOurs && row >= 0 && memory !== null && lease.block < blockCount(plan) ? new LeaseBoard(memory, blockCount(plan)).used(row, lease.block) : null;
+  return { ...lease, firstPort, lastPort, isOurs, used, free: used === null ? null : Math.max(0, lastPort - firstPort + 1 - used) };
 }

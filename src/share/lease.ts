@@ -197,7 +197,7 @@ class AddressLeases {
 
   status(nowMs: number): ShareLeaseStatus {
     const held = [...this.held].sort((a, b) => a - b);
-    return { address: this.text, blocks: this.board.blocks, held, leftMs: held.length === 0 ? null : Math.max(0, this.untilMs - nowMs) };
+    return { address: this.text, blocks: this.ordinary.length + this.services.length, held, leftMs: held.length === 0 ? null : Math.max(0, this.untilMs - nowMs) };
   }
 
   /** Hand out nothing any more, and give back what is empty. What is not is the store's to end (`resign`). */

@@ -132,7 +132,7 @@ function setup(flushes: (string | null)[], onResign: (set: Setup['set'], isDrain
     drain: (isDrained) => { said.push(`drain ${isDrained}`); },
     leases,
   };
-  const instance = new Instance({ plan, view: { sharing, elections: view }, share: () => share, resign: (isDrained) => { said.push(`resign ${isDrained}`); onResign(set, isDrained); } });
+  const instance = new Instance({ view: { sharing, elections: view }, share: () => share, resign: (isDrained) => { said.push(`resign ${isDrained}`); onResign(set, isDrained); } });
   return { instance, said, sharing, set };
 }
 
@@ -167,12 +167,12 @@ test('leases: everybody\'s by the store, our own without it', async () => {
   const { instance } = setup([], () => undefined, () => Promise.resolve([lease, { ...lease, block: 2, instance: 'gw1' }]));
   assert.equal(await instance.leases(), {
     // Blocks end where the ports of source translation do.
-    leases: [{ address: '192.0.2.9', block: 1, firstPort: 1500, lastPort: 2047, instance: 'gw2', isOurs: false, generation: 3, leftMs: 1235 }, { address: '192.0.2.9', block: 2, firstPort: 2048, lastPort: 3000, instance: 'gw1', isOurs: true, generation: 3, leftMs: 1235 }],
+    leases: [{ address: '192.0.2.9', block: 1, instance: 'gw2', generation: 3, leftMs: 1235, firstPort: 1500, lastPort: 2047, isOurs: false, used: null, free: null }, { address: '192.0.2.9', block: 2, instance: 'gw1', generation: 3, leftMs: 1235, firstPort: 2048, lastPort: 3000, isOurs: true, used: null, free: null }],
     reason: null,
   });
   const away = setup([], () => undefined, () => Promise.reject(new Error('the store is away')));
   away.sharing.set({ ...STATUS, leases: [{ address: '192.0.2.9', blocks: 2, held: [2], leftMs: 500 }] });
-  assert.equal(await away.instance.leases(), { leases: [{ address: '192.0.2.9', block: 2, firstPort: 2048, lastPort: 3000, instance: 'gw1', isOurs: true, generation: 12, leftMs: 500 }], reason: 'the store is away' });
+  assert.equal(await away.instance.leases(), { leases: [{ address: '192.0.2.9', block: 2, instance: 'gw1', generation: 12, leftMs: 500, firstPort: 2048, lastPort: 3000, isOurs: true, used: null, free: null }], reason: 'the store is away' });
 });
 
 test.run();

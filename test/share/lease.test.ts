@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { leaseRows } from '../../src/share/lease-row.js';
+import { leaseRow } from '../../src/share/lease-row.js';
 import { anySeed, check } from '../support/oracle/property.js';
 import { ethernet, expect, icmpError, ipv4, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
@@ -464,11 +464,13 @@ test('what is leased can be listed: blocks, their ports, whose they are, and how
   const leases = a.store.leases();
   await lab.pass(5, 1);
   const { plan } = a.rig.router;
-  const rows = leaseRows(plan, a.leases.board.words.buffer as SharedArrayBuffer, await leases);
+  const board = a.leases.board.words.buffer as SharedArrayBuffer;
+  const rows = (await leases).map((lease) => leaseRow(plan, board, lease)).sort((x, y) => x.block - y.block);
   assert.equal(rows.map(({ block, isOurs }) => [block, isOurs]), [...a.held.map((block) => [block, true]), ...b.held.map((block) => [block, false])].sort((x, y) => (x[0] as number) - (y[0] as number)));
   const row = rows.find(({ block }) => block === port >> 6);
   assert.ok(row !== undefined && row.leftMs > 30_000 && row.leftMs <= 60_000);
-  assert.equal({ ...row, leftMs: 0 }, { address: COMMON, block: port >> 6, firstPort: port & ~63, lastPort: port | 63, instance: 'a', isOurs: true, leftMs: 0, used: 1, free: 63 });
+  assert.equal({ ...row, leftMs: 0, generation: 0 }, { address: COMMON, block: port >> 6, firstPort: port & ~63, lastPort: port | 63, instance: 'a', generation: 0, isOurs: true, leftMs: 0, used: 1, free: 63 });
+  assert.equal(leaseRow(plan, board, { address: COMMON, block: 8, instance: 'b', generation: 1, leftMs: 1 }).firstPort, 512);
   assert.equal(rows.filter(({ isOurs }) => !isOurs).map(({ used, free }) => [used, free]), [[null, null], [null, null]]);
 });
 

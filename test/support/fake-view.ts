@@ -140,11 +140,11 @@ const SHARE_STATUS: NonNullable<ShareReport['status']> = {
 };
 
 const LEASES: readonly LeaseStatus[] = [
-  { address: '203.0.113.20', block: 1, firstPort: 1024, lastPort: 2047, instance: 'gw2', isOurs: false, generation: 11, leftMs: 480_000 },
-  { address: '203.0.113.20', block: 2, firstPort: 2048, lastPort: 3071, instance: 'gw1', isOurs: true, generation: 12, leftMs: 590_000 },
-  { address: '203.0.113.20', block: 3, firstPort: 3072, lastPort: 4095, instance: 'gw1', isOurs: true, generation: 12, leftMs: 590_000 },
-  { address: '203.0.113.20', block: 9, firstPort: 9216, lastPort: 10_239, instance: 'gw1', isOurs: true, generation: 12, leftMs: 585_000 },
-  { address: '203.0.113.21', block: 9, firstPort: 9216, lastPort: 10_239, instance: 'gw1', isOurs: true, generation: 12, leftMs: 585_000 },
+  { address: '203.0.113.20', block: 1, firstPort: 1024, lastPort: 2047, instance: 'gw2', isOurs: false, generation: 11, leftMs: 480_000, used: null, free: null },
+  { address: '203.0.113.20', block: 2, firstPort: 2048, lastPort: 3071, instance: 'gw1', isOurs: true, generation: 12, leftMs: 590_000, used: 700, free: 324 },
+  { address: '203.0.113.20', block: 3, firstPort: 3072, lastPort: 4095, instance: 'gw1', isOurs: true, generation: 12, leftMs: 590_000, used: 3, free: 1021 },
+  { address: '203.0.113.20', block: 9, firstPort: 9216, lastPort: 10_239, instance: 'gw1', isOurs: true, generation: 12, leftMs: 585_000, used: 12, free: 1012 },
+  { address: '203.0.113.21', block: 9, firstPort: 9216, lastPort: 10_239, instance: 'gw1', isOurs: true, generation: 12, leftMs: 585_000, used: 900, free: 124 },
 ];
 
 export class FakeView implements RouterView {

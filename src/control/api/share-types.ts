@@ -48,6 +48,8 @@ export interface LeaseStatus {
   instance: string; isOurs: boolean; generation: number;
   /** Unless it is renewed. */
   leftMs: number;
+  /** Ports in use or at rest, and free ones, in the protocol that has most in use; null = another instance's. */
+  used: number | null; free: number | null;
 }
 
 export interface VrrpList { schemaVersion: number; vrrp: VirtualRouterStatus[] }
