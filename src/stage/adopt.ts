@@ -26,7 +26,7 @@ import {
 import { EXPECTED_ARRIVING, EXPECTED_CONTROL, EXPECTED_DIRECTION, EXPECTED_LEAVING, EXPECTED_MAPPING } from '../table/expectation.js';
 import {
   ALG, CONTROL, CONTROL_SERIAL, DEADLINE, FLAG_CHOSEN, FLAG_COUNTED, FLAG_NO_REFRESH, FLAG_PAIRED, FLAG_PERMIT, FLAG_PUBLISHED, FLAG_REPLICA, FLAG_SHARED, FLAG_SNAT, FLAGS,
-  IN_LINK, INWARD, inwardOf, MAPPING, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, servedBy, STATE, UPLINK, WINDOW,
+  HEADER_HIGH, IN_LINK, INWARD, inwardOf, MAPPING, OFFLOADED, ORIGINAL_TUPLE, REPLY_TUPLE, ROUTE, SERIAL, servedBy, STATE, UPLINK, WINDOW,
 } from '../table/flow.js';
 import {
   DECODED, HOLDS_INWARD, HOLDS_MAPPING, IMAGE_WORDS, IS_EXPECTED, OTHER_VERSION, RECORD_AFFINITY, RECORD_EXPECTATION, RECORD_FLOW, RECORD_PERSISTENCE, RECORD_STREAM, RecordDecoder,
@@ -34,7 +34,7 @@ import {
 } from '../table/flow-record.js';
 import type { Decoded } from '../table/flow-record.js';
 import {
-  FETCHED_FOUND, FETCHED_TOKEN, INBOX_BLOCKS, INBOX_FETCHED, INBOX_FORGET, INBOX_RECORD, INBOX_STORE, STORE_IS_LOADED, STORE_IS_USABLE,
+  FETCHED_FOUND, FETCHED_TOKEN, INBOX_BLOCKS, INBOX_FETCHED, INBOX_FORGET, INBOX_RECORD, INBOX_STORE, INBOX_YIELD, STORE_IS_LOADED, STORE_IS_USABLE,
 } from '../table/inbox.js';
 import type { InboxReader } from '../table/inbox.js';
 import type { JournalWriter } from '../table/journal.js';
@@ -53,6 +53,9 @@ import { countState, enlistReplica } from './virtual-server.js';
 
 /** Records taken from the inbox a turn: about a quarter of a millisecond's work. */
 export const INBOX_BUDGET = 128;
+
+/** Entries looked at a turn when every flow is to be yielded: some 50 µs. */
+const YIELD_SLICE = 4096;
 
 /** A flow has been confirmed. Nobody else could go on with what ends at the router or its box, and what is scheduled packet by packet begins anew anyway. */
 export function publish(p: Packet, r: Router, journal: JournalWriter): void {
@@ -138,6 +141,9 @@ export class Replicas {
   /** The store can be asked now; all it had has been loaded. */
   isUsable = false;
   isLoaded = false;
+  /** Next entry to be yielded, NONE = none is; and whether the end of that is still to be told. */
+  private yielding = NONE;
+  private owesYielded = false;
   private readonly r: Router;
   private readonly inbox: InboxReader;
   private readonly decoder: RecordDecoder;
@@ -155,6 +161,9 @@ export class Replicas {
     this.decoder = new RecordDecoder(names);
   }
 
+  /** There is more to do than one turn may. */
+  get isPending(): boolean { return this.inbox.waiting > 0 || this.yielding !== NONE || this.owesYielded; }
+
   /** One turn's part of the inbox. */
   take(): void {
     const { inbox, r } = this;
@@ -168,10 +177,33 @@ export class Replicas {
           this.isLoaded = inbox.words[inbox.at + STORE_IS_LOADED] !== 0;
           if (!this.isUsable) r.fetches?.giveUp();
           break;
+        case INBOX_YIELD:
+          this.yielding = 0;
+          break;
         case INBOX_BLOCKS: r.mappings.leases?.obey(inbox.words, inbox.at, r.nowMs); break;
       }
       inbox.done();
     }
+    if (this.yielding !== NONE) this.yieldSome();
+    if (this.owesYielded && r.journal !== null) this.owesYielded = !r.journal.yielded();
+  }
+
+  /** Another instance has taken over: a slice of our flows become replicas, until a packet says otherwise. What the kernel forwards comes up again, to say so. */
+  private yieldSome(): void {
+    const { r } = this;
+    const { words } = r.flows;
+    const end = Math.min(words[HEADER_HIGH], this.yielding + YIELD_SLICE);
+    for (let flow = this.yielding; flow < end; flow++) {
+      const at = r.flows.at(flow);
+      if ((words[at + SERIAL] & 1) === 0 || (words[at + FLAGS] & FLAG_PUBLISHED) === 0) continue;
+      if (words[at + ALG] <= OFFLOADED) r.offload.release(flow);
+      if (words[at + WINDOW] !== NONE) r.windows.give(words[at + WINDOW]);
+      words[at + WINDOW] = NONE;
+      words[at + FLAGS] = (words[at + FLAGS] & ~FLAG_PUBLISHED) | FLAG_REPLICA;
+      this.count(REPLICAS);
+    }
+    this.yielding = end < words[HEADER_HIGH] ? end : NONE;
+    this.owesYielded = this.yielding === NONE;
   }
 
   /** Copy to where the control plane reads it what the ring counts for itself. */

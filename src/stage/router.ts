@@ -633,7 +633,7 @@ export class Router {
   idleMs(most: number): number {
     if (this.isBehind || this.fates.isPending) return 0;
     if (this.answered.length > 0 || this.unanswered.length > 0) return 0;
-    if (this.inbox !== null && this.inbox.waiting > 0) return 0;
+    if (this.replicas !== null && this.replicas.isPending) return 0;
     let at = Math.min(this.neighbours.nextDueMs, this.probes.nextDueMs, this.fates.dueMs, this.claims.dueMs, this.virtualServers.dueMs, this.offload.nextDueMs);
     if (this.election !== null) at = Math.min(at, this.election.dueMs);
     for (const due of this.announcements) at = Math.min(at, due.atMs);

@@ -14,6 +14,7 @@ import { ManualClock } from '../../src/base/clock.js';
 import type { GroupPlan, LimitsPlan, LinkPlan, Plan, RoutePlan, SharePlan, TimeoutsPlan, UplinkPlan } from '../../src/base/plan.js';
 import { affinityBytes } from '../../src/balance/affinity.js';
 import { persistenceBytes, persistenceCapacity } from '../../src/balance/persistence.js';
+import { ringBytes } from '../../src/base/ring.js';
 import { V, VERDICTS } from '../../src/base/verdict.js';
 import type { VerdictName } from '../../src/base/verdict.js';
 import { KIND_PACKET, KIND_TUN } from '../../src/link/batch.js';
@@ -87,6 +88,8 @@ export interface RigOptions {
   up?: boolean;
   /** What forwards offloaded flows of the links that have a way, and how many. */
   offload?: { device: OffloadDevice; ways: Partial<Record<LinkName, OffloadWay>>; flows: number };
+  /** Rings to and from a share worker, of so many words. */
+  rings?: number;
   seed?: number;
 }
 
@@ -121,6 +124,7 @@ export class Rig {
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
       persistence: new SharedArrayBuffer(persistenceBytes(persistenceCapacity(plan))),
+      ...(options.rings === undefined ? {} : { journal: new SharedArrayBuffer(ringBytes(options.rings)), inbox: new SharedArrayBuffer(ringBytes(options.rings)) }),
     };
     this.router = new Router(
       plan,
@@ -251,7 +255,7 @@ export class Rig {
 
   private isBusy(): boolean {
     const { exchange } = this;
-    return exchange.txCount > 0 || this.io.waitingCount > 0 || this.router.fates.isPending;
+    return exchange.txCount > 0 || this.io.waitingCount > 0 || this.router.fates.isPending || this.router.replicas?.isPending === true;
   }
 
   private senderMac(link: LinkName, packet: Buffer): string {
