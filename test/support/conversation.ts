@@ -27,7 +27,8 @@ export interface ConversationOptions {
 }
 
 export class Conversation {
-  readonly rig: Rig;
+  /** Whose router its packets come to. */
+  rig: Rig;
   /** What each side sends next. */
   readonly next: [number, number];
   readonly options: ConversationOptions;

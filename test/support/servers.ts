@@ -49,7 +49,8 @@ export interface CallWant { link?: LinkName; client?: string; port?: number; to:
 
 /** One client's flow to a virtual server, spoken by both its ends: each answers what it has been sent, wherever that was. */
 export class Call {
-  readonly rig: Rig;
+  /** Whose router its packets come to. */
+  rig: Rig;
   readonly want: Required<CallWant>;
   /** The last packet each end was sent, as it arrived there. */
   toServer: Sent | null = null;

@@ -7,7 +7,7 @@ import { FLAG_PUBLISHED, FLAG_REPLICA, FLAGS, SERIAL } from '../../src/table/flo
 import { RecordEncoder, RecordNames } from '../../src/table/flow-record.js';
 import { InboxWriter } from '../../src/table/inbox.js';
 import {
-  DELETE_KEY_BYTES, END_ORIGINAL, END_REPLY, FETCH_TOKEN, FETCH_TUPLE, FLOW_PLACE, FLOW_SERIAL, JOURNAL_DELETE, JOURNAL_END, JOURNAL_FETCH, JOURNAL_FLOW, JOURNAL_PUT, JournalReader,
+  DELETE_KEY_BYTES, END_ORIGINAL, END_REPLY, FETCH_TOKEN, FETCH_TUPLE, FLOW_PLACE, FLOW_SERIAL, JOURNAL_DELETE, JOURNAL_END, JOURNAL_FETCH, JOURNAL_FLOW, JOURNAL_PUT, JOURNAL_YIELDED, JournalReader,
   PUT_KEY_BYTES, PUT_VALUE_BYTES,
 } from '../../src/table/journal.js';
 import type { Rig } from './rig.js';
@@ -136,6 +136,16 @@ export class Pump {
 
   /** The key of every flow there is a record of. */
   get flowKeys(): string[] { return [...this.records.keys()].filter((key) => key.startsWith(FLOW_KEY)); }
+
+  /** Another instance has taken over from a rig. */
+  yield(rig: Rig): void {
+    this.side(rig).inbox.yield();
+    rig.run();
+    this.collect(rig);
+  }
+
+  /** Times a rig has said that it has yielded. */
+  get yielded(): number { return this.read.get(JOURNAL_YIELDED) ?? 0; }
 
   /** Send a rig bytes as a record, whatever they are. */
   send(rig: Rig, value: Uint8Array): void {
