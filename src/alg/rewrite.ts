@@ -78,10 +78,10 @@ export function carry(
   let gap = (seq - own.next) | 0;
   if (own.isResumed) {
     own.isResumed = ((to - own.next) | 0) <= 0;
-    // What is missing was carried by another instance, which had no time to tell of it.
+    // What is missing was carried by another instance, which had no time to tell of it. Who speaks in turns begins with a line of its own.
     if (gap > 0 && gap <= AHEAD_MAX) {
       own.skipTo(seq);
-      if (!c.isOff) alg.skip(c, direction);
+      c.readers[direction].reset();
       gap = 0;
     }
   }

@@ -230,7 +230,7 @@ export class Replicas {
       case RECORD_FLOW: this.forgetFlow(record); break;
       case RECORD_EXPECTATION: {
         const entry = r.expectations.find(record.original);
-        if (entry !== NONE && !r.expectations.isOurs(entry)) r.expectations.withdraw(entry);
+        if (entry !== NONE) r.expectations.withdraw(entry);
         break;
       }
       case RECORD_AFFINITY: r.affinity.disown(record.owner, record.addresses); break;

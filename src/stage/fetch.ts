@@ -43,6 +43,8 @@ export function fetch(p: Packet, r: Router, fetches: HeldFetches): Verdict {
 }
 
 function mayBeOthers(p: Packet, r: Router): boolean {
+  // What another router has the address of goes on to that one.
+  if (!r.elected.isEmpty && !r.elected.holds(p.tuple.d3)) return false;
   switch (p.protocol) {
     case ip.PROTOCOL_TCP: return (p.tcpFlags & (SYN | ACK | RST)) !== SYN && !isOurs(p, r);
     case ip.PROTOCOL_ICMP: return !icmp.isRequest(p.icmpType) && isUnexplained(p, r);

@@ -138,8 +138,11 @@ export class ExpectationTable {
     return mapping;
   }
 
-  /** Withdraw an entry, whoever's it is. */
-  withdraw(entry: number): void { this.release(entry, true); }
+  /** Another instance says that an entry is gone, whoever's it is: it has met its flow there, or was withdrawn. */
+  withdraw(entry: number): void {
+    this.words[this.at(entry) + USED] = OTHERS;
+    this.release(entry, true);
+  }
 
   isOurs(entry: number): boolean { return this.words[this.at(entry) + USED] === OURS; }
 

@@ -1,6 +1,7 @@
 /** Packets of unknown flows wait for the store: what waits, for how long, and what becomes of it. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { HELD } from '../../src/table/elected.js';
 import { ANSWER_FOUND, HeldFetches } from '../../src/table/held-fetch.js';
 import { Packet } from '../../src/wire/packet.js';
 import { Conversation } from '../support/conversation.js';
@@ -136,7 +137,7 @@ test('with the journal full nobody hears the question: it is late at once', () =
 
 test('what comes to a common address at a port nothing explains waits; what cannot be another\'s does not', () => {
   const { a, b, pump } = pair({ plan: { vrrp, ...servers({ addresses: COMMON, protocols: [17], ports: { first: 5353, last: 5353 }, realServers: [{ address: PC2 }] }) }, snat: [COMMON], host: true });
-  for (const one of [a, b]) one.router.elected.hold(0, true);
+  for (const one of [a, b]) one.router.setHeld(0, HELD);
   const out = a.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 5000, destinationPort: 53 })));
   expect(out[0].packet, ipv4({ source: COMMON }));
   pump.collect(a);
