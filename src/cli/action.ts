@@ -62,7 +62,7 @@ export function actOnInstance(context: Context, given: Record<string, unknown>, 
       for (const warning of answer.warnings) io.writeError(`weir: warning: ${plain(warning)}\n`);
     }
     // Somebody who is about to switch this box off must see it.
-    return answer.flushError === null && !(answer.isDrained && answer.vrrp.some(({ state }) => state === 'master')) ? 0 : EXIT_FAILED;
+    return answer.flushError === null && answer.unclaimed.length === 0 ? 0 : EXIT_FAILED;
   });
 }
 

@@ -8,10 +8,9 @@ import { CliFailure } from './failure.js';
 import { formatLatency, formatPlural } from './format.js';
 
 /** What became of draining this instance. */
-function drained({ instance, isFlushed, vrrp, tookMs }: InstanceAnswer): string {
-  const masters = vrrp.filter(({ state }) => state === 'master').length;
+function drained({ instance, isFlushed, vrrp, unclaimed, tookMs }: InstanceAnswer): string {
   const written = isFlushed === null ? [] : [isFlushed ? 'all that is shared is written' : 'not all that is shared is written'];
-  const routers = vrrp.length === 0 ? [] : [masters === 0 ? `none of its ${formatPlural(vrrp.length, 'virtual router')} is master here` : `${formatPlural(masters, 'virtual router')} still master here`];
+  const routers = vrrp.length === 0 ? [] : [unclaimed.length === 0 ? 'others have its virtual routers' : `${formatPlural(unclaimed.length, 'virtual router')} without another master`];
   return `instance ${instance} is drained after ${formatLatency(tookMs)}: ${[...written, ...routers].join(', ')}`;
 }
 

@@ -1,7 +1,7 @@
 /**
  * What a person may ask of this instance as a whole: to stand aside so that another one takes over without a loss, to take part again, and who has
- * which ports. In order, for standing aside: the store gets all it has not got yet, the elections are resigned, and what has happened meanwhile is
- * written as well; each step has its time, and what did not come about in it is said.
+ * which ports. In order, for standing aside: the store gets all it has not got yet, the elections are resigned, other routers are heard in this one's place,
+ * and what has happened meanwhile is written as well; each step has its time, and what did not come about in it is said.
  */
 import type { Lease } from '../share/store.js';
 import type { InstanceOutcome, LeaseReport } from './api/share-types.js';
@@ -28,7 +28,7 @@ export interface InstanceOptions {
 
 /** Together less than a client waits for an answer. */
 const FLUSH_MS = 3000;
-const RESIGN_MS = 4000;
+const TAKEN_MS = 4000;
 const LAST_FLUSH_MS = 1500;
 /** Between two looks at the elections. */
 const LOOK_MS = 10;
@@ -66,28 +66,37 @@ export class Instance {
     const startedAtMs = performance.now();
     const share = this.#share();
     share?.drain(true);
-    let flushError = share === null ? null : await share.flush(FLUSH_MS);
+    let flushError = share === null ? null : await this.#flush(share, FLUSH_MS);
+    // By name: the adverts taken until now. The next one is another master's.
+    const masters = new Map(this.#view.elections.list().flatMap(({ name, state, received }) => (state === 'master' ? [[name, received]] : [])));
     this.#view.sharing.isDrained = true;
     this.#resign(true);
-    const hadMaster = await this.#untilResigned();
-    if (share !== null && hadMaster) flushError = await share.flush(LAST_FLUSH_MS);
-    return { isFlushed: share === null ? null : flushError === null, flushError, tookMs: Math.round(performance.now() - startedAtMs) };
+    const unclaimed = await this.#untilTaken(masters);
+    if (share !== null && masters.size > 0) flushError = await this.#flush(share, LAST_FLUSH_MS);
+    return { isFlushed: share === null ? null : flushError === null, flushError, unclaimed, tookMs: Math.round(performance.now() - startedAtMs) };
+  }
+
+  /** Null, or why the others do not have all that is ours. */
+  async #flush(share: ShareOrders, withinMs: number): Promise<string | null> {
+    const error = await share.flush(withinMs);
+    // Nothing may wait, and yet a store that is away may have forgotten what it had.
+    return error ?? this.#view.sharing.whyUnusable();
   }
 
   #takePart(): Promise<InstanceOutcome> {
     this.#view.sharing.isDrained = false;
     this.#resign(false);
     this.#share()?.drain(false);
-    return Promise.resolve({ isFlushed: null, flushError: null, tookMs: 0 });
+    return Promise.resolve({ isFlushed: null, flushError: null, unclaimed: [], tookMs: 0 });
   }
 
-  /** True when a virtual router was master here. */
-  async #untilResigned(): Promise<boolean> {
-    const isMaster = (): boolean => this.#view.elections.list().some(({ state }) => state === 'master');
-    if (!isMaster()) return false;
-    for (const endMs = performance.now() + RESIGN_MS; isMaster() && performance.now() < endMs;) {
+  /** Wait until another master is heard in each of these virtual routers; gives those where none was in time. */
+  async #untilTaken(masters: ReadonlyMap<string, number>): Promise<string[]> {
+    const unclaimed = (): string[] => this.#view.elections.list()
+      .flatMap(({ name, state, received }) => (masters.has(name) && (state === 'master' || received === masters.get(name)) ? [name] : []));
+    for (const endMs = performance.now() + TAKEN_MS; unclaimed().length > 0 && performance.now() < endMs;) {
       await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
     }
-    return true;
+    return unclaimed();
   }
 }

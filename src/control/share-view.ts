@@ -49,6 +49,14 @@ export class ShareView {
     return { store, instance, isDrained: this.isDrained, status: this.#aged() };
   }
 
+  /** Why nothing can be written now, one phrase; null = it can. */
+  whyUnusable(): string | null {
+    const status = this.#status;
+    if (status === null) return 'the store has not been reached yet';
+    if (status.trouble !== null) return `the store ${TROUBLES[status.trouble.kind]}: ${status.trouble.message}`;
+    return status.isUsable ? null : `the store is not in use (${status.phase})`;
+  }
+
   /** Our own leases, as far as they are known without the store. */
   ownLeases(): LeaseStatus[] {
     const { instance } = this.#plan.share;

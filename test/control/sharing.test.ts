@@ -10,7 +10,7 @@ import type { Lease } from '../../src/share/store.js';
 import { VRRP_REASONS } from '../../src/stage/election.js';
 import type { VrrpReason } from '../../src/stage/election.js';
 import {
-  Counters, countersBytes, countersShape, NOW_MS, UPLINK_USABLE, VRRP_MASTER, VRRP_MASTER_PRIORITY, VRRP_PRIORITY, VRRP_REASON, VRRP_SENT, VRRP_SINCE_MS, VRRP_STATE, VRRP_TRANSITIONS,
+  Counters, countersBytes, countersShape, NOW_MS, UPLINK_USABLE, VRRP_MASTER, VRRP_MASTER_PRIORITY, VRRP_PRIORITY, VRRP_REASON, VRRP_RECEIVED, VRRP_SENT, VRRP_SINCE_MS, VRRP_STATE, VRRP_TRANSITIONS,
 } from '../../src/table/counters.js';
 import { VRRP_STATES } from '../../src/vrrp/status.js';
 import { parseIpv4 } from '../../src/wire/address.js';
@@ -120,43 +120,66 @@ test('virtual routers as the data plane counts them', () => {
 });
 
 interface Setup { instance: Instance; said: string[]; sharing: ShareView; set: ReturnType<typeof elections>['set'] }
+/** A virtual router's new state, and whether another master was heard. */
+type Change = (router: number, state: string, isHeard: boolean) => void;
 
 /** An instance whose share worker answers `flushes` in turn; `onResign` is what the elections make of it. */
-function setup(flushes: (string | null)[], onResign: (set: Setup['set'], isDrained: boolean) => void, leases: () => Promise<readonly Lease[]> = () => Promise.resolve([])): Setup {
+function setup(flushes: (string | null)[], onResign: (change: Change, isDrained: boolean) => void, leases: () => Promise<readonly Lease[]> = () => Promise.resolve([])): Setup {
   const plan = planOf();
-  const { view, set } = elections(plan);
+  const { view, set, counters } = elections(plan);
+  const change: Change = (router, state, isHeard) => {
+    set(router, state, state === 'init' ? 'drained' : 'noMaster', 200);
+    if (isHeard) counters.addVrrp(router, VRRP_RECEIVED, 1);
+  };
   const said: string[] = [];
   const sharing = new ShareView(plan, () => 0);
+  sharing.set(STATUS);
   const share: ShareOrders = {
     flush: (withinMs) => { said.push(`flush ${withinMs > 0}`); return Promise.resolve(flushes.shift() ?? null); },
     drain: (isDrained) => { said.push(`drain ${isDrained}`); },
     leases,
   };
-  const instance = new Instance({ view: { sharing, elections: view }, share: () => share, resign: (isDrained) => { said.push(`resign ${isDrained}`); onResign(set, isDrained); } });
+  const instance = new Instance({ view: { sharing, elections: view }, share: () => share, resign: (isDrained) => { said.push(`resign ${isDrained}`); onResign(change, isDrained); } });
   return { instance, said, sharing, set };
 }
 
-test('draining: written first, then resigned, then what was left is written', async () => {
-  const { instance, said, sharing, set } = setup([null, null], (change) => { setTimeout(() => change(0, 'init', 'drained', 0), 30); });
+test('draining: written first, then resigned, then another master is heard, then what was left is written', async () => {
+  const { instance, said, sharing, set } = setup([null, null], (change) => {
+    change(0, 'init', false);
+    setTimeout(() => change(0, 'init', true), 30);
+  });
   set(0, 'master', 'noMaster', 200);
   set(1, 'backup', 'better', 100);
-  const { isFlushed, flushError, tookMs } = await instance.drain(true);
-  assert.equal([isFlushed, flushError, sharing.isDrained], [true, null, true]);
+  const { isFlushed, flushError, unclaimed, tookMs } = await instance.drain(true);
+  assert.equal([isFlushed, flushError, unclaimed, sharing.isDrained], [true, null, [], true]);
   assert.ok(tookMs >= 20, String(tookMs));
   assert.equal(said, ['drain true', 'flush true', 'resign true', 'flush true']);
-  assert.equal(await instance.drain(false), { isFlushed: null, flushError: null, tookMs: 0 });
+  assert.equal(await instance.drain(false), { isFlushed: null, flushError: null, unclaimed: [], tookMs: 0 });
   assert.equal([said.slice(4), sharing.isDrained], [['resign false', 'drain false'], false]);
 });
 
+test('draining where nobody takes over says so, in time', async () => {
+  const { instance, set } = setup([null, null], (change) => change(0, 'init', false));
+  set(0, 'master', 'noMaster', 200);
+  const { unclaimed, tookMs } = await instance.drain(true);
+  assert.equal(unclaimed, ['inside']);
+  assert.ok(tookMs < 9000, String(tookMs));
+});
+
 test('draining a backup writes once, and a store that is away does not keep it from standing aside', async () => {
-  const { instance, said, sharing, set } = setup(['the store cannot be reached'], () => undefined);
+  const { instance, said, sharing, set } = setup(['not all was written in time'], () => undefined);
   set(0, 'backup', 'better', 200);
-  assert.equal(await instance.drain(true).then(({ isFlushed, flushError }) => [isFlushed, flushError, sharing.isDrained]), [false, 'the store cannot be reached', true]);
+  assert.equal(await instance.drain(true).then(({ isFlushed, flushError }) => [isFlushed, flushError, sharing.isDrained]), [false, 'not all was written in time', true]);
   assert.equal(said, ['drain true', 'flush true', 'resign true']);
+  // Nothing waits, but what the store had may be gone with it.
+  sharing.set(AWAY);
+  assert.is((await instance.drain(true)).flushError, 'the store cannot be reached: connect ECONNREFUSED 10.0.9.1:6379');
+  sharing.set({ ...STATUS, isUsable: false, phase: 'loading' });
+  assert.is((await instance.drain(true)).flushError, 'the store is not in use (loading)');
 });
 
 test('orders are carried out one after the other', async () => {
-  const { instance, said, set } = setup([], (change, isDrained) => { setTimeout(() => change(0, isDrained ? 'init' : 'master', 'drained', 0), 20); });
+  const { instance, said, set } = setup([], (change, isDrained) => { setTimeout(() => change(0, isDrained ? 'init' : 'master', true), 20); });
   set(0, 'master', 'noMaster', 200);
   await Promise.all([instance.drain(true), instance.drain(false)]);
   assert.equal(said, ['drain true', 'flush true', 'resign true', 'flush true', 'resign false', 'drain false']);

@@ -53,7 +53,7 @@ export async function withApi<T>(options: FakeOptions & { heartbeatMs?: number; 
       note('drainInstance')(isDrained);
       view.isDrained = isDrained;
       const isAway = options.share === 'away';
-      return Promise.resolve({ isFlushed: isDrained ? !isAway : null, flushError: isDrained && isAway ? 'the store cannot be reached' : null, tookMs: isDrained ? 120 : 0 });
+      return Promise.resolve({ isFlushed: isDrained ? !isAway : null, flushError: isDrained && isAway ? 'the store cannot be reached' : null, unclaimed: isDrained && isAway ? ['lan-side'] : [], tookMs: isDrained ? 120 : 0 });
     },
     leases: () => Promise.resolve(view.leases()),
   };

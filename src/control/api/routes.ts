@@ -12,7 +12,7 @@ import type {
   UplinkAnswer, UplinkList, UplinkStatus, VirtualServerList,
 } from './types.js';
 import { SCHEMA_VERSION } from './types.js';
-import type { InstanceAnswer, LeaseList, ShareAnswer, VirtualRouterStatus, VrrpList } from './share-types.js';
+import type { InstanceAnswer, LeaseList, ShareAnswer, VrrpList } from './share-types.js';
 import {
   NoSuchName, QueryError, readAffinityQuery, readBody, readDrain, readErasure, readFlowQuery, readInteger, readParameters, readPersistenceQuery, readServersQuery, readUndrain, readWeight, readYes, serverNames,
 } from './query.js';
@@ -74,11 +74,11 @@ function methodsOf(path: string): string[] | null {
 }
 
 /** What a person who has drained this instance should know. */
-function warningsOfDrain(vrrp: readonly VirtualRouterStatus[], flushError: string | null): string[] {
+function warningsOfDrain(hasElections: boolean, unclaimed: readonly string[], flushError: string | null): string[] {
   return [
-    ...(flushError === null ? [] : [`not all that is shared was written: ${flushError}`]),
-    ...vrrp.filter(({ state }) => state === 'master').map(({ name }) => `virtual router ${name} is still master here: no other router has taken over`),
-    ...(vrrp.length > 0 ? [] : ['there is no virtual router here: whoever sends packets to this instance must stop doing so']),
+    ...(flushError === null ? [] : [`the other instances may not know all flows of this one: ${flushError}`]),
+    ...unclaimed.map((name) => `virtual router ${name}: no other router is heard as its master yet`),
+    ...(hasElections ? [] : ['there is no virtual router here: whoever sends packets to this instance must stop doing so']),
   ];
 }
 
@@ -303,10 +303,10 @@ export function createRoutes(options: RoutesOptions): Hono {
       throw new QueryError('this instance takes part in nothing it could be drained of', 'instance', instance, 'a configuration with vrrp, or with share.store: redis');
     }
     events.emit(`control.${isDrained ? 'drain' : 'undrain'}`, 'instance', `instance ${instance} was ${isDrained ? 'drained' : 'taken back into use'} by request${was === isDrained ? '; it already was so' : ''}`, { instance, isDrained });
-    const { isFlushed, flushError, tookMs } = await actions().drainInstance(isDrained);
+    const { isFlushed, flushError, unclaimed, tookMs } = await actions().drainInstance(isDrained);
     const vrrp = view.vrrp();
-    const warnings = isDrained ? warningsOfDrain(vrrp, flushError) : [];
-    return c.json({ schemaVersion: SCHEMA_VERSION, instance, isDrained, isFlushed, flushError, vrrp, tookMs, warnings } satisfies InstanceAnswer);
+    const warnings = isDrained ? warningsOfDrain(vrrp.length > 0, unclaimed, flushError) : [];
+    return c.json({ schemaVersion: SCHEMA_VERSION, instance, isDrained, isFlushed, flushError, unclaimed, vrrp, tookMs, warnings } satisfies InstanceAnswer);
   });
 
   app.get(`${API_PREFIX}/events`, (c) => {

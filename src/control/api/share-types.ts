@@ -69,12 +69,14 @@ export interface InstanceAnswer {
   isFlushed: boolean | null;
   /** Why it has not, one phrase. */
   flushError: string | null;
+  /** Virtual routers that were master here and that no other router was heard in since. */
+  unclaimed: string[];
   /** Virtual routers as they stand now. */
   vrrp: VirtualRouterStatus[];
   tookMs: number; warnings: string[];
 }
 
 /** What an action on this instance came to. */
-export interface InstanceOutcome { isFlushed: boolean | null; flushError: string | null; tookMs: number }
+export interface InstanceOutcome { isFlushed: boolean | null; flushError: string | null; unclaimed: string[]; tookMs: number }
 /** What is leased, by everyone where the store could be asked. */
 export interface LeaseReport { leases: LeaseStatus[]; reason: string | null }
