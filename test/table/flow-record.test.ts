@@ -12,7 +12,7 @@ import {
   RecordDecoder, RecordEncoder, recordNames, RecordNames, SharedRecord, UNKNOWN_NAME, VALUE_BYTES,
 } from '../../src/table/flow-record.js';
 import { V4_MAPPED } from '../../src/wire/address.js';
-import { Tuple } from '../../src/wire/tuple.js';
+import type { Tuple } from '../../src/wire/tuple.js';
 import { check, word32 } from '../support/oracle/property.js';
 import { Rig } from '../support/rig.js';
 import { servers } from '../support/servers.js';
