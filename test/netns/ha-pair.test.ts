@@ -13,7 +13,7 @@ import { Dialogue, missing } from '../../netns/kit/dialogue.js';
 import { FTP_MODES } from '../../netns/kit/ftp.js';
 import { UDP, type Sighting } from '../../netns/kit/recording.js';
 import { waitFor } from '../../netns/kit/wait.js';
-import { HaPair, PC, SERVER, TALK_PORT, VIRTUAL_INSIDE, VIRTUAL_OUTSIDE, type HaPairOptions, type Talk } from '../../netns/ha-pair.js';
+import { FTP_BYTES, HaPair, PC, SERVER, TALK_PORT, VIRTUAL_INSIDE, VIRTUAL_OUTSIDE, type HaPairOptions, type Talk } from '../../netns/ha-pair.js';
 import { telling } from './telling.js';
 
 interface Context { lab: HaPair; wires: Record<'pc1' | 'server', Capture>; talk: Talk }
@@ -60,7 +60,9 @@ async function killed(context: Context): Promise<void> {
   const { lab } = context;
   const talk = context.talk = await lab.talk();
   const fetches = FTP_MODES.filter(({ name }) => name === 'passive, PASV' || name === 'active, PORT').map((mode) => lab.fetch(mode));
-  await waitFor(() => fetches.every((fetching) => fetching.bytes() > 0), WAIT_MS, 'both transfers to be under way');
+  await waitFor(() => fetches.every((fetching) => fetching.bytes() > FTP_BYTES / 10), WAIT_MS, 'both transfers to be under way');
+  // What begins in the very moment before, and is not written yet, would be lost.
+  await lab.gateways.gw1.told();
   const killedAtMs = Date.now();
   await lab.gateways.gw1.kill();
   await lab.comesToBeMaster('gw2');
