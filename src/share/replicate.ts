@@ -77,7 +77,9 @@ export interface ReplicatorOptions {
   onOther: (kind: number, at: number) => void;
   /** A write has failed, and all have come back: nothing is written until `retry` or `open`. */
   onFailure: (error: StoreError) => void;
-  onWritten?: (lagMs: number, writeMs: number) => void;
+  onWritten: (lagMs: number, writeMs: number) => void;
+  /** The journal was full: everything is to be written again. */
+  onLost: () => void;
 }
 
 export class Replicator {
@@ -196,7 +198,7 @@ export class Replicator {
 
   /** Take in what the journal holds; true when there was more than one go takes. */
   drain(): boolean {
-    const { journal, encoder, onOther, counts, nowMs, planeNowMs } = this.options;
+    const { journal, encoder, onOther, onLost, counts, nowMs, planeNowMs } = this.options;
     const { words } = journal;
     const now = nowMs() | 0;
     const plane = planeNowMs() | 0;
@@ -237,6 +239,7 @@ export class Replicator {
       // Whatever it was: a walk finds the flows, reading the store finds those that are none any more.
       this.forgetWritten();
       this.mayHaveDead = true;
+      onLost();
     }
     return left === 0;
   }
@@ -323,7 +326,7 @@ export class Replicator {
     counts.batches++;
     counts.batchBytes += flight.bytes;
     const now = nowMs();
-    onWritten?.(Math.max(0, ((now | 0) - flight.sinceMs) | 0), now - flight.startMs);
+    onWritten(Math.max(0, ((now | 0) - flight.sinceMs) | 0), now - flight.startMs);
   }
 
   private sendAgain(error: StoreError): void {

@@ -99,7 +99,7 @@ export interface SharingOptions {
 /** Trouble, since when, and how it is going. */
 interface Trouble { error: StoreError; attempts: number; nextTryAtMs: number | null }
 
-interface Session { abort: AbortController; end: (error: StoreError) => void; startedAtMs: number }
+interface Session { abort: AbortController; end: (error: StoreError) => void; /** It has a generation: what needs one may be asked. */ isRegistered: boolean }
 
 /** Somebody waits until everything before a place in the queue is written. */
 interface Flush { place: QueuePlace | null; endMs: number; done: (isWritten: boolean) => void }
@@ -146,7 +146,9 @@ export class Sharing {
   private toldTrouble: StoreTrouble | null = null;
   private loadStatus: ShareLoadStatus | null = null;
   private loadStartedAtMs = 0;
-  private hasLoaded: boolean;
+  private hasLoaded = false;
+  /** Nothing has been known here before: no flow of ours can be in the store, or be missing there. */
+  private isNew: boolean;
   private isReady = false;
   private isBurying = false;
   private peers: SharePeer[] = [];
@@ -181,7 +183,7 @@ export class Sharing {
     const decoder = new RecordDecoder(names);
     const stamp = stampOf(share.instance);
     this.startedAtMs = this.usableChangedAtMs = nowMs();
-    this.hasLoaded = options.isRestart ?? false;
+    this.isNew = !(options.isRestart ?? false);
     this.reader = new FlowReader(options.flows, limits.flows);
     this.journal = new JournalReader(options.journal);
     this.feed = new Feed(new InboxWriter(options.inbox), options.inbox.byteLength / 4, options.wake);
@@ -193,8 +195,9 @@ export class Sharing {
       onOther: (kind, at) => this.onJournal(kind, at),
       onFailure: (error) => this.onWriteFailed(error),
       onWritten: (lagMs, writeMs) => this.onWritten(lagMs, writeMs),
+      onLost: () => this.walk.all(),
     });
-    this.replicator.mayHaveDead = this.hasLoaded;
+    this.replicator.mayHaveDead = !this.isNew;
     this.walk = new Walk(this.reader, this.replicator, this.counts, nowMs());
     this.load = new Load({
       store, feed: this.feed, reader: this.reader, replicator: this.replicator, encoder, decoder, counts: this.counts, stamp,
@@ -326,7 +329,7 @@ export class Sharing {
       this.leaseAtMs = nowMs + LEASE_TICK_MS;
       this.leasing.tick(nowMs);
     }
-    if (this.session !== null && !this.isBeating && nowMs >= this.beatAtMs) this.beat(nowMs);
+    if (this.session?.isRegistered === true && !this.isBeating && nowMs >= this.beatAtMs) this.beat(nowMs);
     this.checkReady(nowMs);
     this.checkDropped(nowMs);
     this.checkBurial(nowMs);
@@ -350,8 +353,8 @@ export class Sharing {
         this.feed.release();
       };
     });
-    this.session = { abort, end, startedAtMs: this.now() };
-    const work = this.work(abort.signal).then(() => new StoreError('other', 'the log has ended'), storeError);
+    this.session = { abort, end, isRegistered: false };
+    const work = this.work(this.session, abort.signal).then(() => new StoreError('other', 'the log has ended'), storeError);
     const error = await Promise.race([ended, work]);
     end(error);
     this.session = null;
@@ -362,7 +365,7 @@ export class Sharing {
     return error;
   }
 
-  private async work(signal: AbortSignal): Promise<void> {
+  private async work(session: Session, signal: AbortSignal): Promise<void> {
     const { plan, store } = this.options;
     const { replicator } = this;
     this.phase = 'registering';
@@ -378,9 +381,11 @@ export class Sharing {
     }
     if (!isSame) {
       this.position = null;
-      replicator.mayHaveDead ||= this.hasLoaded;
-      if (before !== 'fenced' && this.hasLoaded) this.rewrite();
+      replicator.mayHaveDead ||= !this.isNew;
+      // Who has just begun has written nothing yet, and what waits is written anyway.
+      if (before !== 'fenced' && (before !== 'none' || !this.isNew)) this.rewrite();
     }
+    session.isRegistered = true;
     this.writing = this.beating = this.away = null;
     replicator.open();
     this.fetches.open();
@@ -407,7 +412,7 @@ export class Sharing {
 
   private async loadAll(keepsReplicas: boolean, signal: AbortSignal): Promise<void> {
     const { plan } = this.options;
-    const isFirst = !this.hasLoaded;
+    const isFirst = this.isNew;
     this.phase = 'loading';
     this.settle();
     this.loadStartedAtMs = this.now();
@@ -424,6 +429,7 @@ export class Sharing {
       throw error;
     }
     this.hasLoaded = true;
+    this.isNew = false;
     const tookMs = this.now() - this.loadStartedAtMs;
     this.loadStatus = { ...this.loadStatus, isDone: true, tookMs };
     const records = this.counts.loaded - loadedBefore;
@@ -461,14 +467,15 @@ export class Sharing {
   }
 
   private claim(): void {
-    if (this.session === null || this.generation === null) return;
+    if (this.session?.isRegistered !== true) return;
     const { store } = this.options;
+    const { session } = this;
     for (const role of this.unclaimed) {
       this.unclaimed.delete(role);
       store.claim(role).catch((error: unknown) => {
         // Fenced, or out of reach: the next session claims again; else the next beat does.
         if (this.masterOf.has(role)) this.unclaimed.add(role);
-        this.onTrouble(storeError(error), 'beating');
+        if (session === this.session) this.onTrouble(storeError(error), 'beating');
       });
     }
   }

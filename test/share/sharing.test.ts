@@ -6,7 +6,7 @@ import { Tuple } from '../../src/wire/tuple.js';
 import { ManualTimers } from '../health/manual-timers.js';
 import { flowsOf, Instance } from './instance.js';
 import type { InstanceOptions } from './instance.js';
-import { tuplesOf } from './plane.js';
+import { LIFE_S, tuplesOf } from './plane.js';
 
 interface Lab { timers: ManualTimers; space: MemoryStoreSpace; add(name: string, options?: Partial<InstanceOptions>): Instance; stored(): number[] }
 
@@ -402,6 +402,50 @@ test('a clean stop writes what waits and resigns; it is bounded when the store i
   b.sharing.order({ type: 'stop', withinMs: 1000, isPlaneGone: true });
   await timers.advance(2100);
   assert.is(b.messages[b.messages.length - 1].type, 'stopped');
+});
+
+test('a restarted share worker is ready when it has loaded, not before', async () => {
+  const { timers, add, space } = lab();
+  const a = add('a'), b = add('b');
+  await timers.advance(100);
+  for (const n of numbers(1, 200)) b.plane.packet(n);
+  await timers.advance(100);
+  a.crash(true);
+  space.delayMs = 50;
+  const again = add('a', { plane: a.plane, isRestart: true });
+  await timers.advance(60);
+  assert.not.ok(again.messages.some(({ type }) => type === 'ready'));
+  await timers.advance(1000);
+  assert.equal(again.messages.filter(({ type }) => type === 'ready'), [{ type: 'ready', isLoaded: true }]);
+});
+
+test('steps of the wall clock change nothing', async () => {
+  const { timers, add, space, stored } = lab();
+  const wallMs = Date.now;
+  let stepMs = 0;
+  Date.now = () => wallMs() + stepMs;
+  try {
+    const a = add('a'), b = add('b');
+    await timers.advance(100);
+    for (const n of numbers(1, 100)) {
+      a.plane.packet(n);
+      // Days forth and back.
+      stepMs = (n % 2 === 0 ? 1 : -1) * n * 86_400_000;
+      if (n % 10 === 0) await timers.advance(20);
+    }
+    space.fail();
+    await timers.advance(100);
+    stepMs = -400 * 86_400_000;
+    space.recover();
+    await timers.advance(LIFE_S * 1000 / 2);
+    assert.equal(stored(), numbers(1, 100));
+    assert.equal([...b.plane.all()].sort((x, y) => x[0] - y[0]), numbers(1, 100).map((n) => [n, true]));
+    assert.is(a.status.counts.written, 100);
+    assert.is(a.status.peers.length, 1);
+    assert.ok(a.status.isUsable && a.status.forMs >= 0 && a.status.lagMs === 0);
+  } finally {
+    Date.now = wallMs;
+  }
 });
 
 test('without the store at the start: ready after a while; with share.require that is a failure', async () => {
