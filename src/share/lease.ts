@@ -133,6 +133,8 @@ class AddressLeases {
   /** Something is being asked of the store. */
   private isBusy = false;
   private isFirst = true;
+  /** What is held is what a worker before us has left, and nothing has been heard of it since. */
+  private isInherited = false;
   private retryAtMs = -Infinity;
   private retryMs = RETRY_FIRST_MS;
   private noneLeftUntilMs = -Infinity;
@@ -174,7 +176,8 @@ class AddressLeases {
     this.servicesWanted = board.servicesWanted(row);
     // A worker before us may have crashed, and left the data plane with blocks whose time is not over.
     for (let block = 0; block < blocks; block++) if (board.isUsable(row, block)) this.held.add(block);
-    if (this.held.size > 0) this.endMs = this.untilMs = context.nowMs() + this.leaseMs - this.marginMs;
+    this.isInherited = this.held.size > 0;
+    this.endMs = this.untilMs = context.nowMs() + this.leaseMs - this.marginMs;
   }
 
   setUsable(isUsable: boolean, nowMs: number): void {
@@ -216,6 +219,8 @@ class AddressLeases {
 
   /** What follows from time alone. */
   private watchTime(nowMs: number): void {
+    // Only the data plane knows when their time is over.
+    if (this.isInherited) for (const block of this.held) if (!this.board.isUsable(this.row, block)) this.held.delete(block);
     if (this.held.size === 0) return;
     const blocks = countOf(this.held.size);
     if (nowMs >= this.untilMs - this.leaseMs * RENEW_PART && !this.hasToldEnding) {
@@ -390,6 +395,7 @@ class AddressLeases {
       this.untilMs = this.endMs - this.marginMs;
       this.untilThereMs = thereMs + this.leaseMs - this.marginMs;
       this.renewAtMs = atMs + this.leaseMs * RENEW_PART;
+      this.isInherited = false;
     }
     if (isAll && this.hasToldEnding && this.held.size > 0) {
       this.tell('share.leases.renewed', `${countOf(this.held.size)} of ports of ${this.text} ${this.held.size === 1 ? 'is' : 'are'} ours for ${seconds(this.leaseMs)} more`, { blocks: this.held.size, severity: 'info' });

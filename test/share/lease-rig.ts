@@ -36,7 +36,7 @@ export class Side {
   readonly name: string;
   readonly rig: Rig;
   readonly store: MemoryStore;
-  readonly manager: Leasing;
+  manager: Leasing;
   readonly events: ShareEvent[] = [];
   isLoaded = true;
   isUsable = false;
@@ -60,11 +60,11 @@ export class Side {
     Object.assign(this.rig.router, { journal: new JournalWriter(ring) });
     this.journal = new JournalReader(ring);
     this.store = new MemoryStore(lab.space);
-    this.manager = new LeaseManager({
-      plan: this.rig.router.plan, store: this.store, board: this.leases.board.words.buffer as SharedArrayBuffer, blocks: (payload) => this.orders.push(payload.slice()),
-      isLoaded: () => this.isLoaded, tell: (event) => this.events.push(event), nowMs: () => lab.timers.nowMs(),
-    }, lab.timers);
+    this.manager = this.manage();
   }
+
+  /** The share worker crashes, and another one takes its place. */
+  restartWorker(): void { this.manager = this.manage(); }
 
   get leases(): PortLeases { return this.rig.router.mappings.leases as PortLeases; }
   get held(): number[] { return this.manager.status(this.lab.timers.nowMs())[0].held; }
@@ -131,6 +131,14 @@ export class Side {
       });
     }
     return all;
+  }
+
+  private manage(): Leasing {
+    const { lab } = this;
+    return new LeaseManager({
+      plan: this.rig.router.plan, store: this.store, board: this.leases.board.words.buffer as SharedArrayBuffer, blocks: (payload) => this.orders.push(payload.slice()),
+      isLoaded: () => this.isLoaded, tell: (event) => this.events.push(event), nowMs: () => lab.timers.nowMs(),
+    }, lab.timers);
   }
 
   private async through<T>(promise: Promise<T>): Promise<T> {

@@ -267,6 +267,24 @@ test('after a crash: the same instance has its blocks back at once, and hands ou
   }
 });
 
+test('a share worker that crashes leaves the data plane its blocks; the next one prolongs them, unless their time is over before', async () => {
+  for (const awayMs of [10_000, 80_000]) {
+    const lab = new Lab();
+    const a = await lab.begin('a');
+    const held = a.held;
+    a.store.cut('unreachable', 'cut');
+    a.restartWorker();
+    assert.equal([a.held, a.usable], [held, held]);
+    await lab.pass(awayMs, 500);
+    assert.equal(a.held, awayMs < 50_000 ? held : []);
+    await a.mend();
+    await lab.pass(100);
+    assert.equal([a.held, a.usable], [held, held], 'the store has them under our name');
+    await lab.pass(100_000, 500);
+    assert.equal(a.usable, held);
+  }
+});
+
 test('the blocks of an instance that crashed are another’s when their life is over, and not before', async () => {
   const lab = new Lab(ports(4, { rig: refusing }));
   const a = await lab.begin('a');
