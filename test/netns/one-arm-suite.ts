@@ -21,6 +21,8 @@ import { telling } from './telling.js';
 import { CHANCE, ended, events, noneFailed, noneHung, told, WAIT_MS } from './virtual-servers.js';
 
 const CLIENT_PORT = 4040;
+/** The virtual router's, by its id. */
+const VIRTUAL_MAC = '00:00:5e:00:01:01';
 const REQUESTS = 100;
 /** `ping 3,8`, `tcpopen 80,3,10` and `tcpopen 80,2,10`: every so many seconds; silent for so long, and it is down. */
 const PING = { intervalMs: 3000, downMs: 8000 };
@@ -47,11 +49,8 @@ function asksEvery(atMs: readonly number[], intervalMs: number, what: string): v
   assert.ok(meanMs > intervalMs * 0.8 && meanMs < intervalMs * 1.4, `${what}: asked every ${meanMs} ms`);
 }
 
-/** MAC addresses of virtual routers (RFC 9568 §7.3), by the address that goes with them. */
-const VIRTUAL_MACS: Readonly<Record<string, string>> = { [OUTSIDE_VIRTUAL]: '00:00:5e:00:01:01', [INSIDE_VIRTUAL]: '00:00:5e:00:01:02' };
-
-/** @param name of the suite. `isElected`: the virtual addresses are those of virtual routers. */
-export function oneArm(name: string, { isElected = false, ...options }: OneArmOptions & { isElected?: boolean }): void {
+/** @param name of the suite. */
+export function oneArm(name: string, options: OneArmOptions): void {
   const rows = suite<Context>(`one-arm, ${name}: wires judged`);
   rows.before(telling(async (context) => {
     context.lab = await OneArm.up({ ...options, judged: ['gateway', 'pc', 'balancer', 'target1', 'target2'] });
@@ -65,11 +64,12 @@ export function oneArm(name: string, { isElected = false, ...options }: OneArmOp
     for (const address of [OUTSIDE_REAL, OUTSIDE_VIRTUAL]) assert.is((await lab.pc.ping(address, 3)).received, 3, address);
     for (const address of [INSIDE_REAL, INSIDE_VIRTUAL]) assert.is((await lab.hosts.target1.ping(address, 3)).received, 3, address);
     await lab.pc.run(['curl', '-sS', '--fail', '-m', '10', lab.url]);
-    const own = macOf(lab.balancer);
-    const macFor = (address: string): string => (isElected ? VIRTUAL_MACS[address] ?? own : own);
+    const mac = macOf(lab.balancer);
+    // The virtual ones bear the virtual router's MAC address, which goes with them from box to box; the kernel knows no such thing.
+    const virtual = options.peer === 'kernel' ? mac : VIRTUAL_MAC;
     const neighbours = (host: Host): Map<string, string> => new Map((JSON.parse(host.ip('-j', 'neigh', 'show')) as { dst: string; lladdr?: string }[]).map(({ dst, lladdr }) => [dst, lladdr ?? '']));
-    for (const address of [OUTSIDE_REAL, OUTSIDE_VIRTUAL, SERVER]) assert.is(neighbours(lab.pc).get(address), macFor(address), address);
-    for (const address of [INSIDE_REAL, INSIDE_VIRTUAL]) assert.is(neighbours(lab.hosts.target1).get(address), macFor(address), address);
+    for (const [address, owner] of [[OUTSIDE_REAL, mac], [OUTSIDE_VIRTUAL, virtual], [SERVER, virtual]]) assert.is(neighbours(lab.pc).get(address), owner, address);
+    for (const [address, owner] of [[INSIDE_REAL, mac], [INSIDE_VIRTUAL, virtual]]) assert.is(neighbours(lab.hosts.target1).get(address), owner, address);
   });
 
   rows('both targets have half, from beyond the gateway and from the wire itself, and see who asks', async ({ lab }) => {
@@ -132,7 +132,7 @@ export function oneArm(name: string, { isElected = false, ...options }: OneArmOp
     }
     // The wire is one, so what is asked by broadcast is heard by all.
     for (const [wire, host] of [[wires.gateway, lab.gateway], [wires.pc, lab.pc]] as const) {
-      const frames = await readFrames(wire.file, `eth.dst == ${macOf(host)} && eth.src == ${macOf(lab.balancer)}`);
+      const frames = await readFrames(wire.file, `eth.dst == ${macOf(host)} && eth.src in {${macOf(lab.balancer)}, ${VIRTUAL_MAC}}`);
       assert.ok(frames.length > 200);
       assert.equal(judge(frames, { never: INSIDE }), []);
     }

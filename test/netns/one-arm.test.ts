@@ -2,4 +2,4 @@
 import { oneArm } from './one-arm-suite.js';
 
 oneArm('kernel', { peer: 'kernel' });
-oneArm('weir', { isElected: true });
+oneArm('weir', {});

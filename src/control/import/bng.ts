@@ -3,7 +3,7 @@
  * Everything the file says that weir does otherwise, or not, is told with its place.
  */
 import { formatIpv4 } from '../../wire/address.js';
-import { contains, formatNetwork, networkOf, readAddress, reserved, type Prefix } from '../config/ip.js';
+import { contains, formatNetwork, networkOf, readAddress, reserved, type Prefix, notAHost } from '../config/ip.js';
 import { PORT_MAX } from '../config/rule-text.js';
 import { parseBng, readList, type BngFile, type Kind, type Statement, type Thing } from './bng-parse.js';
 import { NOWHERE, type Draft, type ImportOptions, type Notes, type Word } from './imported.js';
@@ -18,6 +18,10 @@ const MODULES: readonly string[] = ['vrrp', 'arp', 'ping', 'hc', 'master', 'slb'
 const SESSION_SECONDS = 600;
 const SESSION_SECONDS_MAX = 24 * 24 * 60 * 60;
 const WEIGHT_MAX = 65_535;
+/** The highest that is not an owner's. */
+const PRIORITY_MAX = 254;
+const NO: readonly string[] = ['0', 'no', 'off', 'disable'];
+const YES_OR_NO: readonly string[] = ['0', '1', 'no', 'yes', 'off', 'on', 'disable', 'enable'];
 
 /** Where the box itself can be reached: the first that is in nobody's network. */
 const BOX: readonly (readonly [string, string])[] = [['100.64.0.1', '100.64.0.2'], ['100.127.255.1', '100.127.255.2'], ['169.254.118.1', '169.254.118.2']];
@@ -29,7 +33,7 @@ const METHODS: Readonly<Record<string, readonly [string, string]>> = {
 
 const IPV6 = 'IPv6 is not supported in this version';
 const EVENTS = 'every executable file in hooks.directory is run on every event';
-const ELECTION = 'there is no election between routers in this version';
+const TRACKED = 'track names what takes how much off the priority: vrrp: { …: { track: [{ name: …, weight: … }] } }';
 const SHARED = 'flows are not shared between routers in this version';
 const PLACE = 'servers are not chosen by where the client is';
 const AGENT = 'there are no agents; check: { script: { …, setsWeight: true } } can set a weight';
@@ -38,9 +42,9 @@ const COMES_BACK = 'a server that is up again takes flows; weir drain keeps it o
 
 /** Statements that cannot be had, with the reason. */
 const NOT_HERE: Readonly<Record<Kind, Readonly<Record<string, string>>>> = {
-  interface: { address: 'a raw link has the MAC address of its device', alert: EVENTS, upalert: EVENTS, trackval: ELECTION },
+  interface: { address: 'a raw link has the MAC address of its device', alert: EVENTS, upalert: EVENTS, trackval: TRACKED },
   network: { addr6: IPV6, mask6: IPV6, real6: IPV6, virt6: IPV6, peer: SHARED, syncpeer: SHARED },
-  gateway: { ip6addr: IPV6, ping6: IPV6, alert: EVENTS, upalert: EVENTS, trackval: ELECTION },
+  gateway: { ip6addr: IPV6, ping6: IPV6, alert: EVENTS, upalert: EVENTS, trackval: TRACKED },
   server: {
     ip6addr: IPV6, prx6: IPV6, prx: 'with snat: always the client becomes the router\'s own address on the way to the server',
     ftimeout: 'persistence begins anew with every flow; it has no fixed end', plugin: 'weir balances flows, not what is in them',
@@ -50,9 +54,9 @@ const NOT_HERE: Readonly<Record<Kind, Readonly<Record<string, string>>>> = {
     ip6addr: IPV6, agent: AGENT, scale: AGENT, ascale: AGENT, aoffset: AGENT, maxagentscore: AGENT,
     script: 'programs are run by their whole path and without a shell: write check: { script: { command: [PROGRAM, …] } }',
     alert: EVENTS, upalert: EVENTS, maxsessions: 'it counts clients, where upper and lower count flows',
-    autodisable: COMES_BACK, autodisablecount: COMES_BACK, lgrp: PLACE, router: NEXT_HOP, via: NEXT_HOP, trackval: ELECTION,
+    autodisable: COMES_BACK, autodisablecount: COMES_BACK, lgrp: PLACE, router: NEXT_HOP, via: NEXT_HOP, trackval: TRACKED,
   },
-  vrrp: {},
+  vrrp: { trackinterval: 'what is tracked counts at once', owner: 'virtual addresses are nobody’s own; a priority says who is to have them first' },
 };
 
 interface Network { thing: Thing; prefix: Prefix; addresses: string[]; virtual: number | undefined; real: number | undefined; nat: string | undefined }
@@ -88,6 +92,8 @@ class Importer {
   readonly #gone = new Set<Thing>();
   readonly #taken = new Set<Thing>();
   #asksByTcp = false;
+  /** Where virtual servers listen. */
+  readonly #listens = new Set<number>();
 
   constructor(file: BngFile, notes: Notes, options: ImportOptions) {
     this.#file = file;
@@ -103,6 +109,7 @@ class Importer {
     for (const thing of this.#file.things) this.#leftOvers(thing);
     return [
       { key: 'links', value: [...links.map((link) => this.#linkEntry(link)), ...this.#box(links)] },
+      ...this.#virtualRouters(links),
       ...uplink,
       { key: 'virtualServers', value: virtualServers },
     ];
@@ -116,7 +123,6 @@ class Importer {
       if (name !== 'ipforwarding') this.#notes.leftOut(at, `set ${name} ${value}`, 'no such setting is known here');
       else if (value === '0') this.#notes.leftOut(at, `set ${name} ${value}`, 'weir forwards between its networks; filters can refuse that');
     }
-    for (const thing of this.#of('vrrp')) this.#leave(thing, `${ELECTION}: this one has the virtual addresses always`);
   }
 
   #of(kind: Kind): Thing[] {
@@ -259,7 +265,8 @@ class Importer {
     const virtual = within('virt');
     if (this.#all(thing, 'real', 'virt').length === 0) this.#notes.error(thing, `${title(thing)} without real and virt`, 'at least one of them');
     if (!this.#isOn(thing)) return undefined;
-    const addresses = [...new Set([real, virtual])].flatMap((own) => (own === undefined ? [] : [`${formatIpv4(own)}/${prefixLength}`]));
+    const own = real ?? virtual;
+    const addresses = own === undefined ? [] : [`${formatIpv4(own)}/${prefixLength}`];
     return { thing, prefix, addresses, real, virtual, nat: nat?.text };
   }
 
@@ -366,6 +373,7 @@ class Importer {
           return [];
         }
         claims.set(listen, thing);
+        this.#listens.add(address);
         this.#taken.add(thing);
         return [{ key: index === 0 ? name : nameOf(`${name}-${port}`, name, taken), source: sourceOf(thing), value }];
       });
@@ -512,12 +520,48 @@ class Importer {
   }
 
   #linkEntry({ thing, name, device, networks }: Link): Entry {
-    const virtual = networks.flatMap((network) => (network.virtual === undefined ? [] : [formatIpv4(network.virtual)]));
+    const alone = networks.flatMap(({ real, virtual }) => (real === undefined && virtual !== undefined ? [formatIpv4(virtual)] : []));
     return {
       key: name, source: sourceOf(thing, ...networks.map((network) => network.thing)),
-      comments: virtual.length === 0 ? [] : [`virt ${virtual.join(' and ')}: of whichever box an election makes master; this version has none, so this box has ${virtual.length === 1 ? 'it' : 'them'} always.`],
+      comments: alone.length === 0 ? [] : [`virt ${alone.join(' and ')} without real: nothing to send adverts from, so this box has ${alone.length === 1 ? 'it' : 'them'} always.`],
       value: { type: 'raw', device, addresses: networks.flatMap(({ addresses }) => addresses) },
     };
+  }
+
+  /** `virt`, and where servers listen beside it: of whichever box is master, by one election for each link and one outcome for all. */
+  #virtualRouters(links: readonly Link[]): Entry[] {
+    const [thing] = this.#of('vrrp');
+    const asked = (word: string, least: number, most: number): number | undefined => {
+      const statement = thing === undefined ? undefined : this.#find(thing, word);
+      return statement === undefined ? undefined : this.#number(statement, least, most);
+    };
+    const id = asked('vrid', 1, 255) ?? 1;
+    const wanted = asked('priority', 1, 255);
+    if (wanted === PRIORITY_MAX + 1) this.#notes.changed(this.#find(thing, 'priority')!.values[0], `priority ${wanted}`, `that is for addresses which are a box's own, so it is ${PRIORITY_MAX}`);
+    const priority = wanted === undefined ? undefined : Math.min(wanted, PRIORITY_MAX);
+    const preempt = thing === undefined ? undefined : this.#text(thing, 'preempt');
+    if (preempt !== undefined && !YES_OR_NO.includes(preempt)) this.#notes.error(this.#find(thing, 'preempt')!.values[0], `preempt ${preempt}`, YES_OR_NO.join(', '));
+    const elected = links.flatMap((link) => {
+      const networks = link.networks.filter(({ real, virtual }) => real !== undefined && virtual !== undefined && real !== virtual);
+      return networks.length === 0 ? [] : [{ link, networks }];
+    });
+    if (elected.length === 0 && thing !== undefined) this.#leave(thing, 'no network has real and virt');
+    if (elected.length === 0) return [];
+    return [{
+      key: 'vrrp',
+      value: elected.map(({ link, networks }) => {
+        const virtual = networks.map((network) => network.virtual!);
+        const served = [...this.#listens].filter((address) => !this.#own.has(address) && networks.some(({ prefix }) => contains(prefix, address) && notAHost(prefix, address) === undefined));
+        return {
+          key: link.name, source: thing === undefined ? sourceOf(networks[0].thing, ...networks.slice(1).map((network) => network.thing)) : sourceOf(thing, ...networks.map((network) => network.thing)),
+          comments: [`virt ${virtual.map(formatIpv4).join(' and ')}${served.length === 0 ? '' : `, and where servers listen beside ${virtual.length === 1 ? 'it' : 'them'}`}: of whichever box is master.`],
+          value: {
+            link: link.name, id, priority, addresses: [...virtual, ...served].map(formatIpv4), preempt: preempt !== undefined && NO.includes(preempt) ? false : undefined,
+            syncGroup: elected.length > 1 ? 'box' : undefined,
+          },
+        };
+      }),
+    }];
   }
 
   /** The link to the box itself, where a check needs its sockets. */

@@ -101,11 +101,22 @@ test('an interface gets the device it has here', () => {
   assert.equal(run('bng', 'c', SEED, { links: [{ name: 'eth0', device: 'ens3', addresses: ['10.0.0.1/8'] }] }).errors, ['c: found addresses in --link eth0=…, allowed: eth0=DEVICE: the file itself has the addresses']);
 });
 
+test('virt: elected with the number, the priority and the word on preemption of the file; without real it is this box’s own', () => {
+  const vrrp = (from: string, to: string) => planOf(SEED.replace(from, () => to)).vrrp.map(({ id, priority, preempt, addresses }) => ({ id, priority, preempt, addresses: addresses.map(({ address }) => address) }));
+  const addresses = ['172.16.1.253', '10.1.1.254', '172.16.1.10'];
+  assert.equal(vrrp('', ''), [{ id: 1, priority: 100, preempt: true, addresses }]);
+  assert.equal(vrrp('gateway {', 'vrrp { vrid 64 priority 200 network 1 preempt 0 }\ngateway {'), [{ id: 64, priority: 200, preempt: false, addresses }]);
+  const alone = SEED.replace(/ +real 10\.1\.1\.253\n/, '');
+  assert.equal(planOf(alone).vrrp[0].addresses.map(({ address }) => address), ['172.16.1.253', '172.16.1.10']);
+  assert.ok(planOf(alone).links[0].addresses.some(({ address }) => address === '10.1.1.254'));
+});
+
 test('what the file has and weir does otherwise, or not', () => {
   for (const [from, to, remark] of [
     ['nat,rt', 'nat,rt,ndp', 'left out: module ndp: no such module is known here'],
     ['set ipforwarding 1', 'set ipforwarding 0', 'left out: set ipforwarding 0: weir forwards between its networks; filters can refuse that'],
-    ['gateway {', 'vrrp { vrid 1 priority 2 network 1 }\ngateway {', 'left out: vrrp: there is no election between routers in this version: this one has the virtual addresses always'],
+    ['gateway {', 'vrrp { vrid 1 priority 255 network 1 }\ngateway {', 'changed: priority 255: that is for addresses which are a box\'s own, so it is 254'],
+    ['gateway {', 'vrrp { vrid 1 priority 2 owner 1 }\ngateway {', 'left out: owner 1 of vrrp: virtual addresses are nobody’s own; a priority says who is to have them first'],
     ['    tcpopen 80,3,10\n', '    tcpopen 80,3,10\n    ping 1,2\n', 'changed: the pace of ping 1,2: all kinds of a check have one pace, here 3,10'],
     ['    tcpopen 80,3,10\n', '    tcpopen 80,3,10\n    lgrp 1\n', 'left out: lgrp 1 of target 1: servers are not chosen by where the client is'],
     ['    tcpopen 80,3,10\n', '    tcpopen 80,3,10\n    frobnicate 5 6\n', 'left out: frobnicate 5 6: no such statement of a target is known here'],
