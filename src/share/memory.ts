@@ -151,6 +151,8 @@ export class MemoryStore implements Store {
   private instance = '';
   /** 0 = not registered since the connection was made. */
   private generation = 0;
+  /** What was told when registering last, and what had been asked. */
+  private last: { instance: string; asked: number | null; told: Registration } | null = null;
   private isOpen = false;
   private isClosed = false;
   private error: StoreError | null = null;
@@ -191,12 +193,16 @@ export class MemoryStore implements Store {
     const { space } = this;
     await this.reach();
     const found = space.generations.get(instance);
-    const was = before === null ? 'none' : found === undefined || space.generation < before ? 'unknown' : found === before ? 'kept' : 'fenced';
+    let was: Registration['before'] = before === null ? 'none' : found === undefined || space.generation < before ? 'unknown' : found === before ? 'kept' : 'fenced';
+    // Who asks again has not heard the answer: it gets the same one, unless something has happened since.
+    const { last } = this;
+    if (last !== null && found !== undefined && last.instance === instance && last.asked === before && last.told.generation === found) was = last.told.before;
     space.generation = Math.max(space.generation, before ?? 0) + 1;
     space.generations.set(instance, space.generation);
     this.instance = instance;
     this.generation = space.generation;
-    return { generation: this.generation, before: was };
+    this.last = { instance, asked: before, told: { generation: this.generation, before: was } };
+    return this.last.told;
   }
 
   async fence(instance: string): Promise<void> {

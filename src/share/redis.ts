@@ -10,6 +10,7 @@
  * Nothing is queued here beyond what is on its way (IN_FLIGHT_BYTES). Memory at the server: records for their life, and the log, cut off every
  * logBytes / LOG_MARKS bytes, so at most logBytes, one such part and one batch more.
  */
+import { randomUUID } from 'node:crypto';
 import { systemClock } from '../base/clock.js';
 import type { Clock } from '../base/clock.js';
 import type { RedisPlan } from '../base/plan.js';
@@ -64,6 +65,8 @@ export class RedisStore implements Store {
   private readonly markBytes: string;
   /** Whom we mean, in words. */
   private readonly who: string;
+  /** Tells this store from every other that has or had its name. */
+  private readonly word = randomUUID();
   private connection: RedisConnection | null = null;
   /** Why there is none. */
   private error = new StoreError('closed', 'the store has not been opened');
@@ -101,7 +104,7 @@ export class RedisStore implements Store {
 
   async register(instance: string, before: number | null): Promise<Registration> {
     const { connection } = this;
-    const [generation, was] = await this.reach().run('register', instance, before ?? '') as [Buffer, Buffer];
+    const [generation, was] = await this.reach().run('register', instance, before ?? '', this.word) as [Buffer, Buffer];
     if (connection !== this.connection) throw this.error;
     this.instance = instance;
     this.generation = String(generation);

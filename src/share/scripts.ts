@@ -7,6 +7,7 @@
  *   prefix m:marks         list of log ids, one every so many bytes: where the log is cut off
  *   prefix m:state         hash: generation = the highest given, bytes = logged since the last mark, skew = what the clock has jumped by, in milliseconds
  *   prefix m:generations   hash: instance → its generation, -1 = fenced  prefix m:roles       hash: role → instance
+ *   prefix m:registrations hash: instance → what it was told when it registered last, and what it had asked
  *   prefix m:peers         hash: instance → 'generation atMs about'      prefix m:leases      hash: 'address block' → 'generation endsAtMs lifeMs instance'
  *
  * The clock of leases and peers is the server's, made steady by those who ask: each tells which time it expects at least from what it was told last
@@ -54,7 +55,10 @@ local function hold(field, life)
 end
 `;
 
-/** ARGV: instance, the generation it had or ''. Gives the new one and what has become of the old. The log is never empty after it. */
+/**
+ * ARGV: instance, the generation it had or '', a word of this process. Gives the new one and what has become of the old. The log is never empty after it. Who asks again
+ * has not heard the answer: it gets the same one, unless something has happened since.
+ */
 const register = script('register', `local P, call = KEYS[1], redis.call
 local found = call('HGET', P .. 'm:generations', ARGV[1])
 local highest = tonumber(call('HGET', P .. 'm:state', 'generation') or '0')
@@ -65,7 +69,14 @@ if before then
   elseif found == ARGV[2] then was = 'kept'
   else was = 'fenced' end
 end
+local asked = ARGV[3] .. ' ' .. ARGV[2]
+local last = call('HGET', P .. 'm:registrations', ARGV[1])
+if last and found then
+  local given, answer, who = string.match(last, '^(%d+) (%S+) (.*)$')
+  if who == asked and given == found then was = answer end
+end
 local generation = string.format('%d', math.max(highest, before or 0) + 1)
+call('HSET', P .. 'm:registrations', ARGV[1], generation .. ' ' .. was .. ' ' .. asked)
 call('HSET', P .. 'm:state', 'generation', generation)
 call('HSET', P .. 'm:generations', ARGV[1], generation)
 call('XADD', P .. 'm:log', '*', 'i', ARGV[1], 'g', generation, 'b', '')

@@ -76,7 +76,8 @@ export interface Store {
   onState: (state: StoreState) => void;
   /**
    * Begin as this instance: a generation higher than any before. Whoever wrote under this name until now is fenced. `before` is the generation we had
-   * until now, or null: what has become of it says whether what we still have to write is worth writing.
+   * until now, or null: what has become of it says whether what we still have to write is worth writing. Who has not heard the answer
+   * asks again with the same, and is told the same, unless something has happened since.
    */
   register(instance: string, before: number | null): Promise<Registration>;
   /** Fence another instance: what it still has to write under the generation it has now is refused. */

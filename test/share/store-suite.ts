@@ -267,6 +267,14 @@ export function storeSuite(name: string, ground: () => Promise<Ground>, { runs }
     await at.empty();
     // Higher than any before, though the store has forgotten them.
     assert.equal(await a.register('a', 6), { generation: 7, before: 'unknown' });
+    // As one does who has not heard that answer; and then somebody takes over in between.
+    assert.equal(await a.register('a', 6), { generation: 8, before: 'unknown' });
+    assert.equal(await a.register('a', 8), { generation: 9, before: 'kept' });
+    assert.equal(await a.register('a', 8), { generation: 10, before: 'kept' });
+    await b.register('b', 5);
+    await b.fence('a');
+    assert.equal(await a.register('a', 8), { generation: 12, before: 'fenced' });
+    assert.equal(await twin.register('a', 3), { generation: 13, before: 'fenced' });
   });
 
   test('without a generation nothing is written, and everything can be read', async () => {
