@@ -10,7 +10,7 @@ import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { affinityBytes } from './balance/affinity.js';
 import { persistenceBytes, persistenceCapacity } from './balance/persistence.js';
-import { EXIT_FAILED, EXIT_OK, formatConfigWarning } from './base/error.js';
+import { EXIT_FAILED, EXIT_OK, formatConfigWarning, isSystemError } from './base/error.js';
 import type { Plan } from './base/plan.js';
 import { ringBytes } from './base/ring.js';
 import { systemTimers } from './base/timers.js';
@@ -33,6 +33,7 @@ import { serverSubjects, uncheckedServers, uplinkSubjects } from './control/subj
 import { View } from './control/view.js';
 import type { DataPlaneOptions, FromDataPlane, ToDataPlane } from './dataplane.js';
 import { KIND_PACKET } from './link/batch.js';
+import { BoxAddresses } from './link/box-addresses.js';
 import { Host } from './link/host.js';
 import { hostEvents } from './link/host-events.js';
 import type { HostWatch } from './link/host-events.js';
@@ -83,6 +84,7 @@ class Daemon {
   private readonly events = new EventLog();
   private host: Host | undefined;
   private offload: KernelOffload | undefined;
+  private boxAddresses: BoxAddresses | undefined;
   private readonly links: OpenedLink[] = [];
   private readonly memory: SharedMemory;
   private readonly mailbox = new SharedArrayBuffer(4);
@@ -156,6 +158,7 @@ class Daemon {
       this.host = host;
       for (const problem of host.problems) this.log.warn(problem);
       this.openLinks(host);
+      this.boxAddresses = new BoxAddresses(this.plan, this.links, host);
       this.offload = new KernelOffload(this.plan, this.links, host);
       this.logOffload(this.offload);
       const view = new View({
@@ -285,7 +288,10 @@ class Daemon {
           const { notice } = message;
           notices.take(notice);
           // Who becomes master fences the one before, whose late writes must not win.
-          if (notice.event === 'vrrp') this.share?.role(this.plan.vrrp[notice.virtualRouter].name, notice.state === 'master');
+          if (notice.event === 'vrrp') {
+            this.share?.role(this.plan.vrrp[notice.virtualRouter].name, notice.state === 'master');
+            this.giveBox(notice.virtualRouter, notice.state === 'master');
+          }
         }
         if (message.type !== 'ready') return;
         clearTimeout(timer);
@@ -299,6 +305,16 @@ class Daemon {
     this.worker?.postMessage(message);
     Atomics.store(new Int32Array(this.mailbox), 0, 1);
     native().wake(this.wakeFd);
+  }
+
+  /** The box has a virtual router's addresses while we do. */
+  private giveBox(virtualRouter: number, isMaster: boolean): void {
+    try {
+      this.reportUndo(this.boxAddresses?.set(virtualRouter, isMaster) ?? []);
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      this.log.warn({ err: error, virtualRouter: this.plan.vrrp[virtualRouter].name }, 'the box could not be given the addresses of a virtual router');
+    }
   }
 
   private onLink(view: View, checks: Checks, index: number, isUp: boolean, reason: string | null): void {

@@ -6,6 +6,8 @@ import * as assert from 'uvu/assert';
 import { KIND_PACKET, KIND_TAP, KIND_TUN } from '../../src/link/batch.js';
 import { Host } from '../../src/link/host.js';
 import type { OpenedLink } from '../../src/link/link.js';
+import type { Plan, VrrpPlan } from '../../src/base/plan.js';
+import { BoxAddresses } from '../../src/link/box-addresses.js';
 import { openLink } from '../../src/link/registry.js';
 import { deriveMac } from '../../src/link/tap.js';
 import { bench, echo, type Bench } from './frames.js';
@@ -260,6 +262,33 @@ tun('the box sends to the router what is the router\'s, keeps what is its own, a
     assert.is(ns.run('sysctl', '-n', 'net.ipv4.conf.weir0.rp_filter').trim(), ns.run('sysctl', '-n', 'net.ipv4.conf.all.rp_filter').trim() === '0' ? '0' : '2');
     assert.equal([...link.close(), ...h.close()], []);
     assert.equal(snapshot(ns), before);
+  } finally {
+    ns.remove();
+  }
+});
+
+tun('the box has the addresses of a virtual router while it is master here, and only where it is to answer by them', () => {
+  const { ns, host } = box();
+  try {
+    wired(ns);
+    const before = snapshot(ns);
+    const own = hostLink(ns);
+    const h = host([...others, own]);
+    const link = openLink(own, h);
+    const has = (address: string): boolean => ns.ip('-4', 'address', 'show', 'dev', 'weir0').includes(` ${address}/32 `);
+    const virtual = (index: number, address: string, fields = {}): Partial<VrrpPlan> => ({ index, name: `v${index}`, accept: true, priority: 100, addresses: [{ address, prefixLength: 24 }], ...fields });
+    const routers = [virtual(0, '10.0.1.253'), virtual(1, '10.0.1.254', { accept: false }), virtual(2, '10.0.1.1', { priority: 255 })];
+    const addresses = new BoxAddresses({ vrrp: routers } as Plan, [link], h);
+    assert.equal(['10.0.1.253', '10.0.1.254', '10.0.1.1'].map(has), [false, false, true]);
+    for (const { index } of routers) assert.equal(addresses.set(index!, true), []);
+    assert.equal(['10.0.1.253', '10.0.1.254', '10.0.1.1'].map(has), [true, false, true]);
+    assert.equal(addresses.set(0, true), [], 'said twice');
+    for (const { index } of routers) assert.equal(addresses.set(index!, false), []);
+    assert.equal(['10.0.1.253', '10.0.1.254', '10.0.1.1'].map(has), [false, false, true], 'an owner’s stay: they are the link’s');
+    assert.equal(addresses.set(0, true), []);
+    assert.equal([...link.close(), ...h.close()], [], 'and none outlives the link');
+    assert.equal(snapshot(ns), before);
+    assert.equal(new BoxAddresses({ vrrp: routers } as Plan, [], h).set(0, true), [], 'without a link to the box there is nothing to do');
   } finally {
     ns.remove();
   }
