@@ -8,6 +8,7 @@
  * median of several passes.
  */
 import { Random } from '../../src/base/random.js';
+import { native } from '../../src/link/native.js';
 import { Fib } from '../../src/table/fib.js';
 import { FlowTable, flowTableBytes } from '../../src/table/flow.js';
 import { PortPool } from '../../src/table/port-pool.js';
@@ -123,6 +124,7 @@ function fib(routes: number): FibResult {
   const table = new Fib();
   const startMs = performance.now();
   for (let i = 0; i < routes; i++) table.insert(prefixes[i], lengthOf[i], i % NEXTHOPS);
+  table.settle((array) => native().useHugePages(array));
   const loadSeconds = (performance.now() - startMs) / 1000;
   const lookups = 1 << 20;
   // Half of the addresses are below a route, half are anywhere.
