@@ -26,9 +26,9 @@ const FIRST_CLIENT = parseIpv4('10.0.0.10');
 const FIRST_SERVER = parseIpv4('198.18.0.1');
 const MESSAGE = 64;
 /** Flows of one round; they expire at its end. */
-const ROUND = 4096;
-const WARM_ROUNDS = 40;
-const LOW = 0.1;
+const ROUND = 1024;
+const WARM_ROUNDS = 100;
+const LOW = 0.05;
 /** Longer than the closing timer, 4 minutes, and the rest of a port. */
 const PAUSE_MS = 400_000;
 const SLOT_BYTES = (HEADROOM - ETHERNET_LENGTH + ETHERNET_LENGTH + 40 + MESSAGE + 3) & ~3;
@@ -138,7 +138,7 @@ class LifeRing implements BatchDevice {
 }
 
 /**
- * Nanoseconds of a CPU a flow costs: by step, what its end costs, and altogether. The harness's own cost is taken off. Of the rounds the lower decile
+ * Nanoseconds of a CPU a flow costs: by step, what its end costs, and altogether. The harness's own cost is taken off. Of the rounds the least twentieth
  * counts: what somebody else does on the same core to caches and clocks only ever makes a round longer.
  */
 export interface LifeResult { steps: Record<string, number>; expiry: number; whole: number; harness: number }

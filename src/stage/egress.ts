@@ -11,7 +11,7 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_USO } from '../link/batch.js';
-import { UPLINK_TX_BYTES, UPLINK_TX_PACKETS } from '../table/counters.js';
+import { UPLINK_TX_PACKETS } from '../table/counters.js';
 import { SERIAL } from '../table/flow.js';
 import * as ethernet from '../wire/ethernet.js';
 import * as ip from '../wire/ipv4.js';
@@ -24,8 +24,7 @@ import type { Link, Router } from './router.js';
 export function egress(p: Packet, r: Router): Verdict {
   const link = r.links[p.outLink];
   if (p.uplink !== NONE) {
-    r.counters.addUplink(p.uplink, UPLINK_TX_PACKETS, 1);
-    r.counters.addUplink(p.uplink, UPLINK_TX_BYTES, p.end - p.ipAt);
+    r.counters.countUplinkPacket(p.uplink, UPLINK_TX_PACKETS, p.end - p.ipAt);
   }
   if ((p.fragment & ip.FLAG_DF) === 0 || p.mustFragment) identify(p, r);
   if (p.gsoType !== GSO_NONE && (p.mustFragment || !takes(link, p.gsoType))) return cutIntoSegments(p, r, link);

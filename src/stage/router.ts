@@ -14,7 +14,7 @@ import type { RealServer, ServerNotice } from '../balance/virtual-server.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
   WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
 import { ExpectationTable } from '../table/expectation.js';
@@ -51,6 +51,7 @@ import { giveBack, release } from './mapping.js';
 import { Offload } from './offload.js';
 import { Probes } from './probe.js';
 import type { ProbeOutcome } from './probe.js';
+import { timeoutTable } from './timeout.js';
 import { discharge } from './virtual-server.js';
 
 export const NONE = -1;
@@ -212,6 +213,8 @@ export class Router {
   /** Addresses the box asks real servers from (RealServerPlan.pin), int32. */
   readonly serverPins: ReadonlySet<number>;
   readonly virtualServers: VirtualServers;
+  /** How long flows live on, by protocol and state (stage/timeout.ts). */
+  readonly timeouts: Int32Array;
   /** Virtual addresses that are nothing else, int32. */
   readonly onlyVirtual: ReadonlySet<number>;
   readonly affinity: AffinityTable;
@@ -342,6 +345,7 @@ export class Router {
     this.probes = new Probes(this);
     this.virtualServers = new VirtualServers(plan, this.counters, this.random, () => this.nowMs, notify);
     this.claims = new Claims(this, (link) => this.useLink(link, true));
+    this.timeouts = timeoutTable(plan.timeouts);
     this.routes = planRoutes(plan);
     this.fillFib();
   }
@@ -556,8 +560,7 @@ export class Router {
   }
 
   countSent(link: number, bytes: number): void {
-    this.counters.addLink(link, TX_PACKETS, 1);
-    this.counters.addLink(link, TX_BYTES, bytes);
+    this.counters.countFrame(link, TX_PACKETS, bytes);
   }
 
   /** Reading a device failed. Counted each time, told of at most once in a while: it may be every frame. */
