@@ -53,8 +53,8 @@ export function track(p: Packet, r: Router): Verdict {
   const uplink = words[at + UPLINK];
   const uplinkLink = uplink === NONE ? NONE : r.uplinks[uplink].link;
   // Whoever knows the addresses and ports could otherwise speak in a flow from the wrong side. Answers by the link their questions leave by need no
-  // look: the route to their source has led there.
-  if (p.link !== (p.direction === 0 ? words[at + IN_LINK] : uplinkLink) && (p.direction === 0 || !r.nexthops.leadsBy(words[at + ROUTE], p.link))) {
+  // look: the route to their source has led there. That the flow bears an address of the link's uplink means nothing: it may be turned back inside.
+  if (p.direction === 0 ? p.link !== words[at + IN_LINK] : !r.nexthops.leadsBy(words[at + ROUTE], p.link)) {
     const verdict = checkSource(p, r);
     if (verdict !== 0) return verdict;
   }
