@@ -2,7 +2,7 @@
  * The bench: weir against the kernel and HAProxy on the same topology in the same run, and weir's parts by size.
  *
  *     npm run bench [-- --quick] [-- NAME…]     NAME: part of a job's name (bulk, udp, new-flows, latency, servers, share) or of a micro-bench's
- *                                               (micro, pipeline, flow-table, fib, port-pool, listing, failover, replicate)
+ *                                               (micro, pipeline, life, flow-table, fib, port-pool, listing, failover, replicate)
  *     npm run bench -- --write-docs             puts the figures of the last whole run into docs/performance.md
  *
  * Leaves bench/out/bench.json and bench/out/pipeline.svg. Exit code 0 when everything was measured, whatever the figures say: speed is
@@ -28,7 +28,7 @@ const JSON_FILE = at('out/bench.json');
 const PLOT_FILE = at('out/pipeline.svg');
 const DOCUMENT = at('../docs/performance.md');
 const DOCUMENT_PLOT = at('../docs/performance.svg');
-const MICRO_NAMES = ['micro', 'pipeline', 'flow-table', 'fib', 'port-pool', 'listing', 'failover', 'replicate'];
+const MICRO_NAMES = ['micro', 'pipeline', 'life', 'flow-table', 'fib', 'port-pool', 'listing', 'failover', 'replicate'];
 
 function writeDocs(): void {
   const result = JSON.parse(readFileSync(JSON_FILE, 'utf8')) as BenchResult;

@@ -71,6 +71,7 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
     options.offload === null ? null : new MapDevice(options.offload));
   // Before any of it is touched: pages that exist are not exchanged.
   for (const array of [exchange.u8, ...router.flows.arrays]) native().useHugePages(array);
+  router.fib.settle((array) => native().useHugePages(array));
   const io = native().createIo(exchange.u8, exchange.rx, exchange.tx, options.wakeFd);
   devices.forEach((device, index) => io.attach(index, device.fd, device.kind, device.vnet));
   exchange.connect(io);

@@ -22,7 +22,7 @@ import { ownSource, snat } from './stage/snat.js';
 import { expireSyns } from './stage/syn-hold.js';
 import { track } from './stage/track.js';
 import { validate } from './stage/validate.js';
-import { RX_BYTES, RX_PACKETS } from './table/counters.js';
+import { RX_PACKETS } from './table/counters.js';
 import type { HeldFetches } from './table/held-fetch.js';
 import { ETHERNET_LENGTH } from './wire/ethernet.js';
 import { NONE } from './wire/packet.js';
@@ -92,8 +92,7 @@ export function turn(r: Router, timeoutMs: number): number {
       r.deviceError(link, -length);
       continue;
     }
-    counters.addLink(link, RX_PACKETS, 1);
-    counters.addLink(link, RX_BYTES, length);
+    counters.countFrame(link, RX_PACKETS, length);
     p.load(link, rx[at + RX_FRAME_AT], length, r.links[link].hasEthernet ? ETHERNET_LENGTH : 0);
     p.vlanTci = rx[at + RX_VLAN_TCI];
     settle(p, r, receive(p, r));

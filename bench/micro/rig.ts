@@ -5,6 +5,7 @@ import { affinityBytes } from '../../src/balance/affinity.js';
 import { persistenceBytes, persistenceCapacity } from '../../src/balance/persistence.js';
 import { V } from '../../src/base/verdict.js';
 import { systemClock } from '../../src/base/clock.js';
+import type { Clock } from '../../src/base/clock.js';
 import { KIND_TAP, OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4 } from '../../src/link/batch.js';
 import { Exchange } from '../../src/link/exchange.js';
 import { turn } from '../../src/pipeline.js';
@@ -57,7 +58,7 @@ export class Rig {
   openMs = 0;
 
   /** @param capacity flows the table has room for; as many as the mix has, if absent. */
-  constructor(mix: Mix, capacity = Math.max(1024, mix.flows)) {
+  constructor(mix: Mix, capacity = Math.max(1024, mix.flows), clock: Clock = systemClock) {
     this.mix = mix;
     const { plan } = compileConfig([{ file: 'bench.yaml', text: CONFIG }], { generation: 1, seed: SEED });
     this.plan = { ...plan, limits: { ...plan.limits, flows: capacity } };
@@ -71,21 +72,25 @@ export class Rig {
     this.exchange = new Exchange(() => undefined);
     this.router = new Router(
       this.plan, plan.links.map((link) => ({ kind: KIND_TAP, mac: macOf(link.index), mtu: 1500, offloads: OFFLOADS })),
-      this.exchange, this.memory, systemClock, () => undefined);
+      this.exchange, this.memory, clock, () => undefined);
     this.lan = port(plan, 0);
     this.wans = [port(plan, 1), port(plan, 2)];
     this.ring = new FlowRing(this.exchange, this.lan, this.wans, mix);
     this.exchange.connect(this.ring);
     for (let link = 0; link < plan.links.length; link++) this.router.setLinkUp(link, true);
-    const hosts = Array.from({ length: HOSTS }, (_, i) => parseIpv4('10.0.0.10') + i);
-    for (const host of hosts) this.meet(0, host);
+    this.meetAll();
+  }
+
+  /** Every neighbour answers, again if it has before. */
+  meetAll(): void {
+    for (let i = 0; i < HOSTS; i++) this.meet(0, parseIpv4('10.0.0.10') + i);
     for (const [link, address] of NEIGHBOURS) this.meet(link, parseIpv4(address));
   }
 
   /** Ask for a neighbour and have it answer. */
   private meet(link: number, address: number): void {
     const { router } = this;
-    router.neighbours.solicit(link, 0, 0, V4_MAPPED, address, router.nowMs);
+    if (router.neighbours.find(link, 0, 0, V4_MAPPED, address) === -1) router.neighbours.solicit(link, 0, 0, V4_MAPPED, address, router.nowMs);
     router.neighbours.learn(link, address, FAR_HIGH, FAR_LOW, true, true, V4_MAPPED, router.nowMs);
   }
 

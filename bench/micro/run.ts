@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { run } from '../../netns/kit/command.js';
 import type { FailoverResult } from './failover.js';
+import type { LifeResult } from './life.js';
 import type { ListingResult } from './listing.js';
 import type { PipelineResult } from './pipeline.js';
 import type { ReplicateResult } from './replicate.js';
@@ -10,11 +11,12 @@ import type { FibResult, FlowResult, PortPoolResult } from './tables.js';
 
 /** Where scripts/bench has put the compiled programs: what runs in production is compiled too, and is given the flags of bin/weir. */
 const PROGRAMS = fileURLToPath(new URL('../out/js/bench/micro', import.meta.url));
-const FLAGS = ['--expose-gc', '--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=4000'];
+const FLAGS = ['--expose-gc', '--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=12000', '--max-inlined-bytecode-size-absolute=20000'];
 const LIMIT_MS = 600_000;
 
 export interface MicroResult {
   pipeline: PipelineResult[];
+  life: LifeResult | null;
   flowTable: FlowResult[];
   fib: FibResult[];
   portPool: PortPoolResult[];
@@ -30,7 +32,7 @@ export interface MicroOptions {
 }
 
 const GSO_BYTES = 14 + 40 + 45 * 1448;
-const NAMES = ['pipeline', 'flow-table', 'fib', 'port-pool', 'listing', 'failover', 'replicate'];
+const NAMES = ['pipeline', 'life', 'flow-table', 'fib', 'port-pool', 'listing', 'failover', 'replicate'];
 
 async function program<T>(name: string, ...args: (string | number)[]): Promise<T> {
   const { stdout } = await run([process.execPath, ...FLAGS, join(PROGRAMS, `${name}.js`), ...args.map(String)], { timeoutMs: LIMIT_MS });
@@ -40,7 +42,7 @@ async function program<T>(name: string, ...args: (string | number)[]): Promise<T
 export async function runMicro({ isQuick, only, say }: MicroOptions): Promise<MicroResult | null> {
   const wanted = NAMES.filter((name) => only.length === 0 || only.some((part) => name.includes(part) || part === 'micro'));
   if (wanted.length === 0) return null;
-  const result: MicroResult = { pipeline: [], flowTable: [], fib: [], portPool: [], listing: null, failover: null, replicate: null };
+  const result: MicroResult = { pipeline: [], life: null, flowTable: [], fib: [], portPool: [], listing: null, failover: null, replicate: null };
   const k = 1024;
   if (wanted.includes('pipeline')) {
     for (const frameBytes of isQuick ? [60, GSO_BYTES] : [60, 1400, GSO_BYTES]) {
@@ -50,6 +52,11 @@ export async function runMicro({ isQuick, only, say }: MicroOptions): Promise<Mi
         say(`pipeline    ${String(flows).padStart(8)} flows  ${String(frameBytes).padStart(6)} B  ${done.nsPerPacket.toFixed(0)} ns/packet  ${done.nsPerNewFlow.toFixed(0)} ns/new flow`);
       }
     }
+  }
+  if (wanted.includes('life')) {
+    const done = await program<LifeResult>('life', isQuick ? 150 : 400);
+    result.life = done;
+    say(`life        a flow of ${Object.keys(done.steps).length} packets ${done.whole.toFixed(0)} ns of a CPU, ${done.steps.SYN.toFixed(0)} of them its first packet, ${done.expiry.toFixed(0)} its end`);
   }
   if (wanted.includes('flow-table')) {
     for (const flows of isQuick ? [k, 1024 * k] : [k, 10 * k, 64 * k, 256 * k, 1024 * k]) {

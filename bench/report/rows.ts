@@ -197,7 +197,7 @@ export function goalLines(micro: MicroResult): Line[] {
   if (micro.pipeline.length > 0) {
     const major = micro.pipeline.reduce((total, r) => total + r.majorCollections, 0);
     const allocated = Math.max(...micro.pipeline.map((r) => r.allocatedBytesPerPacket));
-    const longest = Math.max(...small.map((r) => r.turnMaxUs)) / 1000;
+    const longest = Math.max(...small.map((r) => r.turnMaxCpuUs)) / 1000;
     add('major collections in the steady state', String(major), '0', major === 0);
     // A heap object of one word is 16 bytes: below one, the packets are not what allocates.
     add('allocated per packet, most of all mixes', `${allocated.toFixed(1)} B`, '< 16 B', allocated < 16);

@@ -342,7 +342,7 @@ export class Replicas {
 
   /** Seconds it may live: no longer than it would from a packet here. */
   private lifeOf(record: SharedRecord): number {
-    return Math.max(1, Math.min(record.leftS, timeoutOf(record.original.protocol, record.state, this.r.plan.timeouts)));
+    return Math.max(1, Math.min(record.leftS, timeoutOf(record.original.protocol, record.state, this.r.timeouts)));
   }
 
   /** Count what a replica uses, as `hold` of stage/mapping.ts does for a flow confirmed here. */
@@ -413,7 +413,7 @@ export class Replicas {
     const server = servedBy(words[at + INWARD]);
     if (server !== NONE && isTcp) countState(r, server, own, merged);
     if (words[at + ALG] <= OFFLOADED && isTcp) r.offload.release(flow);
-    flows.refresh(flow, r.tick, ((merged ^ theirs) & STATE_MASK) === 0 ? this.lifeOf(record) : timeoutOf(record.original.protocol, merged, r.plan.timeouts));
+    flows.refresh(flow, r.tick, ((merged ^ theirs) & STATE_MASK) === 0 ? this.lifeOf(record) : timeoutOf(record.original.protocol, merged, r.timeouts));
     if (merged !== theirs) tell(r, flow, at);
   }
 
@@ -513,7 +513,7 @@ export class Replicas {
   /** A control flow's numbers have moved, or it has been long since others were told how they stand. */
   tellStream(c: Conversation, at: number, journal: JournalWriter): void {
     const { words } = this.r.flows;
-    const life = timeoutOf(words[at + ORIGINAL_TUPLE + 9], words[at + STATE], this.r.plan.timeouts);
+    const life = timeoutOf(words[at + ORIGINAL_TUPLE + 9], words[at + STATE], this.r.timeouts);
     if ((words[at + FLAGS] & FLAG_PUBLISHED) === 0 || !c.isToBeTold(this.r.tick, life)) return;
     this.encoder.stream(words, at + ORIGINAL_TUPLE, c.alg, this.image, c.store(this.image), life);
     journal.put(this.encoder);

@@ -24,7 +24,7 @@ const NONE = -1;
 export function confirm(p: Packet, r: Router): Verdict {
   if (!p.isNew) return 0;
   const { flows } = r;
-  const timeout = timeoutOf(p.protocol, flows.words[flows.at(p.flow) + STATE], r.plan.timeouts);
+  const timeout = timeoutOf(p.protocol, flows.words[flows.at(p.flow) + STATE], r.timeouts);
   const takenUp = isTakenUp(p);
   if (takenUp && !keepsMapping(p, r)) {
     undo(p, r);

@@ -14,7 +14,7 @@
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_USO } from '../link/batch.js';
-import { UPLINK_TX_BYTES, UPLINK_TX_PACKETS } from '../table/counters.js';
+import { UPLINK_TX_PACKETS } from '../table/counters.js';
 import { NOT_OURS, VIRTUAL_MAC_HIGH } from '../table/elected.js';
 import { SERIAL } from '../table/flow.js';
 import * as ethernet from '../wire/ethernet.js';
@@ -32,8 +32,7 @@ export function egress(p: Packet, r: Router): Verdict {
   if (virtualLow === NOT_OURS) return V.NOT_MASTER;
   p.virtualMac = virtualLow;
   if (p.uplink !== NONE) {
-    r.counters.addUplink(p.uplink, UPLINK_TX_PACKETS, 1);
-    r.counters.addUplink(p.uplink, UPLINK_TX_BYTES, p.end - p.ipAt);
+    r.counters.countUplinkPacket(p.uplink, UPLINK_TX_PACKETS, p.end - p.ipAt);
   }
   if ((p.fragment & ip.FLAG_DF) === 0 || p.mustFragment) identify(p, r);
   if (p.gsoType !== GSO_NONE && (p.mustFragment || !takes(link, p.gsoType))) return cutIntoSegments(p, r, link);

@@ -7,7 +7,7 @@
  * whole: when its state changes, it ends, or anything its decisions rest on changes.
  *
  *   considered ──settled──► offloaded ──state changes, ends, idle──► released
- *        ▲                     │ invalidate(): all entries are void in one store
+ *        ▲                     │ invalidate(): all entries are void in one store; neighbourChanged(): those that send to that one
  *        └── not yet, or declined   └──► written anew, or released when it is settled no more
  *
  * Once a second every slot is looked at, some each turn: what was forwarded is counted as if it had come through the pipeline, flows that live are
@@ -105,8 +105,13 @@ export class Offload {
     if (way !== null) way.hasPeer = hasPeer;
   }
 
-  /** A neighbour's MAC address changed, or it is there no more. */
-  neighbourChanged(entry: number): void { if (this.table !== null && this.neighbourUses[entry] > 0) this.invalidate(); }
+  /** A neighbour's MAC address changed, or it is there no more: nothing is sent to it by what was written down. Who sends to others stays. */
+  neighbourChanged(entry: number): void {
+    const { table } = this;
+    if (table === null || this.neighbourUses[entry] === 0) return;
+    table.voidNeighbour(entry, this.neighbourUses[entry]);
+    this.startPass();
+  }
 
   /** A flow has had some packets: it is looked at when the turn is over. */
   consider(flow: number): void {
@@ -331,7 +336,7 @@ export class Offload {
     const server = servedBy(flows.words[at + INWARD]);
     if (server !== NONE) countServed(r, at, server, direction, packets, bytes);
     if ((flows.words[at + FLAGS] & (FLAG_NO_REFRESH << direction)) === 0) {
-      flows.refresh(flow, r.tick, timeoutOf(flows.words[at + ORIGINAL_TUPLE + 9], flows.words[at + STATE], r.plan.timeouts));
+      flows.refresh(flow, r.tick, timeoutOf(flows.words[at + ORIGINAL_TUPLE + 9], flows.words[at + STATE], r.timeouts));
     }
     // One that is stale is asked whether it is still there.
     if (table.isCurrent(slot, direction)) r.neighbours.use(table.neighbour(slot, direction), r.nowMs);

@@ -14,7 +14,7 @@ import type { RealServer, ServerNotice } from '../balance/virtual-server.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
+  AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
   WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
 import { Elected, HELD_NOT, unacceptedAddresses } from '../table/elected.js';
@@ -58,6 +58,7 @@ import { giveBack, release } from './mapping.js';
 import { Offload } from './offload.js';
 import { Probes } from './probe.js';
 import type { ProbeOutcome } from './probe.js';
+import { timeoutTable } from './timeout.js';
 import { discharge } from './virtual-server.js';
 
 export const NONE = -1;
@@ -256,6 +257,8 @@ export class Router {
   /** Addresses the box asks real servers from (RealServerPlan.pin), int32. */
   readonly serverPins: ReadonlySet<number>;
   readonly virtualServers: VirtualServers;
+  /** How long flows live on, by protocol and state (stage/timeout.ts). */
+  readonly timeouts: Int32Array;
   /** Virtual addresses that are nothing else, int32. */
   readonly onlyVirtual: ReadonlySet<number>;
   /** Addresses of virtual routers that do not answer for them (RFC 9568 §6.1, Accept_Mode), int32. */
@@ -406,6 +409,7 @@ export class Router {
     }, memory.persistence);
     this.claims = new Claims(this, (link) => this.useLink(link, true));
     this.tellRest();
+    this.timeouts = timeoutTable(plan.timeouts);
     this.routes = planRoutes(plan);
     this.fillFib();
     if (!this.elected.isEmpty) this.findElectedRoutes();
@@ -660,8 +664,7 @@ export class Router {
   }
 
   countSent(link: number, bytes: number): void {
-    this.counters.addLink(link, TX_PACKETS, 1);
-    this.counters.addLink(link, TX_BYTES, bytes);
+    this.counters.countFrame(link, TX_PACKETS, bytes);
   }
 
   /** Reading a device failed. Counted each time, told of at most once in a while: it may be every frame. */

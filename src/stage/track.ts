@@ -16,7 +16,7 @@
  */
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
-import { UPLINK_RX_BYTES, UPLINK_RX_PACKETS } from '../table/counters.js';
+import { UPLINK_RX_PACKETS } from '../table/counters.js';
 import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAG_REPLICA, FLAGS, IN_LINK, INWARD, OFFLOADED, ROUTE, servedBy, STATE, UPLINK, WINDOW } from '../table/flow.js';
 import { challengedTcp, isIllegal, isOver, nextTcp, reopenedTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
 import { ALG_SLACK, RESET_INSIDE, RESET_OUTSIDE, STRANGE } from '../table/tcp-window.js';
@@ -44,7 +44,7 @@ export function track(p: Packet, r: Router): Verdict {
     if (p.icmpType === icmp.ECHO_REPLY && r.probes.takeEcho(p)) return V.TAKEN;
   }
   const reference = r.flows.find(p.tuple);
-  if (reference === NONE) return open(p, r);
+  if (reference === NONE) return open(p, r, r.flows.lastHash);
   p.flow = reference >>> 1;
   p.direction = reference & 1;
   const { flows } = r;
@@ -53,13 +53,13 @@ export function track(p: Packet, r: Router): Verdict {
   const server = servedBy(words[at + INWARD]);
   if (server !== NONE && p.direction === 0 && mustBegin(p, r, at)) {
     p.flow = NONE;
-    return open(p, r);
+    return open(p, r, r.flows.hash(p.tuple));
   }
   const uplink = words[at + UPLINK];
   const uplinkLink = uplink === NONE ? NONE : r.uplinks[uplink].link;
   // Whoever knows the addresses and ports could otherwise speak in a flow from the wrong side. Answers by the link their questions leave by need no
-  // look: the route to their source has led there.
-  if (p.link !== (p.direction === 0 ? words[at + IN_LINK] : uplinkLink) && (p.direction === 0 || !r.nexthops.leadsBy(words[at + ROUTE], p.link))) {
+  // look: the route to their source has led there. That the flow bears an address of the link's uplink means nothing: it may be turned back inside.
+  if (p.direction === 0 ? p.link !== words[at + IN_LINK] : !r.nexthops.leadsBy(words[at + ROUTE], p.link)) {
     const verdict = checkSource(p, r);
     if (verdict !== 0) return verdict;
   }
@@ -91,8 +91,7 @@ export function track(p: Packet, r: Router): Verdict {
   const count = flows.account(p.flow, p.direction, p.end - p.ipAt);
   if ((count & (CONSIDER_PACKETS - 1)) === 0 || (count === CONSIDER_TCP_AT && p.protocol === ip.PROTOCOL_TCP)) r.offload.consider(p.flow);
   if (p.link === uplinkLink) {
-    r.counters.addUplink(uplink, UPLINK_RX_PACKETS, 1);
-    r.counters.addUplink(uplink, UPLINK_RX_BYTES, p.end - p.ipAt);
+    r.counters.countUplinkPacket(uplink, UPLINK_RX_PACKETS, p.end - p.ipAt);
   }
   return 0;
 }
@@ -120,7 +119,7 @@ function moveTcp(p: Packet, r: Router, before: number, slack: number): number {
 /** The packet keeps its flow alive, as long as its state allows. */
 function prolong(p: Packet, r: Router, at: number, before: number, after: number): void {
   const { flows } = r;
-  const timeout = timeoutOf(p.protocol, after, r.plan.timeouts);
+  const timeout = timeoutOf(p.protocol, after, r.timeouts);
   if (p.protocol === ip.PROTOCOL_TCP) {
     // RFC 7857 §7.1: a reset may shorten, never prolong, what it ends.
     if (p.tcpFlags & RST) {
@@ -133,7 +132,8 @@ function prolong(p: Packet, r: Router, at: number, before: number, after: number
   flows.refresh(p.flow, r.tick, timeout);
 }
 
-function open(p: Packet, r: Router): Verdict {
+/** @param hash that of the packet's tuple. */
+function open(p: Packet, r: Router, hash: number): Verdict {
   if (p.protocol === ip.PROTOCOL_UDP) {
     if (r.probes.takeDatagram(p)) return V.TAKEN;
     if (r.probes.isLate(p)) return V.STRAY_REPLY;
@@ -152,7 +152,7 @@ function open(p: Packet, r: Router): Verdict {
     }
   }
   if (p.protocol === ip.PROTOCOL_ICMP && !icmp.isRequest(p.icmpType)) return V.STRAY_REPLY;
-  const flow = r.flows.open(p.tuple, p.link, r.epoch);
+  const flow = r.flows.open(p.tuple, p.link, r.epoch, hash);
   if (flow === NONE) return V.TABLE_FULL;
   if (p.protocol === ip.PROTOCOL_TCP) {
     const at = r.flows.at(flow);

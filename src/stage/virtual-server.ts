@@ -20,7 +20,7 @@ import type { RealServer } from '../balance/virtual-server.js';
 import type { VirtualServerPlan } from '../base/plan.js';
 import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
-import { SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_OUT_BYTES, SERVER_OUT_PACKETS, UPLINK_RX_BYTES, UPLINK_RX_PACKETS, VIRTUAL_REFUSED } from '../table/counters.js';
+import { SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_OUT_BYTES, SERVER_OUT_PACKETS, UPLINK_RX_PACKETS, VIRTUAL_REFUSED } from '../table/counters.js';
 import { CONTROL, FLAG_REMEMBERED, FLAG_REPLICA, FLAGS, GENERATION, INWARD, inwardOf, ORIGINAL_TUPLE, REPLY_TUPLE, servedBy, STATE, UPLINK } from '../table/flow.js';
 import { reopens, STATE_MASK, TCP_CHALLENGED, TCP_ESTABLISHED } from '../table/tcp-state.js';
 import * as ip from '../wire/ipv4.js';
@@ -62,15 +62,14 @@ function joins(p: Packet, r: Router, server: RealServer): boolean {
   const at = flows.at(flow);
   p.flow = flow;
   p.isNew = false;
-  flows.refresh(flow, r.tick, timeoutOf(p.protocol, words[at + STATE], r.plan.timeouts));
+  flows.refresh(flow, r.tick, timeoutOf(p.protocol, words[at + STATE], r.timeouts));
   flows.account(flow, 0, p.end - p.ipAt);
   r.virtualServers.give(server);
   countPacket(p, r, at, server.index);
   // As `track` counts those of other known flows.
   const uplink = words[at + UPLINK];
   if (uplink !== NONE && r.uplinks[uplink].link === p.link) {
-    r.counters.addUplink(uplink, UPLINK_RX_PACKETS, 1);
-    r.counters.addUplink(uplink, UPLINK_RX_BYTES, p.end - p.ipAt);
+    r.counters.countUplinkPacket(uplink, UPLINK_RX_PACKETS, p.end - p.ipAt);
   }
   return true;
 }

@@ -183,11 +183,27 @@ export class Counters {
   }
 
   addLink(link: number, counter: number, by: number): void { this.links[link * LINK_DOUBLES + counter] += by; }
+
+  /** One frame more, in RX_PACKETS or TX_PACKETS and the counter of bytes behind it. */
+  countFrame(link: number, counter: number, bytes: number): void {
+    const at = link * LINK_DOUBLES + counter;
+    this.links[at] += 1;
+    this.links[at + 1] += bytes;
+  }
+
   link(link: number, counter: number): number { return this.links[link * LINK_DOUBLES + counter]; }
 
   setLink(link: number, counter: number, value: number): void { this.links[link * LINK_DOUBLES + counter] = value; }
 
   addUplink(uplink: number, counter: number, by: number): void { this.uplinks[uplink * UPLINK_DOUBLES + counter] += by; }
+
+  /** One packet more, in UPLINK_RX_PACKETS or UPLINK_TX_PACKETS and the counter of bytes behind it. */
+  countUplinkPacket(uplink: number, counter: number, bytes: number): void {
+    const at = uplink * UPLINK_DOUBLES + counter;
+    this.uplinks[at] += 1;
+    this.uplinks[at + 1] += bytes;
+  }
+
   setUplink(uplink: number, counter: number, value: number): void { this.uplinks[uplink * UPLINK_DOUBLES + counter] = value; }
   uplink(uplink: number, counter: number): number { return this.uplinks[uplink * UPLINK_DOUBLES + counter]; }
 

@@ -21,7 +21,7 @@
  */
 import { HashIndex } from '../base/hash-index.js';
 import { TimerWheel } from '../base/timer-wheel.js';
-import { TUPLE_WORDS, Tuple } from '../wire/tuple.js';
+import { hashAt, TUPLE_WORDS, Tuple } from '../wire/tuple.js';
 
 export const FLOW_WORDS = 48;
 
@@ -139,6 +139,9 @@ export class FlowTable {
   private freeHead = NONE;
   private readonly seed: number;
   private readonly key = new Tuple();
+  /** Hash of the tuple `find` was last asked for, and of the ORIGINAL of the entry `open` has given. */
+  lastHash = 0;
+  private openHash = 0;
   private readonly onExpire: (flow: number) => void;
   /** Told of an offloaded flow that is due to expire: it may have moved unseen. */
   onDue: (flow: number) => void = () => undefined;
@@ -180,6 +183,7 @@ export class FlowTable {
   /** Flow << 1 | direction of the flow this tuple belongs to, or NONE. */
   find(tuple: Tuple): number {
     const hash = tuple.hash(this.seed);
+    this.lastHash = hash;
     const index = this.index;
     for (let slot = index.first(hash); slot >= 0; slot = index.next(slot, hash)) {
       const reference = index.reference(slot);
@@ -209,8 +213,11 @@ export class FlowTable {
   /** True while another flow could be opened. */
   get hasRoom(): boolean { return this.freeHead !== NONE || this.words[HEADER_HIGH] < this.capacity; }
 
-  /** Write ORIGINAL into the next free entry and clear the rest. Returns the entry, or NONE when the table is full. */
-  open(original: Tuple, inLink: number, generation: number): number {
+  /**
+   * Write ORIGINAL into the next free entry and clear the rest. Returns the entry, or NONE when the table is full.
+   * @param hash that of the tuple, for who knows it already.
+   */
+  open(original: Tuple, inLink: number, generation: number, hash = original.hash(this.seed)): number {
     const { words, doubles } = this;
     let flow = this.freeHead;
     if (flow === NONE) {
@@ -218,6 +225,7 @@ export class FlowTable {
       if (flow === this.capacity) return NONE;
     }
     const at = this.at(flow);
+    this.openHash = hash;
     original.store(words, at);
     words[at + STATE] = 0;
     words[at + FLAGS] = 0;
@@ -247,19 +255,18 @@ export class FlowTable {
     const key = this.key;
     key.invert(leaving);
     if (this.find(key) !== NONE) return false;
+    const replyHash = this.lastHash;
     key.store(words, at + REPLY_TUPLE);
-    const replyHash = key.hash(this.seed);
-    const replySource = key.s3, replyDestination = key.d3, replyPorts = key.ports;
-    key.load(words, at);
-    const snat = replyDestination !== key.s3 || (replyPorts & 0xffff) !== key.ports >>> 16;
-    const dnat = replySource !== key.d3 || replyPorts >>> 16 !== (key.ports & 0xffff);
+    const ports = words[at + 8];
+    const snat = key.d3 !== words[at + 3] || (key.ports & 0xffff) !== ports >>> 16;
+    const dnat = key.s3 !== words[at + 7] || key.ports >>> 16 !== (ports & 0xffff);
     words[at + FLAGS] |= (snat ? FLAG_SNAT : 0) | (dnat ? FLAG_DNAT : 0);
     if (this.freeHead === NONE) words[HEADER_HIGH]++;
     else this.freeHead = words[at + ARMED];
     words[at + CREATED] = nowTick;
     words[at + DEADLINE] = nowTick + timeout;
     words[at + ARMED] = nowTick + timeout;
-    this.index.add(key.hash(this.seed), flow << 1);
+    this.index.add(this.openHash, flow << 1);
     this.index.add(replyHash, (flow << 1) | 1);
     this.wheel.arm(flow, nowTick + timeout);
     words[HEADER_COUNT]++;
@@ -302,11 +309,8 @@ export class FlowTable {
     this.onExpire(flow);
     const words = this.words;
     const at = this.at(flow);
-    const key = this.key;
-    key.load(words, at);
-    this.index.remove(key.hash(this.seed), flow << 1);
-    key.load(words, at + REPLY_TUPLE);
-    this.index.remove(key.hash(this.seed), (flow << 1) | 1);
+    this.index.remove(hashAt(words, at, this.seed), flow << 1);
+    this.index.remove(hashAt(words, at + REPLY_TUPLE, this.seed), (flow << 1) | 1);
     Atomics.add(words, at + SERIAL, 1);
     words[at + ARMED] = this.freeHead;
     this.freeHead = flow;

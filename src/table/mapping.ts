@@ -22,6 +22,8 @@ const NONE = -1;
 
 /** Protocols with ports or identifiers, in the order of their pools. */
 const POOL_PROTOCOLS: readonly number[] = [ip.PROTOCOL_TCP, ip.PROTOCOL_UDP, ip.PROTOCOL_ICMP];
+/** Up to so many addresses are looked at one by one. */
+const FEW_ADDRESSES = 8;
 const POOL_NAMES: readonly string[] = ['tcp', 'udp', 'icmp'];
 
 export class MappingTable {
@@ -65,15 +67,23 @@ export class MappingTable {
 
   /** The uplink an external address is of, or NONE: it is nobody's translation address. */
   uplinkOf(address: number): number {
-    const row = this.rows.get(address);
-    return row === undefined ? NONE : this.uplinks[row];
+    const row = this.rowOf(address);
+    return row === NONE ? NONE : this.uplinks[row];
   }
 
   /** Number of a translation address's pool for a protocol, or NONE: no ports, or none of ours. */
   poolOf(address: number, protocol: number): number {
-    const column = POOL_PROTOCOLS.indexOf(protocol);
-    const row = this.rows.get(address);
-    return column === NONE || row === undefined ? NONE : row * POOL_PROTOCOLS.length + column;
+    const column = protocol === ip.PROTOCOL_TCP ? 0 : protocol === ip.PROTOCOL_UDP ? 1 : protocol === ip.PROTOCOL_ICMP ? 2 : NONE;
+    const row = this.rowOf(address);
+    return column === NONE || row === NONE ? NONE : row * POOL_PROTOCOLS.length + column;
+  }
+
+  /** Asked several times for every new flow; most routers have few addresses, and a look at each costs less than a hash. */
+  private rowOf(address: number): number {
+    const { addresses } = this;
+    if (addresses.length > FEW_ADDRESSES) return this.rows.get(address) ?? NONE;
+    for (let row = 0; row < addresses.length; row++) if (addresses[row] === address) return row;
+    return NONE;
   }
 
   pool(number: number): PortPool { return this.pools[number] ?? this.makePool(number); }

@@ -205,6 +205,16 @@ export class OffloadTable {
     return true;
   }
 
+  /** Every entry that sends to this neighbour is void; there are `uses` of them. */
+  voidNeighbour(neighbour: number, uses: number): void {
+    const { neighbours, words } = this;
+    for (let i = 0, left = uses; left > 0 && i < this.high * 2; i++) {
+      if (neighbours[i] !== neighbour) continue;
+      words[this.entryAt(i >> 1, i & 1) + EPOCH] = 0;
+      left--;
+    }
+  }
+
   /** Take an entry away. */
   withdraw(slot: number, direction: number): void {
     const at = this.entryAt(slot, direction);

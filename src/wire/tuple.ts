@@ -60,14 +60,22 @@ export class Tuple {
   }
 
   hash(seed: number): number {
-    let h = mix(mix(mix(seed, this.s3), this.d3), this.ports);
-    h = mix(h, this.protocol);
+    const h = mix(mix(mix(mix(seed, this.s3), this.d3), this.ports), this.protocol);
     if (this.s2 !== V4_MAPPED) {
-      h = mix(mix(mix(mix(mix(mix(h, this.s0), this.s1), this.s2), this.d0), this.d1), this.d2);
+      return finish(mix(mix(mix(mix(mix(mix(h, this.s0), this.s1), this.s2), this.d0), this.d1), this.d2));
     }
     return finish(h);
   }
 
   get sourcePort(): number { return this.ports >>> 16; }
   get destinationPort(): number { return this.ports & 0xffff; }
+}
+
+/** The hash of the tuple stored at `at`: the one `Tuple.hash` gives for it. */
+export function hashAt(words: Int32Array, at: number, seed: number): number {
+  const h = mix(mix(mix(mix(seed, words[at + 3]), words[at + 7]), words[at + 8]), words[at + 9]);
+  if (words[at + 2] !== V4_MAPPED) {
+    return finish(mix(mix(mix(mix(mix(mix(h, words[at]), words[at + 1]), words[at + 2]), words[at + 4]), words[at + 5]), words[at + 6]));
+  }
+  return finish(h);
 }

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { DECLINED, OFFLOAD_DECLINED, OFFLOADED_FLOWS, OFFLOADED_RX_PACKETS, OFFLOADED_TX_BYTES, RX_BYTES, RX_PACKETS, TX_BYTES, TX_PACKETS, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS } from '../../src/table/counters.js';
 import { CONSIDER_PACKETS } from '../../src/stage/offload.js';
 import { BUCKET_BYTES, bucketsFor, REFERENCES, TAG_MASK } from '../../src/table/offload-index.js';
-import { BYTES, CONTROL_EPOCH, CONTROL_IN_USE, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LIMITS, MARK, PACKETS, REDIRECT, SLOT_BYTES, SLOT_WORDS, TO_PEER, WINDOW } from '../../src/table/offload-slot.js';
+import { BYTES, CONTROL_EPOCH, CONTROL_IN_USE, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LIMITS, MACS, MARK, PACKETS, REDIRECT, SLOT_BYTES, SLOT_WORDS, TO_PEER, WINDOW } from '../../src/table/offload-slot.js';
 import { OffloadTable } from '../../src/table/offload.js';
 import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
 import { SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_OUT_BYTES, SERVER_OUT_PACKETS } from '../../src/table/counters.js';
@@ -14,6 +14,7 @@ import * as make from '../support/frames.js';
 import { GATEWAY, LAN, MAC, PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { LinkName, Rig, RigOptions, Sent } from '../support/rig.js';
 import { Call, realServer, servers } from '../support/servers.js';
+import { parseIpv4, V4_MAPPED } from '../../src/wire/address.js';
 
 const SLOTS = 4;
 
@@ -66,6 +67,7 @@ function lab(options: RigOptions = {}, ways: Partial<Record<LinkName, OffloadWay
 
 const udp = (source = PC1, destination = SERVER, sourcePort = 5000, destinationPort = 6000): Buffer =>
   make.ipv4({ source, destination, dontFragment: true }, make.udp({ sourcePort, destinationPort }));
+const neighbourOf = (r: Rig, name: LinkName, address: string): number => r.router.neighbours.find(r.index(name), 0, 0, V4_MAPPED, parseIpv4(address));
 const answer = (): Buffer => udp(SERVER, WAN1, 6000, 5000);
 
 function repeat(r: Rig, link: LinkName, packet: Buffer, count = CONSIDER_PACKETS): Sent[] {
@@ -277,16 +279,29 @@ test('a neighbour in use is asked again when it is stale, though no packet goes 
   assert.is(asked.length, 1, 'a unicast question to the gateway');
 });
 
-test('every entry is void at once when a neighbour moves or a link goes down, and what still holds comes back', () => {
+test('a neighbour that moves voids the entries that send to it and no other, in either direction', () => {
+  const r = lab({ dmz: true }, { lan: way(), wan1: way(), wan2: way(), dmz: way() });
+  repeat(r, 'lan', udp());
+  repeat(r, 'lan', udp(PC1, '10.9.0.9', 5000));
+  repeat(r, 'wan1', answer());
+  const gateway = neighbourOf(r, 'wan1', GATEWAY);
+  assert.equal([r.kernel.counts(0, 0), r.kernel.counts(0, 1), r.kernel.counts(1, 0)], [true, true, true]);
+  const { epoch } = r.kernel;
+  r.router.offload.neighbourChanged(gateway);
+  assert.equal([r.kernel.counts(0, 0), r.kernel.counts(0, 1), r.kernel.counts(1, 0), r.kernel.epoch], [false, true, true, epoch]);
+  r.run();
+  assert.ok(r.kernel.counts(0, 0), 'written anew');
+  r.put('lan', r.arpReply('lan', PC1, '02:00:00:00:01:78'));
+  r.run();
+  assert.equal([r.kernel.counts(0, 0), r.kernel.counts(0, 1), r.kernel.counts(1, 0), r.kernel.epoch], [true, true, true, epoch]);
+  assert.is(Buffer.from(r.kernel.slots, (ENTRY + ENTRY_WORDS + MACS) * 4, 6).toString('hex'), '020000000178');
+});
+
+test('every entry is void at once when a link goes down, and what still holds comes back', () => {
   const r = lab({ dmz: true }, { lan: way(), wan1: way(), wan2: way(), dmz: way() });
   repeat(r, 'lan', udp());
   repeat(r, 'lan', udp(PC1, '10.9.0.9', 5000));
   assert.is(offloaded(r), 2);
-  const { epoch } = r.kernel;
-  r.put('wan1', r.arpReply('wan1', GATEWAY, '02:00:00:00:01:77'));
-  r.run();
-  assert.is.not(r.kernel.epoch, epoch);
-  assert.ok(r.kernel.counts(0, 0) && r.kernel.counts(1, 0));
   // Before any turn: the epoch itself is what counts.
   r.setUp('wan1', false);
   assert.not(r.kernel.counts(0, 0));

@@ -84,6 +84,18 @@ test('a known flow is no way around: its packets by another link are checked', (
   assert.is(back.link, 'lan', 'by the other uplink of the group it is feasible');
 });
 
+test('nor by the uplink whose address a flow bears that was turned back inside, or let in from there', () => {
+  const r = rig({ dmz: true, separate: true, plan: { oneToOne: [{ index: 0, name: 'whole', uplink: 0, external: '192.168.201.50', internal: DMZ_HOST }] } });
+  assert.is(r.from('lan', from(PC1, '192.168.201.50'))[0].link, 'dmz');
+  assert.is(r.from('wan1', from(SERVER, '192.168.201.50'))[0].link, 'dmz');
+  const before = r.verdicts('wan1').SPOOFED_SOURCE;
+  // The hairpinned caller is seen with an address of the uplink.
+  for (const to of [WAN1, SERVER]) assert.equal(r.from('wan1', from(DMZ_HOST, to)), []);
+  assert.is(r.verdicts('wan1').SPOOFED_SOURCE, before + 2);
+  assert.is(r.from('dmz', from(DMZ_HOST, WAN1))[0].link, 'lan');
+  assert.is(r.from('dmz', from(DMZ_HOST, SERVER))[0].link, 'wan1');
+});
+
 test('fragments are checked before they may wait', () => {
   const r = rig({ dmz: true });
   const [first] = make.fragments(make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 9, destinationPort: 9, payload: make.filler(2000) })), [1480]);

@@ -67,6 +67,9 @@ test('after any inserts, replacements and removals every lookup is that of the l
       assert.is(fib.get(s.prefix.prefix, s.prefix.length), slow.get(s.prefix.prefix, s.prefix.length));
     }
     for (const probe of probes) assert.is(fib.lookup(probe), slow.lookup(probe), formatIpv4(probe));
+    // Where its slots lie changes nothing, and what is entered or taken out later finds room.
+    fib.settle((array) => assert.ok(array.every((slot) => slot === 0), 'not touched before'));
+    for (const probe of probes) assert.is(fib.lookup(probe), slow.lookup(probe), formatIpv4(probe));
     for (const entry of [...slow.entries]) {
       assert.ok(fib.remove(entry.prefix, entry.length));
       slow.remove(entry.prefix, entry.length);
@@ -75,6 +78,15 @@ test('after any inserts, replacements and removals every lookup is that of the l
     assert.is(fib.size, 0);
     for (const probe of probes) assert.is(fib.lookup(probe), -1, formatIpv4(probe));
   }), 150);
+});
+
+test('a settled table takes more than it had room for', () => {
+  const fib = new Fib();
+  for (let i = 0; i < 100; i++) fib.insert((10 << 24) | (i << 16), 24, i);
+  fib.settle(() => undefined);
+  for (let i = 0; i < 1000; i++) fib.insert((20 << 24) | (i << 14) | 128, 25, 1000 + i);
+  for (let i = 0; i < 100; i++) assert.is(fib.lookup((10 << 24) | (i << 16) | 7), i);
+  for (let i = 0; i < 1000; i++) assert.is(fib.lookup((20 << 24) | (i << 14) | 129), 1000 + i);
 });
 
 test('every length around one address, put in and taken out in any order', () => {
