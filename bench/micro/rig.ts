@@ -1,4 +1,5 @@
 /** A whole router on a FlowRing: two uplinks with SNAT, neighbours known, any number of established flows. */
+import { ringBytes } from '../../src/base/ring.js';
 import { compileConfig } from '../../src/control/config/load.js';
 import type { Plan } from '../../src/base/plan.js';
 import { affinityBytes } from '../../src/balance/affinity.js';
@@ -57,8 +58,11 @@ export class Rig {
   /** What the first packets took, all together. */
   openMs = 0;
 
-  /** @param capacity flows the table has room for; as many as the mix has, if absent. */
-  constructor(mix: Mix, capacity = Math.max(1024, mix.flows), clock: Clock = systemClock) {
+  /**
+   * @param capacity flows the table has room for; as many as the mix has, if absent. @param ringWords words of the rings to and from a share worker; 0 =
+   * nothing is shared.
+   */
+  constructor(mix: Mix, capacity = Math.max(1024, mix.flows), clock: Clock = systemClock, ringWords = 0) {
     this.mix = mix;
     const { plan } = compileConfig([{ file: 'bench.yaml', text: CONFIG }], { generation: 1, seed: SEED });
     this.plan = { ...plan, limits: { ...plan.limits, flows: capacity } };
@@ -67,6 +71,7 @@ export class Rig {
       counters: new SharedArrayBuffer(countersBytes(countersShape(plan))),
       neighbours: new SharedArrayBuffer(neighbourTableBytes(plan.limits.neighbours)),
       affinity: new SharedArrayBuffer(affinityBytes(plan.limits.affinity)),
+      ...(ringWords === 0 ? {} : { journal: new SharedArrayBuffer(ringBytes(ringWords)), inbox: new SharedArrayBuffer(ringBytes(ringWords)) }),
       persistence: new SharedArrayBuffer(persistenceBytes(persistenceCapacity(plan))),
     };
     this.exchange = new Exchange(() => undefined);

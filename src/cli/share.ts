@@ -60,7 +60,7 @@ written   ${formatCount(counts.written)} records, ${formatCount(counts.deleted)}
 received  ${formatCount(counts.applied)} records, ${formatCount(counts.forgotten)} ends
 ${loaded}fetched   ${formatCount(counts.fetched)} flows of ${formatCount(counts.fetches)} asked for, ${formatCount(counts.fetchesMissed)} not found in time
 troubles  ${losses(status)}
-${section('Peers', status.peers.length === 0 ? 'no other instance is heard of\n' : formatTable(PEERS, status.peers, color), color)}${status.leases.length === 0 ? '' : section('Leases', formatTable(LEASES, status.leases, color), color)}`;
+${status.warnings.map((text) => `warning   ${paint(plain(text), 'warning', color)}\n`).join('')}${section('Peers', status.peers.length === 0 ? 'no other instance is heard of\n' : formatTable(PEERS, status.peers, color), color)}${status.leases.length === 0 ? '' : section('Leases', formatTable(LEASES, status.leases, color), color)}`;
 }
 
 export const command: CommandFile = {

@@ -78,6 +78,7 @@ export class ShareView {
       return problems;
     }
     problems.push(...phaseProblems(status));
+    for (const warning of status.warnings) problems.push({ severity: 'warning', subject: 'share', message: warning });
     if (status.queue > status.queueLimit * QUEUE_WARNS) problems.push({ severity: 'warning', subject: 'share', message: `${status.queue} of ${status.queueLimit} changes wait to be written (limits.sharedChanges)` });
     for (const { address, held, leftMs } of status.leases) {
       if (held.length === 0) problems.push({ severity: 'error', subject: 'share', message: `no ports of ${address} are leased: new flows cannot be translated to it` });

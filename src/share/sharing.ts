@@ -155,6 +155,7 @@ export class Sharing {
   private readonly masterOf = new Set<string>();
   private readonly unclaimed = new Set<string>();
   private isDrained = false;
+  private warnings: readonly string[] = [];
   private followMs: number | null = null;
   private flushes: Flush[] = [];
   private readonly startedAtMs: number;
@@ -517,8 +518,12 @@ export class Sharing {
 
   // Trouble
 
-  private onStore({ isUsable, error, server }: StoreState): void {
-    if (isUsable) this.server = server;
+  private onStore({ isUsable, error, server, warnings }: StoreState): void {
+    // Those of a store that is away are still true when it is back, until it says otherwise.
+    if (isUsable) {
+      this.server = server;
+      this.warnings = warnings;
+    }
     this.isConnected = isUsable;
     if (!isUsable) {
       const why = error ?? new StoreError('unreachable', 'the connection was lost');
@@ -746,7 +751,7 @@ export class Sharing {
       queue: replicator.queue.length, queueLimit: replicator.queue.limit, inFlight: replicator.inFlight,
       journalWords: this.journal.waiting, journalLimit: options.journal.byteLength / 4, inboxWords: feed.words, inboxLimit: feed.limit,
       fetching: this.fetches.underWay, counts: { ...counts },
-      peers: this.peers, leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained,
+      peers: this.peers, leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained, warnings: this.warnings,
     };
   }
 }

@@ -132,6 +132,8 @@ export interface ShareStatus {
   peers: SharePeer[];
   leases: ShareLeaseStatus[];
   isDrained: boolean;
+  /** What is dangerous in the store's configuration, in sentences. */
+  warnings: readonly string[];
 }
 
 /** Orders. Those with an `id` are answered by `done` with the same. */

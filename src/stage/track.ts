@@ -18,7 +18,7 @@ import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_PACKETS } from '../table/counters.js';
 import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAG_REPLICA, FLAGS, IN_LINK, INWARD, OFFLOADED, ROUTE, servedBy, STATE, UPLINK, WINDOW } from '../table/flow.js';
-import { challengedTcp, isIllegal, isOver, nextTcp, reopenedTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
+import { challengedTcp, followingTcp, isIllegal, isOver, nextTcp, reopenedTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
 import { ALG_SLACK, RESET_INSIDE, RESET_OUTSIDE, STRANGE } from '../table/tcp-window.js';
 import * as icmp from '../wire/icmp.js';
 import * as ip from '../wire/ipv4.js';
@@ -51,9 +51,15 @@ export function track(p: Packet, r: Router): Verdict {
   const words = flows.words;
   const at = flows.at(p.flow);
   const server = servedBy(words[at + INWARD]);
-  if (server !== NONE && p.direction === 0 && mustBegin(p, r, at)) {
-    p.flow = NONE;
-    return open(p, r, r.flows.hash(p.tuple));
+  if (server !== NONE && p.direction === 0) {
+    const last = words[at + STATE];
+    if (mustBegin(p, r, at)) {
+      p.flow = NONE;
+      const verdict = open(p, r, flows.hash(p.tuple));
+      // Others may know the one before: theirs is not to be taken for this one.
+      if (verdict === 0 && p.protocol === ip.PROTOCOL_TCP) words[flows.at(p.flow) + STATE] = followingTcp(last, words[flows.at(p.flow) + STATE]);
+      return verdict;
+    }
   }
   const uplink = words[at + UPLINK];
   const uplinkLink = uplink === NONE ? NONE : r.uplinks[uplink].link;

@@ -114,9 +114,10 @@ export function nextTcp(word: number, flags: number, direction: number): number 
 }
 
 /** State word of a flow that begins anew with a segment. */
-export function reopenedTcp(word: number, flags: number, direction: number): number {
-  return nextTcp(word, flags, direction) | ((word + (1 << ROUND_SHIFT)) & ROUND_MASK);
-}
+export function reopenedTcp(word: number, flags: number, direction: number): number { return followingTcp(word, nextTcp(word, flags, direction)); }
+
+/** State word of a flow that takes the place of one with the same tuple. */
+export function followingTcp(before: number, word: number): number { return (word & ~ROUND_MASK) | ((before + (1 << ROUND_SHIFT)) & ROUND_MASK); }
 
 /** How far a connection has gone, by state: of two that know of it who knows more is right. A reset may have been a forgery, and counts as what is over. */
 const PROGRESS = Uint8Array.from([0, 0, 1, 2, 3, 4, 5, 5, 3]);
@@ -126,7 +127,6 @@ export function mergeTcp(own: number, theirs: number): number {
   const later = (((theirs >>> ROUND_SHIFT) - (own >>> ROUND_SHIFT)) << 24) >> 24;
   if (later !== 0) return later > 0 ? theirs : own;
   const state = theirs & STATE_MASK;
-  if (isOver(own) && (state === TCP_OPENING || state === TCP_ANSWERED)) return theirs;
   const further = PROGRESS[state] > PROGRESS[own & STATE_MASK] ? theirs : own;
   let merged = (further & ~BOTH_HEARD) | ((own | theirs) & (BOTH_FINS | BOTH_SYNS));
   switch (merged & STATE_MASK) {

@@ -411,6 +411,13 @@ test('a store that is away is told with since when and why, and leases then are 
     assert.not.match(leases.out, /gw2/);
     assert.match((await weir(['status', '--socket', socket])).out, /\nshare {4}gw1, degraded \(unreachable\) for 12 s, 1 peer, 4,711 changes wait, lag 12\.00 s\n/);
   });
+  await withApi({ share: true }, async ({ socket, view }) => {
+    const report = view.share();
+    view.share = () => ({ ...report, status: { ...report.status!, warnings: ['Redis throws keys away when it is full.'] } });
+    const { exitCode, out } = await weir(['share', '--socket', socket]);
+    assert.is(exitCode, 0);
+    assert.match(out, /\ntroubles {2}2 retried\nwarning {3}Redis throws keys away when it is full\.\n/);
+  });
   await withApi({}, async ({ socket }) => {
     assert.equal(await weir(['share', '--socket', socket]), { exitCode: 0, out: 'instance gw1 shares nothing (share.store is memory)\n', err: '', writes: 1 });
     assert.is((await weir(['leases', '--socket', socket])).out, 'no leases\n');

@@ -69,6 +69,7 @@ test('what is wrong with sharing is said first', () => {
   assert.equal(after({ ...STATUS, queue: 250_000 }), ['warning share: 250000 of 262144 changes wait to be written (limits.sharedChanges)']);
   assert.equal(after({ ...STATUS, leases: [{ ...STATUS.leases[0]!, held: [], leftMs: null }] }), ['error share: no ports of 203.0.113.20 are leased: new flows cannot be translated to it']);
   assert.equal(after({ ...STATUS, leases: [{ ...STATUS.leases[0]!, leftMs: 20_000 }] }), ['warning share: the leased ports of 203.0.113.20 may be used for 20 s more']);
+  assert.equal(after({ ...STATUS, warnings: ['Redis throws keys away when it is full.'] }), ['warning share: Redis throws keys away when it is full.']);
   view.isDrained = true;
   assert.equal(after(STATUS), ['warning instance: drained by hand: it stands aside in every election until weir undrain']);
   assert.equal(new ShareView(planOf(CONFIG.replace('store: redis', 'store: memory')), () => 0).problems(), []);

@@ -287,6 +287,29 @@ test('a drained master that nobody follows lets go after as long as a backup wou
   assert.equal(r.refused('NOT_FOR_US', 'lan', datagram(), { destination: VIRTUAL_MAC }), []);
 });
 
+test('a drained group hands over all of its addresses, each until its own successor is heard', () => {
+  const r = master({ snat: [OUTSIDE] }, one({ syncGroup: 'gateway' }), outside({ syncGroup: 'gateway' }));
+  const [flow] = r.from('lan', datagram(), { destination: VIRTUAL_MAC });
+  r.router.election?.setDrained(true);
+  assert.equal(advertsOf(r.run()).map(({ link, packet }) => `${link} ${packet[22]}`).sort(), ['lan 0', 'wan1 0']);
+  assert.equal([status(r, 0).reason, status(r, 1).reason], ['drained', 'drained']);
+  expect(r.from('lan', datagram(), { destination: VIRTUAL_MAC })[0].frame, ethernet({ source: OUTSIDE_MAC }), ipv4({ source: OUTSIDE }), udp());
+  put(r, 'lan', advert({ priority: 50 }));
+  assert.is(r.router.election?.isAtRest, false);
+  const back = make.ipv4({ source: '10.9.9.9', destination: OUTSIDE }, make.udp({ sourcePort: 80, destinationPort: flow.packet.readUInt16BE(20) }));
+  assert.is(r.from('wan1', back, { destination: OUTSIDE_MAC }).length, 1, 'answers still come by the other one');
+  put(r, 'wan1', advert({ id: 9, priority: 50, source: '192.168.201.250', addresses: [OUTSIDE] }));
+  assert.is(r.router.election?.isAtRest, true);
+});
+
+test('a link that asks for its addresses before it uses them does not ask for a virtual router’s: somebody is meant to have those', () => {
+  const r = rig({ ...UNTRANSLATED, up: false, link: { lan: { probeAddresses: true } }, plan: { vrrp: [one()] } });
+  r.setUp('lan', true);
+  const asked = arpOf(r.advance(12_000, 100)).filter(({ packet }) => make.formatAddress(packet.subarray(14, 18)) === '0.0.0.0').map(({ packet }) => make.formatAddress(packet.subarray(24, 28)));
+  assert.equal([...new Set(asked)], [LAN]);
+  assert.is(stateOf(r), 'master', 'and it takes part once the link is in use');
+});
+
 test('not before what is shared has been loaded', () => {
   const share = { store: 'redis', instance: 'one', require: false, flushMs: 5, holdMs: 0, leaseMs: 600_000, portBlock: 1024, aliveMs: 3000 } as const;
   const r = rig({ ...UNTRANSLATED, plan: { vrrp: [one()], share } });

@@ -136,7 +136,7 @@ const SHARE_STATUS: NonNullable<ShareReport['status']> = {
     loaded: 51_234, applied: 1_234_567, forgotten: 1_200_000, unreadable: 0, inboxWaits: 0, gaps: 0, fetches: 120, fetched: 118, fetchesMissed: 2, fetchesRefused: 0, buried: 0,
   },
   peers: [{ instance: 'gw2', generation: 11, ageMs: 400, flows: 51_200, state: 'running', version: '0.1.0', masterOf: ['wan-side'] }],
-  leases: [{ address: '203.0.113.20', blocks: 63, held: [2, 3, 9], leftMs: 590_000 }], isDrained: false,
+  leases: [{ address: '203.0.113.20', blocks: 63, held: [2, 3, 9], leftMs: 590_000 }], isDrained: false, warnings: [],
 };
 
 const LEASES: readonly LeaseStatus[] = [

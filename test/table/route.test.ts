@@ -1,7 +1,7 @@
 /** The routes that follow from a plan. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { GroupPlan, LinkPlan, Plan, RoutePlan, UplinkPlan, VirtualServerPlan } from '../../src/base/plan.js';
+import type { AddressPlan, GroupPlan, LinkPlan, Plan, RoutePlan, UplinkPlan, VirtualServerPlan, VrrpPlan } from '../../src/base/plan.js';
 import { V } from '../../src/base/verdict.js';
 import { formatPrefix, planRoutes } from '../../src/table/route.js';
 import type { Route } from '../../src/table/route.js';
@@ -9,15 +9,14 @@ import { parseIpv4 } from '../../src/wire/address.js';
 
 const NONE = -1;
 
-interface Draft { links: string[][]; routes?: RoutePlan[]; uplinks?: { link: number; snat?: string[] }[]; groups?: number[][]; virtual?: string[] }
+interface Draft { links: string[][]; routes?: RoutePlan[]; uplinks?: { link: number; snat?: string[] }[]; groups?: number[][]; virtual?: string[]; vrrp?: { link: number; addresses: string[] }[] }
 
 /** Only what routes are made of. */
-function plan({ links, routes = [], uplinks = [], groups = [], virtual = [] }: Draft): Plan {
+function plan({ links, routes = [], uplinks = [], groups = [], virtual = [], vrrp = [] }: Draft): Plan {
+  const read = (addresses: string[]): AddressPlan[] => addresses.map((text) => ({ address: text.split('/')[0], prefixLength: Number(text.split('/')[1]) }));
   return {
-    links: links.map((addresses, index) => ({
-      index, name: `link${index}`,
-      addresses: addresses.map((text) => ({ address: text.split('/')[0], prefixLength: Number(text.split('/')[1]) })),
-    }) as LinkPlan),
+    links: links.map((addresses, index) => ({ index, name: `link${index}`, addresses: read(addresses) }) as LinkPlan),
+    vrrp: vrrp.map(({ link, addresses }, index) => ({ index, link, addresses: read(addresses) }) as VrrpPlan),
     routes,
     uplinks: uplinks.map(({ link, snat = [] }, index) => ({ index, name: `wan${index}`, link, snat, weight: 1 }) as unknown as UplinkPlan),
     portForwards: [], oneToOne: [], noNat: [], filters: [], algs: [], virtualServers: virtual.map((address) => ({ addresses: [address] }) as unknown as VirtualServerPlan),
@@ -37,6 +36,13 @@ test('an address gives its subnet, itself, and what is broadcast there', () => {
     ['192.168.0.255/32', 'broadcast', 0, NONE, null, V.BROADCAST],
     ['192.168.0.1/32', 'local', 0, NONE, null, 0],
   ]);
+});
+
+test('an address of a virtual router is the router’s own, and so is its network if no link has it: who has it at the moment the FIB is told by the election', () => {
+  const all = planRoutes(plan({ links: [['192.168.0.1/24']], vrrp: [{ link: 0, addresses: ['192.168.0.254/24', '10.7.0.1/16'] }] }));
+  for (const address of ['192.168.0.254/32', '10.7.0.1/32']) assert.equal(summary(routeOf(all, address)), ['local', 0, NONE, null, 0], address);
+  assert.equal(summary(routeOf(all, '10.7.0.0/16')), ['connected', 0, NONE, null, 0]);
+  assert.equal(summary(routeOf(all, '10.7.255.255/32')), ['broadcast', 0, NONE, null, V.BROADCAST]);
 });
 
 test('a /31 and a /32 have no broadcast address (RFC 3021)', () => {

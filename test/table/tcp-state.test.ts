@@ -2,7 +2,9 @@
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { challengedTcp, isIllegal, isOver, nextTcp, STATE_MASK, STATE_NAMES, STATE_NEW, TCP_ESTABLISHED, TCP_OPENING, TCP_RESET, TCP_TIME_WAIT } from '../../src/table/tcp-state.js';
+import {
+  challengedTcp, isIllegal, isOver, mergeTcp, nextTcp, reopenedTcp, reopens, STATE_MASK, STATE_NAMES, STATE_NEW, TCP_CHALLENGED, TCP_ESTABLISHED, TCP_OPENING, TCP_RESET, TCP_TIME_WAIT,
+} from '../../src/table/tcp-state.js';
 import { ACK, FIN, PSH, RST, SYN } from '../../src/wire/tcp.js';
 import { check } from '../support/oracle/property.js';
 
@@ -124,6 +126,28 @@ test('whatever segments come: open needs a SYN from both sides, closed a FIN fro
       if (state === TCP_RESET) assert.is(before & STATE_MASK, TCP_RESET);
     }
   }), 500);
+});
+
+test('two who have seen parts of one connection agree on it, whoever tells whom first', () => {
+  // A walk of one instance that sees only some of the segments, from the state both begin with.
+  const heard = fc.array(fc.record({ flags: fc.constantFrom(SYN, SYN | ACK, ACK, ACK | FIN, RST, RST | ACK), direction: fc.constantFrom(0, 1), isFirst: fc.boolean() }), { maxLength: 12 });
+  check(fc.property(heard, (segments) => {
+    let [one, two] = [0, 0];
+    for (const { flags, direction, isFirst } of segments) {
+      const word = isFirst ? one : two;
+      const next = reopens(word, flags) ? reopenedTcp(word, flags, direction) : nextTcp(word, flags, direction);
+      if (isFirst) one = next;
+      else two = next;
+    }
+    // They tell each other until nothing is new.
+    for (let i = 0; i < 3; i++) [one, two] = [mergeTcp(one, two), mergeTcp(two, one)];
+    assert.is(mergeTcp(one, two), one, 'nothing is new any more');
+    assert.is(mergeTcp(two, one), two);
+    const [state, other] = [one & STATE_MASK, two & STATE_MASK];
+    // What is over for one may have been reset for the other: either ends the same way.
+    assert.ok(state === other || (isOver(one) && isOver(two)) || [TCP_ESTABLISHED, TCP_CHALLENGED].includes(state) && [TCP_ESTABLISHED, TCP_CHALLENGED].includes(other) || (state <= 1 && other <= 1),
+      `${STATE_NAMES[state]} and ${STATE_NAMES[other]}`);
+  }), 3000);
 });
 
 test.run();
