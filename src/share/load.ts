@@ -82,8 +82,9 @@ export class Load {
             continue;
           }
           if (live !== null && from === stamp && key[0] === RECORD_FLOW) {
-            // Of a flow that lives here nobody knows more than the data plane.
-            if (!live.has(key)) this.bury(key, value);
+            // Of a flow that lives here nobody knows more than the data plane. It has not ended elsewhere, either.
+            if (live.has(key)) found?.add(key);
+            else this.bury(key, value);
             continue;
           }
           if (onlyBurial) continue;

@@ -221,6 +221,7 @@ test('who is fenced drops what it had to write, gives its flows up, loads, and g
   assert.equal(a.plane.own(), [], 'all are replicas');
   assert.equal(stored(), numbers(26, 100), 'what was void has not been written, what has ended has not come back');
   assert.not.ok(a.plane.find(10) >= 0, 'what ended elsewhere has ended here');
+  assert.equal(numbers(26, 100).filter((n) => a.plane.find(n) < 0), [], 'what goes on is still known: that of which b has seen nothing yet by our own records');
   a.plane.packet(60);
   a.plane.packet(110);
   await timers.advance(100);
