@@ -46,7 +46,7 @@ test('what must stay silent is silent: broadcasts, multicasts, and what cannot h
 
 test('every verdict is given somewhere on the path: none is a dead row', () => {
   const root = new URL('../../src/', import.meta.url);
-  const folders = ['table/', 'stage/', 'alg/'].filter((folder) => existsSync(new URL(folder, root)));
+  const folders = ['table/', 'stage/', 'alg/', 'vrrp/'].filter((folder) => existsSync(new URL(folder, root)));
   const files = ['pipeline.ts', ...folders.flatMap((folder) => readdirSync(new URL(folder, root)).map((file) => folder + file))];
   const text = files.map((file) => readFileSync(new URL(file, root), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')).join('\n');
   const unused = VERDICTS.filter(({ name }) => !new RegExp(`\\bV\\.${name}\\b`).test(text)).map((row) => row.name);
