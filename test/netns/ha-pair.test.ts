@@ -152,4 +152,9 @@ offloaded(KILLED, async (context) => {
   await killed(context);
   await context.talk.stop();
 });
+offloaded('what the lab shows: handed over, taken back, killed and come back in a row, with a transfer going on all the while', async ({ lab }) => {
+  await lab.returns('gw1');
+  await lab.comesToBeMaster('gw1');
+  assert.match(await lab.show(), /^5\. The transfer by FTP that went on meanwhile is whole\.$/m);
+});
 offloaded.run();
