@@ -17,7 +17,7 @@ import {
   AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
   WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
-import { Elected, HELD_NOT, unacceptedAddresses } from '../table/elected.js';
+import { Elected, isHeld, unacceptedAddresses } from '../table/elected.js';
 import type { LinkElected } from '../table/elected.js';
 import { ExpectationTable } from '../table/expectation.js';
 import { Fib } from '../table/fib.js';
@@ -572,14 +572,14 @@ export class Router {
     const was = this.elected.heldOf(virtualRouter);
     if (was === held) return;
     this.elected.set(virtualRouter, held);
-    if ((was === HELD_NOT) === (held === HELD_NOT)) return;
+    if (isHeld(was) === isHeld(held)) return;
     for (const { address, local, elsewhere } of this.electedRoutes) {
       if (this.elected.ownerOf(address) !== virtualRouter) continue;
-      if (held !== HELD_NOT) this.fib.insert(address, 32, local);
+      if (isHeld(held)) this.fib.insert(address, 32, local);
       else if (elsewhere === NONE) this.fib.remove(address, 32);
       else this.fib.insert(address, 32, elsewhere);
     }
-    this.offload.setElected(virtualRouter, held !== HELD_NOT);
+    this.offload.setElected(virtualRouter, isHeld(held));
     this.decideAgain();
   }
 

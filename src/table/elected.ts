@@ -23,6 +23,11 @@ export const NOT_OURS = -1;
 export const HELD_NOT = 0;
 export const HELD = 1;
 export const HELD_FOR_NEXT = 2;
+/** Another router has them; what was on its way here when it took over is still forwarded, and leaves from the link's own MAC address: the wire is to learn that the virtual one is there. */
+export const HELD_LEAVING = 3;
+
+/** True while the addresses are this router's. */
+export const isHeld = (held: number): boolean => held === HELD || held === HELD_FOR_NEXT;
 
 export class Elected {
   /** By link; null = it has no virtual router. */
@@ -53,7 +58,7 @@ export class Elected {
   /** False for an address that another router has now; true for ours, and for every one that is not elected. */
   holds(address: number): boolean {
     const owner = this.owners.get(address);
-    return owner === undefined || this.held[owner] !== HELD_NOT;
+    return owner === undefined || isHeld(this.held[owner]);
   }
 
   /** True for an address by which something new may be promised: a translation that others are to answer to. */
@@ -69,7 +74,7 @@ export class Elected {
   set(virtualRouter: number, held: number): void {
     this.held[virtualRouter] = held;
     const { link, id } = this.plan[virtualRouter];
-    (this.links[link] as LinkElected).hold(id, held !== HELD_NOT);
+    (this.links[link] as LinkElected).hold(id, held);
   }
 }
 
@@ -77,7 +82,7 @@ export class Elected {
 export class LinkElected {
   /** By VRID: 1 = frames to its virtual MAC address are for us. */
   readonly takes = new Uint8Array(256);
-  /** int32; by place: VRID, low word of the MAC address that goes with it (0 = the link's own), 1 = ours now. */
+  /** int32; by place: VRID, low word of the MAC address that goes with it (0 = the link's own), 1 = ours now, HELD_LEAVING = until a moment ago. */
   private readonly addresses: Int32Array;
   private readonly ids: Uint8Array;
   private readonly macs: Int32Array;
@@ -106,7 +111,7 @@ export class LinkElected {
 
   /** Low word of the virtual MAC address that goes with a source address of ours; 0: the link's own goes with it; NOT_OURS: it is another router's now. */
   macOf(source: number): number {
-    for (let i = 0; i < this.addresses.length; i++) if (this.addresses[i] === source) return this.held[i] === 1 ? this.macs[i] : NOT_OURS;
+    for (let i = 0; i < this.addresses.length; i++) if (this.addresses[i] === source) return this.held[i] === 1 ? this.macs[i] : this.held[i] === HELD_LEAVING ? 0 : NOT_OURS;
     return 0;
   }
 
@@ -117,9 +122,9 @@ export class LinkElected {
     return false;
   }
 
-  hold(id: number, isHeld: boolean): void {
-    for (let i = 0; i < this.ids.length; i++) if (this.ids[i] === id) this.held[i] = isHeld ? 1 : 0;
-    this.takes[id] = isHeld && this.hasMac[id] === 1 ? 1 : 0;
+  hold(id: number, held: number): void {
+    for (let i = 0; i < this.ids.length; i++) if (this.ids[i] === id) this.held[i] = isHeld(held) ? 1 : held;
+    this.takes[id] = held !== HELD_NOT && this.hasMac[id] === 1 ? 1 : 0;
   }
 }
 

@@ -7,7 +7,7 @@
  *
  * Handing over. A master that is drained, or ends, resigns with an advert of priority 0, and another router is master a moment later (skew time). Until that one
  * is heard the addresses stay here (HELD_FOR_NEXT): what is still sent to the virtual MAC address is forwarded, so that a planned change loses no packet; only
- * new translations are not begun by them. Nobody comes: it ends after as long as a backup that missed the advert would take.
+ * new translations are not begun by them. A moment longer what was on its way is forwarded (HELD_LEAVING), from the link's own MAC address. Nobody comes: it ends after as long as a backup that missed the advert would take.
  *
  * Adverts to a peer leave from the link's own MAC address, and by its neighbours: where multicast does not get through, a virtual MAC address often does not either.
  */
@@ -20,7 +20,7 @@ import type { Link, Router } from '../stage/router.js';
 import {
   VRRP_MASTER, VRRP_MASTER_PRIORITY, VRRP_PRIORITY, VRRP_REASON, VRRP_RECEIVED, VRRP_REFUSED, VRRP_SENT, VRRP_SINCE_MS, VRRP_STATE, VRRP_TRANSITIONS,
 } from '../table/counters.js';
-import { HELD, HELD_FOR_NEXT, HELD_NOT, VIRTUAL_MAC_HIGH, VIRTUAL_MAC_LOW } from '../table/elected.js';
+import { HELD, HELD_FOR_NEXT, HELD_LEAVING, HELD_NOT, VIRTUAL_MAC_HIGH, VIRTUAL_MAC_LOW } from '../table/elected.js';
 import { formatIpv4, parseIpv4 } from '../wire/address.js';
 import { pseudoHeaderSum } from '../wire/checksum.js';
 import * as ethernet from '../wire/ethernet.js';
@@ -40,6 +40,8 @@ const TOS = 0xc0;
 const TROUBLE_INTERVAL_MS = 60_000;
 /** Intervals after which a backup that missed the resignation has taken over: 3 and the longest skew. */
 const HAND_OVER_INTERVALS = 4;
+/** What was on its way when another router took over has come within an interval, and within this. */
+const LEAVING_MOST_MS = 250;
 
 /** A virtual router and all that belongs to it. */
 class Member implements Effects {
@@ -214,8 +216,12 @@ export class VirtualRouters implements Election {
     heard.intervalMs = vrrp.intervalMs(view, at);
     heard.sender = ip.source(view, ipAt);
     heard.isHigher = (heard.sender >>> 0) > (member.primary >>> 0);
-    // Whoever the addresses were held for has them.
-    if (heard.priority > 0 && member.handsOverUntilMs !== Infinity) this.letGo(member);
+    // Whoever the addresses were held for has them. Frames are on their way here until the wire has learned so.
+    if (heard.priority > 0 && this.r.elected.heldOf(member.plan.index) === HELD_FOR_NEXT) {
+      member.handsOverUntilMs = this.r.nowMs + Math.min(member.plan.advertIntervalMs, LEAVING_MOST_MS);
+      this.r.setHeld(member.plan.index, HELD_LEAVING);
+      this.nextMs = Math.min(this.nextMs, member.handsOverUntilMs);
+    }
     member.machine.hear(heard, this.r.nowMs);
     this.nextMs = Math.min(this.nextMs, member.machine.dueMs, member.announcements.dueMs);
     this.publishMaster(member);
