@@ -64,6 +64,9 @@ const BURIAL_MS = 10_000;
 const CALM = 1000;
 /** The data plane has so long to make replicas of all flows. */
 const YIELD_MS = 5000;
+/** Fenced so many times within so long: no handover of a virtual router does that. */
+const FENCES = 3;
+const FENCES_MS = 60_000;
 /** Goes in one tick at what the journal holds. */
 const DRAIN_GOES = 4;
 
@@ -156,6 +159,8 @@ export class Sharing {
   private readonly unclaimed = new Set<string>();
   private isDrained = false;
   private warnings: readonly string[] = [];
+  /** When it was fenced, the last few times. */
+  private fencedAtMs: readonly number[] = [];
   private followMs: number | null = null;
   private flushes: Flush[] = [];
   private readonly startedAtMs: number;
@@ -442,13 +447,14 @@ export class Sharing {
     const { plan } = this.options;
     const waiting = this.replicator.queue.length;
     this.counts.fenced++;
+    this.fencedAtMs = [...this.fencedAtMs, this.now()].slice(-FENCES);
     this.replicator.drop();
     this.walk.pause();
     this.feed.yield();
     this.position = null;
     this.tellEvent({
       event: 'share.fenced', subject: plan.share.instance,
-      message: `another instance has taken over from ${plan.share.instance}: of what waited to be written ${changes(waiting)} are void, and its flows are the other's until their packets come this way again`,
+      message: `another instance has taken over from ${plan.share.instance}, or has its name: of what waited to be written ${changes(waiting)} are void, and its flows are the other's until their packets come this way again`,
       fields: { waiting, severity: 'warning' },
     });
     // What is a replica by then can be held against the store; without an answer it is not, and ends in its own time.
@@ -583,6 +589,8 @@ export class Sharing {
   }
 
   private get trouble(): Trouble | null { return this.away ?? this.writing ?? this.beating; }
+
+  private get isFencedOften(): boolean { return this.fencedAtMs.length === FENCES && this.now() - this.fencedAtMs[0] < FENCES_MS; }
 
   private get isUsable(): boolean { return this.session !== null && this.trouble === null && (this.phase === 'running' || this.phase === 'loading' || this.phase === 'stopping'); }
 
@@ -751,7 +759,7 @@ export class Sharing {
       queue: replicator.queue.length, queueLimit: replicator.queue.limit, inFlight: replicator.inFlight,
       journalWords: this.journal.waiting, journalLimit: options.journal.byteLength / 4, inboxWords: feed.words, inboxLimit: feed.limit,
       fetching: this.fetches.underWay, counts: { ...counts },
-      peers: this.peers, leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained, warnings: this.warnings,
+      peers: this.peers, leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained, warnings: this.isFencedOften ? [...this.warnings, `fenced ${FENCES} times within a minute: does another instance have the name ${share.instance} too? share.instance must differ`] : this.warnings,
     };
   }
 }

@@ -230,6 +230,20 @@ test('who is fenced drops what it had to write, gives its flows up, loads, and g
   assert.is(space.roles.get('vip'), 'b');
 });
 
+test('two instances of one name: it is told, and over when one of them has gone', async () => {
+  const { timers, add } = lab();
+  const [one, other] = [add('a'), add('a')];
+  await timers.advance(30_000);
+  for (const { status } of [one, other]) {
+    assert.is(status.warnings.length, 1);
+    assert.match(status.warnings[0], /^fenced 3 times within a minute: does another instance have the name a too\?/);
+  }
+  other.crash();
+  await timers.advance(70_000);
+  assert.equal(one.status.warnings, []);
+  assert.ok(one.status.isUsable);
+});
+
 test('a crashed instance begins anew with what the store has of it', async () => {
   const { timers, add, stored } = lab();
   const a = add('a');
