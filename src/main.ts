@@ -27,12 +27,12 @@ async function check(file: string): Promise<CheckResult> {
   const { loadConfig } = await import('./control/config/index.js');
   try {
     const { plan, warnings } = await loadConfig(file);
-    const { links, uplinks, groups, routes, virtualServers } = plan;
+    const { links, uplinks, groups, routes, virtualServers, vrrp } = plan;
     // A sorry server is no real one of its virtual server, though it has a plan of the same kind.
     const realServers = virtualServers.reduce((sum, server) => sum + server.realServers.length, 0);
     return {
       errors: [], warnings,
-      counts: { links: links.length, uplinks: uplinks.length, groups: groups.length, routes: routes.length, virtualServers: virtualServers.length, realServers },
+      counts: { links: links.length, uplinks: uplinks.length, groups: groups.length, routes: routes.length, virtualServers: virtualServers.length, realServers, virtualRouters: vrrp.length },
     };
   } catch (error) {
     if (error instanceof ConfigErrors) return { errors: error.errors, warnings: error.warnings };

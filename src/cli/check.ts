@@ -29,7 +29,8 @@ Exit codes: 0 the configuration is sound (it may have warnings), 78 it has mista
       if (counts !== undefined) {
         await io.write(`${file}: sound: ${formatPlural(counts.links, 'link')}, ${formatPlural(counts.uplinks, 'uplink')}, `
           + `${formatPlural(counts.groups, 'group')}, ${formatPlural(counts.routes, 'route')}`
-          + `${counts.virtualServers === 0 ? '' : `, ${formatPlural(counts.virtualServers, 'virtual server')} of ${formatPlural(counts.realServers, 'real server')}`}\n`);
+          + `${counts.virtualServers === 0 ? '' : `, ${formatPlural(counts.virtualServers, 'virtual server')} of ${formatPlural(counts.realServers, 'real server')}`}`
+          + `${counts.virtualRouters === 0 ? '' : `, ${formatPlural(counts.virtualRouters, 'virtual router')}`}\n`);
       }
     }
     return ok ? 0 : EXIT_CONFIG;

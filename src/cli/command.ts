@@ -17,7 +17,7 @@ export interface CheckResult {
   errors: readonly ConfigError[];
   warnings: readonly ConfigWarning[];
   /** Absent when there are mistakes. */
-  counts?: { links: number; uplinks: number; groups: number; routes: number; virtualServers: number; realServers: number };
+  counts?: { links: number; uplinks: number; groups: number; routes: number; virtualServers: number; realServers: number; virtualRouters: number };
 }
 
 /** One thing `weir doctor` looked at. */

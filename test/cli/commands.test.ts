@@ -547,13 +547,13 @@ test('lab hands everything on and gives back the exit code', async () => {
 test('check prints mistakes where editors find them, warnings beside a sound file, both as JSON', async () => {
   const warning = { file: 'w.yaml', line: 3, column: 5, path: 'links.lan', message: 'has no address' };
   const error = { file: 'w.yaml', line: 9, column: 7, path: 'uplinks.isp1.weight', found: '-1', allowed: 'a whole number from 0' };
-  const good: CheckResult = { errors: [], warnings: [warning], counts: { links: 3, uplinks: 2, groups: 1, routes: 1, virtualServers: 0, realServers: 0 } };
+  const good: CheckResult = { errors: [], warnings: [warning], counts: { links: 3, uplinks: 2, groups: 1, routes: 1, virtualServers: 0, realServers: 0, virtualRouters: 0 } };
   const bad: CheckResult = { errors: [error, { ...error, line: 0, path: '' }], warnings: [warning] };
   assert.equal(await weir(['check', '-c', 'w.yaml'], { actions: { check: async () => good } }), {
     exitCode: 0, out: 'w.yaml: sound: 3 links, 2 uplinks, 1 group, 1 route\n', err: 'w.yaml:3:5: links.lan: warning: has no address\n', writes: 1,
   });
-  const serving: CheckResult = { ...good, warnings: [], counts: { ...good.counts!, virtualServers: 2, realServers: 5 } };
-  assert.is((await weir(['check', '-c', 'w.yaml'], { actions: { check: async () => serving } })).out, 'w.yaml: sound: 3 links, 2 uplinks, 1 group, 1 route, 2 virtual servers of 5 real servers\n');
+  const serving: CheckResult = { ...good, warnings: [], counts: { ...good.counts!, virtualServers: 2, realServers: 5, virtualRouters: 2 } };
+  assert.is((await weir(['check', '-c', 'w.yaml'], { actions: { check: async () => serving } })).out, 'w.yaml: sound: 3 links, 2 uplinks, 1 group, 1 route, 2 virtual servers of 5 real servers, 2 virtual routers\n');
   assert.equal(await weir(['check', '-c', 'w.yaml'], { actions: { check: async () => bad } }), {
     exitCode: 78, out: '', writes: 0,
     err: 'w.yaml:3:5: links.lan: warning: has no address\nw.yaml:9:7: uplinks.isp1.weight: found -1, allowed: a whole number from 0\nw.yaml: found -1, allowed: a whole number from 0\n',

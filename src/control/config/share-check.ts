@@ -5,21 +5,29 @@
 import { hostname } from 'node:os';
 import type { Plan } from '../../base/plan.js';
 import { nameHash, recordNames, type RecordName } from '../../table/flow-record.js';
+import { formatIpv4 } from '../../wire/address.js';
 import type { Findings } from './findings.js';
 import { INSTANCE, INSTANCE_ALLOWED } from './format.js';
-import { readAddress, readPrefix } from './ip.js';
+import { contains, readAddress, readPrefix } from './ip.js';
 import { and } from './near.js';
 import { asList, readPool } from './rule-text.js';
 import type { Secrets } from './secret.js';
 import { realServersOf } from './server-check.js';
 import type { RedisKeys, ShareKeys } from './share-schema.js';
-import { readRedisUrl } from './share-text.js';
+import { readHostPort, readRedisUrl } from './share-text.js';
 import type { Item, Values } from './validate.js';
 import { virtualAddresses } from './vrrp-check.js';
 
 const WAYS = ['url', 'sentinels', 'cluster'] as const;
 /** Two instances that both have one block in use and the next one leased ahead. */
 const BLOCKS_OF_TWO = 4;
+
+/** The host that an entry of one of the ways names; undefined when it names none. */
+function hostOf(way: (typeof WAYS)[number], text: string): string | undefined {
+  const read = way === 'url' ? readRedisUrl(text) : readHostPort(text);
+  if (typeof read === 'string') return undefined;
+  return 'url' in read ? new URL(read.url).hostname : read.host;
+}
 
 class ShareCheck {
   readonly #values: Values;
@@ -48,6 +56,7 @@ class ShareCheck {
     if (!share.given('instance') && !INSTANCE.test(hostname())) {
       this.#findings.error(share.at('store'), [...share.steps, 'instance'], `nothing, and the host's name ${JSON.stringify(hostname())} will not do`, INSTANCE_ALLOWED);
     }
+    if (redis !== undefined) this.#way(redis);
     this.#blocks();
   }
 
@@ -72,6 +81,25 @@ class ShareCheck {
     if (redis.given('username') && url.username !== undefined) tell('username', 'username, where url has one too', 'one of them');
     if (url.isTls && redis.given('tls') && redis.values.tls === 'off') tell('tls', 'off, where url says rediss', 'redis:// for a store without TLS');
     if (url.url.startsWith('unix:') && redis.given('tls') && redis.values.tls !== 'off') tell('tls', 'TLS over a unix socket', 'off');
+  }
+
+  /** A store on a link's network: the box has that network through weir alone. */
+  #way(redis: Item<RedisKeys>): void {
+    for (const key of WAYS) {
+      const texts = redis.values[key];
+      if (texts === undefined) continue;
+      asList(texts).forEach((text, index) => {
+        const address = readAddress(hostOf(key, text) ?? '');
+        if (address === undefined) return;
+        const link = this.#values.links.items.find(({ values }) => (values.addresses ?? []).some((own) => {
+          const network = readPrefix(own);
+          return network !== undefined && contains(network, address);
+        }));
+        if (link === undefined) return;
+        this.#findings.warning(redis.at(key, index), [...redis.steps, key, ...(redis.isList(key) ? [index] : [])],
+          `${formatIpv4(address)} is on ${link.name}, where the box gets through weir alone or not at all: trouble with the link is trouble with the store, too`);
+      });
+    }
   }
 
   #portBlock(): void {
