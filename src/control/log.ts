@@ -13,7 +13,6 @@ export type Log = Logger;
 
 /** From the most to the least that is said. */
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface LogOptions {
   level: string;

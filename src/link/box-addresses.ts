@@ -3,10 +3,9 @@
  * backup it must not have them, for what the box sends there is for the master. The host's journal takes them away again, also after a crash.
  */
 import type { Plan, VrrpPlan } from '../base/plan.js';
+import { OWNER_PRIORITY } from '../wire/vrrp.js';
 import { netnsPath, type Host } from './host.js';
 import type { OpenedLink } from './link.js';
-
-const OWNER_PRIORITY = 255;
 
 export class BoxAddresses {
   private readonly host: Host;

@@ -49,9 +49,6 @@ export class ChangeQueue {
   get length(): number { return (this.tail.count - this.head.count) >>> 0; }
   get unsent(): number { return (this.tail.count - this.cursor.count) >>> 0; }
 
-  /** Words of what is not sent. */
-  get unsentWords(): number { return (this.tail.at - this.cursor.at) >>> 0; }
-
   /** Append; gives the index in `words` at which the payload is to be written before anything else is done with the queue. */
   push(kind: number, sinceMs: number, payloadWords: number): number {
     const { words, mask, tail } = this;

@@ -3,8 +3,6 @@ import type { SharePlan } from '../base/plan.js';
 import { MemoryStore } from './memory.js';
 import type { Store } from './store.js';
 
-export const STORE_NAMES: readonly SharePlan['store'][] = ['memory', 'redis'];
-
 /** A store as planned, not opened yet. */
 export async function createStore({ store, redis }: SharePlan): Promise<Store> {
   switch (store) {

@@ -29,9 +29,6 @@ export const SPRAYED = 0x4000_0000;
 /** and that the flow ends at the router or the box. */
 export const LOCAL = 0x7fff_ffff;
 
-/** The group that sprays a flow's packets of one direction over its uplinks, so that none of them owns it; NONE for every other flow. */
-export function sprayingGroup(decided: number): number { return decided >= SPRAYED && decided !== LOCAL ? decided - SPRAYED : NONE; }
-
 export function route(p: Packet, r: Router): Verdict {
   if (p.nexthop !== NONE) return leave(p, r, p.nexthop);
   if (p.flow === NONE) return byFib(p, r);

@@ -7,6 +7,7 @@
  */
 import type { Plan, VrrpPlan } from '../base/plan.js';
 import { parseIpv4 } from '../wire/address.js';
+import { OWNER_PRIORITY } from '../wire/vrrp.js';
 
 const NONE = -1;
 
@@ -130,5 +131,5 @@ export class LinkElected {
 
 /** Addresses of virtual routers that do not answer for them, int32. An owner always does: they are its own (RFC 9568 §6.1). */
 export function unacceptedAddresses({ vrrp }: Plan): Set<number> {
-  return new Set(vrrp.filter(({ accept, priority }) => !accept && priority !== 255).flatMap(({ addresses }) => addresses.map(({ address }) => parseIpv4(address))));
+  return new Set(vrrp.filter(({ accept, priority }) => !accept && priority !== OWNER_PRIORITY).flatMap(({ addresses }) => addresses.map(({ address }) => parseIpv4(address))));
 }

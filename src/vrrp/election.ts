@@ -26,8 +26,8 @@
  * sent more than ten times an interval.
  */
 import type { VrrpReason, VrrpState } from '../stage/election.js';
+import { OWNER_PRIORITY } from '../wire/vrrp.js';
 
-export const OWNER_PRIORITY = 255;
 /** RFC 9568 §6.1. */
 const MASTER_DOWN_INTERVALS = 3;
 /** After so many intervals without a turn somebody else is master by now: 3 and the longest skew. */

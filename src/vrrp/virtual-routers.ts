@@ -29,7 +29,7 @@ import type { Packet } from '../wire/packet.js';
 import { VNET_LENGTH } from '../wire/vnet.js';
 import * as vrrp from '../wire/vrrp.js';
 import { Announcements } from './announcements.js';
-import { OWNER_PRIORITY, VirtualRouter } from './election.js';
+import { VirtualRouter } from './election.js';
 import type { Effects, HeardAdvert } from './election.js';
 import { VRRP_STATES } from './status.js';
 
@@ -271,7 +271,7 @@ export class VirtualRouters implements Election {
     } else if (intervalMs === 0) {
       return V.VRRP_MALFORMED;
     }
-    if (vrrp.priority(view, at) === OWNER_PRIORITY && plan.priority === OWNER_PRIORITY) member.trouble('owner', source, 'it has priority 255 as well, and only one can own the addresses');
+    if (vrrp.priority(view, at) === vrrp.OWNER_PRIORITY && plan.priority === vrrp.OWNER_PRIORITY) member.trouble('owner', source, 'it has priority 255 as well, and only one can own the addresses');
     this.compareAddresses(member, p, at, count, source);
     return 0;
   }

@@ -22,11 +22,13 @@ export const VRRP_GROUP_MAC_LOW = 0x5e000012;
 export const VRRP_HEADER = 8;
 export const ADVERTISEMENT = 1;
 const ADDRESS_LENGTH = 4;
-/** Authentication data of version 2. */
-const AUTHENTICATION_LENGTH = 8;
+/** Authentication data of version 2: a simple password (RFC 2338 §5.3.10). */
+export const AUTHENTICATION_LENGTH = 8;
 /** RFC 2338 §5.3.6. */
 export const AUTHENTICATION_NONE = 0;
 export const AUTHENTICATION_PASSWORD = 1;
+/** RFC 9568 §5.2.4: of who has the addresses as its own. */
+export const OWNER_PRIORITY = 255;
 /** RFC 9568 §5.2.7: 12 bits of hundredths of a second. */
 export const INTERVAL_MAX_MS = 40_950;
 

@@ -1,5 +1,6 @@
 /** The keys of virtual routers, of what is shared with other instances, and of how the store is reached. */
 import type { SharePlan, VrrpPlan, VrrpTrackPlan } from '../../base/plan.js';
+import { OWNER_PRIORITY } from '../../wire/vrrp.js';
 import type { OneOrMore } from './rule-text.js';
 import type { Keys, Section } from './schema.js';
 
@@ -19,13 +20,6 @@ export interface RedisKeys {
 export interface ShareKeys {
   store: SharePlan['store']; instance?: string; redis?: RedisKeys; require: boolean; flush: string; hold: string; lease: string; portBlock: number; alive: string;
 }
-
-/** RFC 9568 §5.2.7: 12 bits of hundredths of a second. */
-export const INTERVAL_MAX_MS = 40_950;
-/** RFC 2338 §5.3.10: the field for a simple password. */
-export const PASSWORD_BYTES = 8;
-/** RFC 9568 §5.2.4: the priority of who has the addresses as its own. */
-export const OWNER = 255;
 
 const track: Keys<TrackKeys> = {
   name: {
@@ -77,7 +71,7 @@ export const vrrp: Section<VrrpKeys> = {
       doc: 'The version of the protocol: 2 (RFC 3768) is for routers that know no other.',
     },
     priority: {
-      format: 'integer', min: 1, max: OWNER, default: 100,
+      format: 'integer', min: 1, max: OWNER_PRIORITY, default: 100,
       doc: 'The highest is master; 255 is for the router whose link has the addresses as its own, and for nobody else.',
     },
     addresses: {

@@ -3,6 +3,7 @@
  * say, and priority 255 with addresses that are the link's own, which RFC 9568 §5.2.4 makes one thing.
  */
 import { formatIpv4 } from '../../wire/address.js';
+import { AUTHENTICATION_LENGTH, INTERVAL_MAX_MS, OWNER_PRIORITY } from '../../wire/vrrp.js';
 import type { Findings } from './findings.js';
 import { readDuration } from './format.js';
 import { contains, formatNetwork, notAHost, readAddress, readPrefix } from './ip.js';
@@ -11,7 +12,7 @@ import { find } from './reference.js';
 import { asList } from './rule-text.js';
 import type { LinkKeys } from './schema.js';
 import type { Secrets } from './secret.js';
-import { INTERVAL_MAX_MS, OWNER, PASSWORD_BYTES, type TrackKeys, type VrrpKeys } from './share-schema.js';
+import type { TrackKeys, VrrpKeys } from './share-schema.js';
 import type { Item, Things, Values } from './validate.js';
 
 type VirtualRouter = Item<VrrpKeys>;
@@ -132,13 +133,13 @@ class VrrpCheck {
     });
     if (isTold || priority === undefined || link === undefined || link.refused('addresses')) return;
     const isOwner = ownCount === addresses.length;
-    if (priority === OWNER && !isOwner) {
-      this.#tell(router, 'priority', `${ownCount === 0 ? 'none' : 'not all'} of its addresses are ${link.name}'s own`, `1 to ${OWNER - 1}, or addresses that are all ${link.name}'s own`);
-    } else if (priority !== OWNER && ownCount > 0) {
+    if (priority === OWNER_PRIORITY && !isOwner) {
+      this.#tell(router, 'priority', `${ownCount === 0 ? 'none' : 'not all'} of its addresses are ${link.name}'s own`, `1 to ${OWNER_PRIORITY - 1}, or addresses that are all ${link.name}'s own`);
+    } else if (priority !== OWNER_PRIORITY && ownCount > 0) {
       const text = addresses.find((one) => this.#ownLink(virtualAddress(one)!) !== undefined)!;
       const found = router.given('priority') ? String(priority) : `${priority}, the default`;
       this.#findings.error(router.at(router.given('priority') ? 'priority' : 'addresses'), [...router.steps, 'priority'], `${found} (${text.split('/')[0]} is ${link.name}'s own address)`,
-        isOwner ? `${OWNER} for whoever has the addresses as its own` : 'addresses that are all the link\'s own, or none of them');
+        isOwner ? `${OWNER_PRIORITY} for whoever has the addresses as its own` : 'addresses that are all the link\'s own, or none of them');
     }
   }
 
@@ -168,7 +169,7 @@ class VrrpCheck {
     const password = key === 'password' ? router.values.password : this.#secrets.read(router, 'passwordFile', this.#findings);
     if (password === undefined) return;
     const bytes = Buffer.byteLength(password);
-    if (bytes > PASSWORD_BYTES) this.#tell(router, key, `a password of ${bytes} bytes`, `at most ${PASSWORD_BYTES} bytes`);
+    if (bytes > AUTHENTICATION_LENGTH) this.#tell(router, key, `a password of ${bytes} bytes`, `at most ${AUTHENTICATION_LENGTH} bytes`);
   }
 
   #peers(router: VirtualRouter): void {
@@ -186,8 +187,8 @@ class VrrpCheck {
   #track(router: VirtualRouter): void {
     const { track, priority } = router.values;
     if (track === undefined || router.refused('track')) return;
-    if (priority === OWNER) {
-      this.#findings.error(router.keyAt('track'), [...router.steps, 'track'], `track with priority ${OWNER}, which nothing is taken off`, `a priority of 1 to ${OWNER - 1}`);
+    if (priority === OWNER_PRIORITY) {
+      this.#findings.error(router.keyAt('track'), [...router.steps, 'track'], `track with priority ${OWNER_PRIORITY}, which nothing is taken off`, `a priority of 1 to ${OWNER_PRIORITY - 1}`);
       return;
     }
     const seen = new Set<string>();
