@@ -21,6 +21,7 @@ import { LATER_SECTIONS, SCHEMA } from '../src/control/config/schema.js';
 import type { Key, Section } from '../src/control/config/schema.js';
 import { KINDS, STATEMENTS, WHOLE } from '../src/control/import/bng-parse.js';
 import { OPTIONS } from '../src/control/import/ipvsadm.js';
+import { NEEDED_COMMANDS } from '../src/share/scripts.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -68,6 +69,11 @@ test(`${SCHEDULER_DOCS} has a law of shares for every scheduler`, () => {
   const [, laws] = /^## Laws of shares\n([\s\S]*?)^## /m.exec(read(SCHEDULER_DOCS)) ?? [];
   assert.ok(laws !== undefined);
   for (const { name } of SCHEDULERS) assert.ok(new RegExp(`^\\|[^|]*\`${name}\``, 'm').test(laws), name);
+});
+
+test('docs/sharing.md gives a user of Redis what its tests run with', () => {
+  const [rules] = /^ACL SETUSER .*$/m.exec(read('docs/sharing.md')) ?? [''];
+  assert.equal([...rules.matchAll(/ \+(\S+)/g)].map(([, command]) => command), NEEDED_COMMANDS);
 });
 
 test('every stage of the path has its section, in the order of the path, and its file', () => {

@@ -69,7 +69,7 @@ test('two masters, adverts that do not fit, and those that stand aside', () => {
   assert.equal([deaf.ok, deaf.detail], [false, 'two masters: this one is, and another router tells of itself as well']);
   assert.match(deaf.advice!, /does not reach the other one/);
   const unlike = one(MASTER, { ...MASTER, refused: MASTER.refused + 3, trouble: BACKUP.trouble });
-  assert.equal([unlike.ok, unlike.detail], [false, 'two masters: this one is, and 198.51.100.9 tells of itself as well with adverts that do not fit (a checksum without the pseudo-header)']);
+  assert.equal([unlike.ok, unlike.detail], [false, 'two masters: this one is, and 198.51.100.9 tells of itself as well with adverts that do not fit (a wrong checksum)']);
   assert.match(one(BACKUP, BACKUP).detail, /^adverts of 198\.51\.100\.9 do not fit: /);
   assert.is(one(BACKUP, BACKUP).ok, false);
   // Who became master in between may have heard the one before.

@@ -123,7 +123,7 @@ const VIRTUAL_ROUTERS: readonly VirtualRouterStatus[] = [
   {
     ...VIRTUAL_ROUTER, name: 'wan-side', link: 'wan2', id: 52, addresses: ['198.51.100.254/24', '198.51.100.253/24'], state: 'backup', reason: 'there is a better one', priority: 150, effectivePriority: 100,
     master: '198.51.100.3', masterPriority: 120, track: [{ kind: 'virtualServer', name: 'all', weight: 50, isDown: true }], refused: 7, sent: 3, received: 108_000, syncGroup: null,
-    trouble: { kind: 'checksum', from: '198.51.100.9', detail: 'a checksum without the pseudo-header', atMs: NOW_MS - 30_000 },
+    trouble: { kind: 'checksum', from: '198.51.100.9', detail: 'a wrong checksum', atMs: NOW_MS - 30_000 },
   },
 ];
 
