@@ -235,7 +235,8 @@ export class EditedStream {
     if (at + 6 > end) return -1;
     const count = words[at] >>> 8;
     this.held = words[at + 4];
-    if (count > EDITS || this.held < 0 || this.held > TEXT_BYTES) return -1;
+    // The edit that held bytes will need has its place kept.
+    if (count > EDITS || !isLength(this.held) || (this.held > 0 && count === EDITS)) return -1;
     this.isKnown = (words[at] & 1) !== 0;
     this.isSettled = (words[at] & 2) !== 0;
     this.next = words[at + 1];

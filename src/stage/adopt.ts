@@ -43,6 +43,7 @@ import {
 } from '../table/tcp-state.js';
 import { ALG_SLACK } from '../table/tcp-window.js';
 import { Conversation } from '../alg/alg.js';
+import { V4_MAPPED } from '../wire/address.js';
 import * as ip from '../wire/ipv4.js';
 import { RST, SYN } from '../wire/tcp.js';
 import { Tuple } from '../wire/tuple.js';
@@ -284,7 +285,7 @@ export class Replicas {
     const { flows } = r;
     const { words } = flows;
     const { original, reply } = record;
-    if (record.inLink === NONE || ((record.flags & (HOLDS_MAPPING | HOLDS_INWARD)) !== 0 && record.uplink === NONE)) {
+    if (!isPossible(record)) {
       this.count(RECORD_MALFORMED);
       return false;
     }
@@ -456,12 +457,18 @@ export class Replicas {
     const { flows, expectations } = r;
     const { original: arriving, reply: leaving } = record;
     const reference = flows.find(record.control);
-    if (reference === NONE || (reference & 1) !== 0) {
+    const place = reference === NONE || (reference & 1) !== 0 ? NONE : flows.words[flows.at(reference >>> 1) + ALG];
+    // With a control flow that is watched its end withdraws what it expects; without that an expectation could outlive it, and follow whoever has its entry then.
+    if (place < 0) {
       this.count(RECORD_ORPHAN);
       return;
     }
     if (expectations.find(arriving) !== NONE || flows.find(arriving) !== NONE) return;
     let mapping = NONE;
+    if ((record.flags & HOLDS_MAPPING) !== 0 && !(isV4(arriving) && isV4(leaving))) {
+      this.count(RECORD_MALFORMED);
+      return;
+    }
     if ((record.flags & HOLDS_MAPPING) !== 0) {
       const owner = r.mappings.uplinkOf(arriving.d3);
       inside.invert(leaving);
@@ -480,8 +487,7 @@ export class Replicas {
       this.count(RECORD_NO_ROOM);
       return;
     }
-    const place = flows.words[flows.at(control) + ALG];
-    const old = place < 0 ? NONE : r.watch.at(place).remember(entry);
+    const old = r.watch.at(place).remember(entry);
     if (old !== NONE) expectations.remove(old, control);
     this.count(ADOPTED);
   }
@@ -542,6 +548,21 @@ export class Replicas {
     this.encoder.persistenceKey(owner, words, at);
     journal.delete(this.encoder);
   }
+}
+
+/**
+ * What a record says must go together, whoever wrote it: what holds a mapping does so at an uplink and is IPv4; a flow has been let in through a mapping or given
+ * to a server, not both; and what shares a port bears one, of another address than its own.
+ */
+function isPossible({ inLink, uplink, server, flags, original, reply }: SharedRecord): boolean {
+  if (inLink === NONE) return false;
+  if ((flags & (HOLDS_MAPPING | HOLDS_INWARD)) !== 0 && (uplink === NONE || !isV4(original) || !isV4(reply))) return false;
+  if ((flags & HOLDS_INWARD) !== 0 && server !== NONE) return false;
+  return (flags & FLAG_SHARED) === 0 || ((flags & HOLDS_MAPPING) !== 0 && reply.d3 !== original.s3);
+}
+
+function isV4(tuple: Tuple): boolean {
+  return tuple.s2 === V4_MAPPED && tuple.d2 === V4_MAPPED && (tuple.s0 | tuple.s1 | tuple.d0 | tuple.d1) === 0;
 }
 
 /** The inside endpoint that `near` comes from, towards the one that `far` comes from. */
