@@ -214,8 +214,8 @@ class Daemon {
     if (journal === undefined || inbox === undefined || leases === undefined) return;
     this.share = new ShareThread({
       instance: this.plan.share.instance, isRequired: this.plan.share.require, timers: systemTimers, nowMs: () => performance.now(),
-      spawn: (isRestart) => {
-        const options: ShareOptions = { plan: this.plan, version: this.version, flows, counters, journal, inbox, leases, wakeFd: this.wakeFd, isRestart };
+      spawn: (isRestart, generation) => {
+        const options: ShareOptions = { plan: this.plan, version: this.version, flows, counters, journal, inbox, leases, wakeFd: this.wakeFd, isRestart, generation };
         return new Worker(new URL('./share/worker.js', import.meta.url), { workerData: options, name: 'weir-share' });
       },
       onStatus: (status) => this.onShareStatus(status),

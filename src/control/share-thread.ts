@@ -21,7 +21,8 @@ export interface ShareWorker {
 export interface ShareThreadOptions {
   instance: string;
   isRequired: boolean;
-  spawn: (isRestart: boolean) => ShareWorker;
+  /** `generation`: what the one before had last, null = none. */
+  spawn: (isRestart: boolean, generation: number | null) => ShareWorker;
   timers: Timers;
   nowMs: () => number;
   onStatus: (status: ShareStatus) => void;
@@ -53,6 +54,7 @@ export class ShareThread implements ShareOrders {
   /** What a worker that is started again has to be told. */
   private readonly roles = new Set<string>();
   private isDrained = false;
+  private generation: number | null = null;
   private settle: { resolve: () => void; reject: (error: Error) => void } | null = null;
   private onExit: () => void = () => undefined;
 
@@ -105,7 +107,7 @@ export class ShareThread implements ShareOrders {
   }
 
   private spawn(isRestart: boolean): void {
-    const worker = this.options.spawn(isRestart);
+    const worker = this.options.spawn(isRestart, this.generation);
     this.worker = worker;
     this.startedAtMs = this.options.nowMs();
     let error: Error | null = null;
@@ -119,7 +121,10 @@ export class ShareThread implements ShareOrders {
   private take(message: FromShare): void {
     const { onStatus, onEvent, onReady } = this.options;
     switch (message.type) {
-      case 'status': onStatus(message.status); break;
+      case 'status':
+        this.generation = message.status.generation;
+        onStatus(message.status);
+        break;
       case 'event':
         onEvent(message.event);
         if (message.event.event === 'share.up') this.settle?.resolve();

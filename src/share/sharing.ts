@@ -95,6 +95,8 @@ export interface SharingOptions {
   /** Who leases ports, and what the data plane counts for that (ShareOptions.leases); absent = none are leased. */
   leases?: { make: (context: LeasingContext) => Leasing; board: SharedArrayBuffer };
   isRestart?: boolean;
+  /** ShareOptions.generation. */
+  generation?: number | null;
   /** How long each batch's oldest change had waited when it was written, and the write's round trip. */
   onWritten?: (lagMs: number, writeMs: number) => void;
 }
@@ -190,6 +192,7 @@ export class Sharing {
     const stamp = stampOf(share.instance);
     this.startedAtMs = this.usableChangedAtMs = nowMs();
     this.isNew = !(options.isRestart ?? false);
+    this.generation = options.generation ?? null;
     this.reader = new FlowReader(options.flows, limits.flows);
     this.journal = new JournalReader(options.journal);
     this.feed = new Feed(new InboxWriter(options.inbox), options.inbox.byteLength / 4, options.wake);
@@ -378,6 +381,8 @@ export class Sharing {
     const { generation, before } = await store.register(plan.share.instance, this.generation);
     // Even when the session is over by now: by this number the store knows us.
     this.generation = generation;
+    // Soon: should this thread crash the next one asks by this number.
+    this.statusAtMs = 0;
     signal.throwIfAborted();
     const isSame = before === 'kept' && this.server === this.lastServer;
     this.lastServer = this.server;

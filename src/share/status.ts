@@ -185,4 +185,6 @@ export interface ShareOptions {
   wakeFd: number;
   /** A worker has crashed before: what it had in hand is lost, and everything is written again. */
   isRestart: boolean;
+  /** The generation that one had last, as far as it had told; null = none. What has become of it is asked of the store: somebody may have taken over meanwhile. */
+  generation: number | null;
 }

@@ -19,12 +19,12 @@ import { Sharing } from './sharing.js';
 import type { FromShare, ShareOptions, ToShare } from './status.js';
 
 async function run(options: ShareOptions, port: NonNullable<typeof parentPort>): Promise<void> {
-  const { plan, version, flows, journal, inbox, leases, wakeFd, isRestart } = options;
+  const { plan, version, flows, journal, inbox, leases, wakeFd, isRestart, generation } = options;
   // Orders that come while the store's client is loaded wait in the port.
   const store = await createStore(plan.share);
   const counters = new Counters(options.counters, countersShape(plan));
   const sharing = new Sharing({
-    plan, version, store, flows, journal, inbox, isRestart, clock: systemClock, timers: systemTimers,
+    plan, version, store, flows, journal, inbox, isRestart, generation, clock: systemClock, timers: systemTimers,
     // Instances of one configuration must not come back to a store at the same moment.
     random: new Random(hashText(plan.share.instance, plan.seed)),
     planeNowMs: () => counters.getRouter(NOW_MS),

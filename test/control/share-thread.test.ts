@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { Unavailable } from '../../src/base/error.js';
 import { ShareThread } from '../../src/control/share-thread.js';
 import type { ShareWorker } from '../../src/control/share-thread.js';
-import type { FromShare, ShareEvent, ToShare } from '../../src/share/status.js';
+import type { FromShare, ShareEvent, ShareStatus, ToShare } from '../../src/share/status.js';
 import { ManualTimers, settled } from '../health/manual-timers.js';
 
 class FakeWorker implements ShareWorker {
@@ -23,22 +23,24 @@ class FakeWorker implements ShareWorker {
   }
 }
 
-function thread(isRequired = false): { share: ShareThread; workers: FakeWorker[]; restarts: boolean[]; timers: ManualTimers; events: ShareEvent[]; ready: boolean[] } {
+function thread(isRequired = false): { share: ShareThread; workers: FakeWorker[]; restarts: boolean[]; generations: (number | null)[]; timers: ManualTimers; events: ShareEvent[]; ready: boolean[] } {
   const timers = new ManualTimers();
   const workers: FakeWorker[] = [];
   const restarts: boolean[] = [];
+  const generations: (number | null)[] = [];
   const events: ShareEvent[] = [];
   const ready: boolean[] = [];
   const share = new ShareThread({
     instance: 'a', isRequired, timers, nowMs: () => timers.nowMs(), onStatus: () => undefined, onEvent: (event) => events.push(event), onReady: (isLoaded) => ready.push(isLoaded),
-    spawn: (isRestart) => {
+    spawn: (isRestart, generation) => {
       const worker = new FakeWorker();
       workers.push(worker);
       restarts.push(isRestart);
+      generations.push(generation);
       return worker;
     },
   });
-  return { share, workers, restarts, timers, events, ready };
+  return { share, workers, restarts, generations, timers, events, ready };
 }
 
 const up: ShareEvent = { event: 'share.up', subject: 'a', message: 'up', fields: { severity: 'info' } };
@@ -58,12 +60,13 @@ test('what is asked is answered by its number, or given up in time', async () =>
 });
 
 test('a crash is told, who waits is answered, and another worker is told what the first one knew', async () => {
-  const { share, workers, restarts, timers, events } = thread();
+  const { share, workers, restarts, generations, timers, events } = thread();
   await share.start();
   share.role('vip', true);
   share.role('other', true);
   share.role('other', false);
   share.drain(true);
+  workers[0].tell({ type: 'status', status: { generation: 7 } as ShareStatus });
   const flush = share.flush(1000);
   workers[0].emit('error', new Error('out of memory'));
   workers[0].emit('exit');
@@ -73,6 +76,7 @@ test('a crash is told, who waits is answered, and another worker is told what th
   assert.is(workers.length, 1);
   await timers.advance(1);
   assert.equal(restarts, [false, true]);
+  assert.equal(generations, [null, 7]);
   assert.equal(workers[1].orders, [{ type: 'role', role: 'vip', isMaster: true }, { type: 'drain', isDrained: true }]);
   // Each time it waits longer, until one has lasted.
   workers[1].emit('exit');

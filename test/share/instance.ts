@@ -34,6 +34,7 @@ export interface InstanceOptions extends Partial<Omit<PlaneOptions, 'plan' | 'no
   share?: Partial<Plan['share']>;
   limits?: Partial<Plan['limits']>;
   isRestart?: boolean;
+  generation?: number | null;
   /** Of an instance whose share worker has crashed: the data plane goes on. */
   plane?: Plane;
 }
@@ -58,7 +59,7 @@ export class Instance {
     this.store = new FlakyStore(space);
     this.sharing = new Sharing({
       plan: this.plan, version: '1.0.0', store: this.store, ...this.plane.memory, clock: timers, timers, random: new Random(3),
-      planeNowMs: () => timers.nowMs(), wake: () => undefined, tell: (message) => this.messages.push(message), isRestart: options.isRestart ?? false,
+      planeNowMs: () => timers.nowMs(), wake: () => undefined, tell: (message) => this.messages.push(message), isRestart: options.isRestart ?? false, generation: options.generation ?? null,
     });
     this.turn();
     void this.sharing.run();

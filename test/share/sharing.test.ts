@@ -419,6 +419,44 @@ test('a clean stop writes what waits and resigns; it is bounded when the store i
   assert.is(b.messages[b.messages.length - 1].type, 'stopped');
 });
 
+test('who was fenced while its share worker was away gives its flows up', async () => {
+  const { timers, add, stored } = lab();
+  const a = add('a'), b = add('b');
+  a.sharing.order({ type: 'role', role: 'vip', isMaster: true });
+  await timers.advance(100);
+  for (const n of numbers(1, 100)) a.plane.packet(n);
+  await timers.advance(100);
+  const { generation } = a.status;
+  a.crash(true);
+  b.sharing.order({ type: 'role', role: 'vip', isMaster: true });
+  await timers.advance(100);
+  for (const n of numbers(1, 20)) b.plane.packet(n);
+  for (const n of numbers(1, 20)) b.plane.end(n);
+  await timers.advance(100);
+  const again = add('a', { plane: a.plane, isRestart: true, generation });
+  await timers.advance(1000);
+  assert.is(again.events('share.fenced').length, 1);
+  assert.equal(a.plane.own(), [], 'late writes of an old master do not win');
+  assert.equal(stored(), numbers(21, 100));
+  assert.equal([...again.plane.all().keys()].sort((x, y) => x - y), numbers(21, 100));
+});
+
+test('of the last copies none is forgotten when the store is emptied while the share worker is away', async () => {
+  const { timers, add, space } = lab();
+  const a = add('a'), b = add('b');
+  await timers.advance(100);
+  for (const n of numbers(1, 50)) a.plane.packet(n);
+  await timers.advance(100);
+  const { generation } = b.status;
+  b.crash(true);
+  a.crash();
+  space.empty();
+  const again = add('b', { plane: b.plane, isRestart: true, generation });
+  await timers.advance(1000);
+  assert.is(again.events('share.emptied').length, 1);
+  assert.is(again.plane.all().size, 50);
+});
+
 test('a restarted share worker is ready when it has loaded, not before', async () => {
   const { timers, add, space } = lab();
   const a = add('a'), b = add('b');

@@ -29,7 +29,7 @@ class Threaded {
     const counters = new SharedArrayBuffer(countersBytes(countersShape(plan)));
     const written = new Counters(counters, countersShape(plan));
     const options: ShareOptions = {
-      plan, version: '1.0.0', ...this.plane.memory, counters, leases: new SharedArrayBuffer(leaseBoardBytes(plan)), wakeFd: native().eventfd(), isRestart: false,
+      plan, version: '1.0.0', ...this.plane.memory, counters, leases: new SharedArrayBuffer(leaseBoardBytes(plan)), wakeFd: native().eventfd(), isRestart: false, generation: null,
     };
     this.timer = setInterval(() => {
       written.setRouter(NOW_MS, performance.now());
