@@ -13,11 +13,12 @@
  *   a replica without a record         it has ended elsewhere while we did not follow: forgotten here, unless the store was emptied (`keepsReplicas`),
  *                                      for then its record is only yet to come, or its writer is gone and this is the last copy; and unless it was ours and nobody
  *                                      could be told of it, for we were fenced
+ *   a flow of ours without a record    it has ended for somebody else, whose word of that we have missed: the walk writes it again
  */
 import { KEY_BYTES, RECORD_FLOW } from '../table/flow-record.js';
 import type { RecordDecoder, RecordEncoder, SharedRecord } from '../table/flow-record.js';
 import type { FlowReader } from '../table/flow-reader.js';
-import { FLAG_REPLICA, FLAGS, ORIGINAL_TUPLE, REPLY_TUPLE } from '../table/flow.js';
+import { FLAG_PUBLISHED, FLAG_REPLICA, FLAGS, ORIGINAL_TUPLE, REPLY_TUPLE } from '../table/flow.js';
 import { TUPLE_WORDS } from '../wire/tuple.js';
 import type { Feed } from './feed.js';
 import { LiveKeys } from './live-keys.js';
@@ -115,16 +116,21 @@ export class Load {
     counts.loaded++;
   }
 
-  /** Replicas of entries below `high` whose record was not found have ended. */
+  /** Replicas of entries below `high` whose record was not found have ended. One of our own somebody else has deleted, for whom it had ended. */
   private async forgetMissing(found: LiveKeys, high: number, signal: AbortSignal): Promise<void> {
-    const { feed, counts, replicator } = this.options;
-    await this.each(high, signal, (flags) => (flags & FLAG_REPLICA) !== 0, async (key, flow) => {
-      if (found.has(key) || replicator.isVoid(flow)) return;
+    const { feed, counts, replicator, reader } = this.options;
+    const forget = async (key: Uint8Array): Promise<void> => {
       while (!feed.forget(key)) {
         await feed.room();
         signal.throwIfAborted();
       }
       counts.forgotten++;
+    };
+    await this.each(high, signal, (flags) => (flags & (FLAG_REPLICA | FLAG_PUBLISHED)) !== 0, (key, flow) => {
+      if (found.has(key)) return undefined;
+      if ((reader.words[FLAGS] & FLAG_REPLICA) !== 0) return replicator.isVoid(flow) ? undefined : forget(key);
+      replicator.missing(flow);
+      return undefined;
     });
   }
 

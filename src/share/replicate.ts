@@ -268,6 +268,12 @@ export class Replicator {
     return (reader.peek(flow, DEADLINE) - this.writtenDeadline[flow]) * 3 > this.writtenLife[flow];
   }
 
+  /** The store has no record of a flow of ours: the next walk writes it again. */
+  missing(flow: number): void {
+    this.writtenSerial[flow] = 0;
+    this.knownSerial[flow] = 0;
+  }
+
   /** From now on records of ours may be found dead by this set; flows written meanwhile are added to it. */
   beginBurial(live: LiveKeys): void {
     this.live = live;

@@ -1,6 +1,7 @@
 /** Instances in one process, without threads and in the test's own time: they tell each other of flows, lose the store, are fenced, take over. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { PASS_MS } from '../../src/share/refresh.js';
 import { MemoryStoreSpace } from '../../src/share/memory.js';
 import { Tuple } from '../../src/wire/tuple.js';
 import { ManualTimers } from '../health/manual-timers.js';
@@ -315,6 +316,29 @@ test('a journal that was full loses nothing for good', async () => {
   await timers.advance(60_000);
   assert.ok(a.status.counts.lost > 0);
   assert.equal(stored(), numbers(21, 200));
+});
+
+test('a log that was trimmed: a flow of ours whose record somebody deleted in the gap is written again', async () => {
+  const { timers, add, stored } = lab({ logBytes: 4096 });
+  const a = add('a'), b = add('b');
+  await timers.advance(100);
+  for (const n of numbers(1, 100)) a.plane.packet(n);
+  await timers.advance(100);
+  // Its packets come by both, but no more by a.
+  b.plane.packet(1);
+  await timers.advance(100);
+  b.store.cut('unreachable', 'b alone is cut off');
+  a.plane.end(1);
+  await timers.advance(50);
+  for (const n of numbers(101, 500)) a.plane.packet(n);
+  await timers.advance(100);
+  assert.not.ok(stored().includes(1));
+  b.store.mend();
+  await timers.advance(1000);
+  assert.is(b.status.counts.gaps, 1);
+  assert.equal(b.plane.own(), [1]);
+  await timers.advance(2 * PASS_MS);
+  assert.ok(stored().includes(1));
 });
 
 test('a log that was trimmed: everything is loaded anew, and what ended in the gap is forgotten', async () => {
