@@ -65,5 +65,7 @@ export function connectionTrouble(error: unknown, who: string): StoreError {
   if (/connect ETIMEDOUT/.test(message)) return says('does not answer to connecting');
   if (/Connection is closed|Stream isn't writeable/.test(message)) return says('has closed the connection');
   if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_|UNABLE_|SELF_SIGNED|EPROTO)/.test(code)) return says(`cannot be spoken to by TLS: ${message}`);
+  // What the client library says of bytes that are no reply.
+  if (/^(Unknown RESP type|Protocol error)/.test(message)) return says('does not answer as Redis does: something else listens there, or it is to be spoken to by TLS');
   return says(`cannot be reached: ${message}`);
 }

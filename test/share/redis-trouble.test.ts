@@ -86,6 +86,24 @@ test('nobody listens: unreachable, and it is found when somebody does', async ()
   await late.store.write(one());
 });
 
+test('something else listens: it is said, in our words', async () => {
+  const path = join(temporaryDirectory(), 'web.sock');
+  // A web server, and a server that wants TLS: an alert of it.
+  for (const answer of ['HTTP/1.1 400 Bad Request\r\n\r\n', Buffer.from([0x15, 3, 1, 0, 2, 2, 80])]) {
+    const listener = createServer((socket) => {
+      socket.on('data', () => { socket.write(answer); });
+      socket.on('error', () => {});
+    });
+    await new Promise<void>((resolve) => { listener.listen(path, resolve); });
+    const told = storeOf({ url: `unix://${path}`, prefix: 'p', sentinels: [], cluster: [], timeoutMs: 1000 });
+    const { trouble, message } = await openError(told);
+    assert.is(trouble, 'unreachable');
+    assert.match(message, /web\.sock does not answer as Redis does: something else listens there, or it is to be spoken to by TLS$/);
+    await told.store.close();
+    await new Promise((resolve) => { listener.close(resolve); });
+  }
+});
+
 test('killed: what waits for an answer is refused, what is asked then is refused at once, and it is found again, empty', async () => {
   const server = await serve();
   const told = await connected(server);
