@@ -168,7 +168,7 @@ class Reader {
     switch (command) {
       case 'clear': return this.#services.clear();
       case 'set': return this.#notes.leftOut(at, whole, 'timeouts are those of all flows of the router: timeouts.tcpEstablished, timeouts.tcpClosing, timeouts.udp and timeouts.udpReplied');
-      case 'start-daemon': return this.#notes.leftOut(at, whole, 'flows are not shared between routers in this version; one router alone needs no such line');
+      case 'start-daemon': return this.#notes.leftOut(at, whole, 'flows are shared through a Redis server: share: { store: redis, redis: { url: … } }; one router alone needs no such line');
       case 'stop-daemon': return;
       case 'add-service': return line.has('restore') ? this.#old(line, at, whole) : this.#service(line, at, whole, undefined);
       default:

@@ -120,7 +120,7 @@ test('what cannot be had is told, each with what to do', () => {
     ['-A -f 1 -6', 'r:3:1: left out: -A -f 1 -6: IPv6 is not supported in this version'],
     ['-A -t www.example:http', 'r:3:1: left out: -A -t www.example:http: www.example is a name; ipvsadm -Sn saves addresses'],
     ['-A -t 10.0.0.1:http', 'r:3:1: left out: -A -t 10.0.0.1:http: http is the name of a port; ipvsadm -Sn saves numbers'],
-    ['--start-daemon backup --mcast-interface eth0 --syncid 1', 'r:3:1: left out: --start-daemon backup --mcast-interface eth0 --syncid 1: flows are not shared between routers in this version; one router alone needs no such line'],
+    ['--start-daemon backup --mcast-interface eth0 --syncid 1', 'r:3:1: left out: --start-daemon backup --mcast-interface eth0 --syncid 1: flows are shared through a Redis server: share: { store: redis, redis: { url: … } }; one router alone needs no such line'],
     ['--set 900 120 300', 'r:3:1: left out: --set 900 120 300: timeouts are those of all flows of the router: timeouts.tcpEstablished, timeouts.tcpClosing, timeouts.udp and timeouts.udpReplied'],
     ['modprobe ip_vs', 'r:3:1: left out: modprobe ip_vs: not a line of ipvsadm'],
     ['-A -t 202.103.106.5:81', 'r:3:1: left out: -A -t 202.103.106.5:81: it has no real server left'],
