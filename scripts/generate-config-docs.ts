@@ -35,7 +35,7 @@ export const EXAMPLES: Readonly<Record<string, Readonly<Record<string, Readonly<
         loss: { fail: '40%', recover: '10%' }, latency: { fail: '1s', recover: '500ms' }, jitter: { fail: '200ms', recover: '100ms' }, damping: {},
       },
     },
-    isp2: { link: 'wan2', gateway: '198.51.100.1', weight: '1', snat: 'auto' },
+    isp2: { link: 'wan2', gateway: '198.51.100.1', weight: '1', snat: '198.51.100.254' },
   },
   groups: {
     internet: { uplinks: '[isp1, isp2]', tiers: '{ isp2: 2 }', affinity: { by: 'source', timeout: '10m' }, onRecover: 'drain' },

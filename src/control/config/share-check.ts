@@ -57,6 +57,7 @@ class ShareCheck {
       this.#findings.error(share.at('store'), [...share.steps, 'instance'], `nothing, and the host's name ${JSON.stringify(hostname())} will not do`, INSTANCE_ALLOWED);
     }
     if (redis !== undefined) this.#way(redis);
+    this.#staying();
     this.#blocks();
   }
 
@@ -81,6 +82,19 @@ class ShareCheck {
     if (redis.given('username') && url.username !== undefined) tell('username', 'username, where url has one too', 'one of them');
     if (url.isTls && redis.given('tls') && redis.values.tls === 'off') tell('tls', 'off, where url says rediss', 'redis:// for a store without TLS');
     if (url.url.startsWith('unix:') && redis.given('tls') && redis.values.tls !== 'off') tell('tls', 'TLS over a unix socket', 'off');
+  }
+
+  /** Flows that bear a link's own address stay with it, whatever others know of them; where an elected one is on the same link it is mostly meant. */
+  #staying(): void {
+    const { uplinks, vrrp } = this.#values;
+    for (const uplink of uplinks.items) {
+      if (uplink.values.snat !== 'auto') continue;
+      const router = vrrp.items.find(({ values }) => values.link === uplink.values.link);
+      const [first] = router?.values.addresses ?? [];
+      if (router === undefined || first === undefined) continue;
+      this.#findings.warning(uplink.given('snat') ? uplink.at('snat') : uplink.place, [...uplink.steps, 'snat'],
+        `auto is ${uplink.values.link}'s own address, so flows by ${uplink.name} end with this box; those with an address of ${router.name}, such as ${first.split('/')[0]}, go on with another`);
+    }
   }
 
   /** A store on a link's network: the box has that network through weir alone. */
