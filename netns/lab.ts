@@ -12,9 +12,10 @@ import { scenarios } from './registry.js';
 
 /** How each option is written. */
 const OPTIONS = { form: '--form tap|raw', weights: '--weights A:B', peer: '--peer weir|kernel', snat: '--snat auto|always|never' } as const satisfies Record<keyof ScenarioOptions, string>;
+const WIDTH = Math.max(...scenarios.map(({ name }) => name.length));
 const USAGE = `usage: weir lab NAME [OPTIONS] [--exit-after-up]
 
-${scenarios.map(({ name, summary, options }) => `  ${name.padEnd(12)} ${summary}\n${' '.repeat(15)}${options.map((option) => OPTIONS[option]).join(', ')}`).join('\n')}
+${scenarios.map(({ name, summary, options }) => [`  ${name.padEnd(WIDTH)}  ${summary}`, ...(options.length === 0 ? [] : [' '.repeat(WIDTH + 4) + options.map((option) => OPTIONS[option]).join(', ')])].join('\n')).join('\n')}
 `;
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -37,7 +38,7 @@ function read(args: string[]): Wish | string {
   const chosen = scenarios.find((scenario) => scenario.name === name);
   if (chosen === undefined) return `no scenario is called ${name}; there is: ${scenarios.map((scenario) => scenario.name).join(', ')}`;
   const unknown = (Object.keys(given) as (keyof ScenarioOptions)[]).find((option) => !chosen.options.includes(option));
-  if (unknown !== undefined) return `${name} has no --${unknown}; it has: ${chosen.options.map((option) => OPTIONS[option]).join(', ')}`;
+  if (unknown !== undefined) return `${name} has no --${unknown}; ${chosen.options.length === 0 ? 'it has no options' : `it has: ${chosen.options.map((option) => OPTIONS[option]).join(', ')}`}`;
   const form = choice(given.form ?? 'raw', ['tap', 'raw']);
   const peer = choice(given.peer ?? 'weir', ['weir', 'kernel']);
   const snat = given.snat === undefined ? null : choice(given.snat, ['auto', 'always', 'never']);
