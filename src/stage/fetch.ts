@@ -61,10 +61,9 @@ function isOurs(p: Packet, r: Router): boolean {
 function isUnexplained(p: Packet, r: Router): boolean {
   const { tuple, protocol } = p;
   const port = tuple.ports & 0xffff;
-  const { limits } = r.plan;
-  if (port < limits.snatPortFirst || port > limits.snatPortLast || !isCommon(r, tuple.d3)) return false;
+  if (!isCommon(r, tuple.d3)) return false;
   const pool = r.mappings.poolOf(tuple.d3, protocol);
-  if (pool === NONE || r.mappings.pool(pool).isLive(port)) return false;
+  if (pool === NONE || !r.mappings.pool(pool).isInRange(port) || r.mappings.pool(pool).isLive(port)) return false;
   return r.virtualServers.addresses.find(tuple.d3, protocol, port) === NONE && !r.natRules.find(p.link, tuple.d3, protocol, port);
 }
 

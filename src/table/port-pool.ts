@@ -507,7 +507,8 @@ export class PortPool {
 
   private isClosed(port: number): boolean { return (this.closed[port >>> 5] & (1 << (port & 31))) !== 0; }
 
-  private isInRange(port: number): boolean {
+  /** True for a port that flows may be translated to. */
+  isInRange(port: number): boolean {
     return (port >= this.first && port <= this.last) || (this.hasServices && port >= SERVICES_FIRST && port < SERVICES_END);
   }
 

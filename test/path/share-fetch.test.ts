@@ -162,6 +162,25 @@ test('what comes to a common address at a port nothing explains waits; what cann
   assert.is(b.verdict('wan1', 'STRAY_REPLY'), 1);
 });
 
+test('an answer to a service\'s port of a common address is fetched as well', () => {
+  const { a, b, pump } = pair({ snat: [COMMON], plan: { vrrp } });
+  for (const one of [a, b]) one.router.setHeld(0, HELD);
+  const [sent] = a.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: 500, destinationPort: 500 })));
+  const port = sent.packet.readUInt16BE(20);
+  assert.ok(port >= 512 && port < 1024, `port ${port}`);
+  pump.collect(a);
+  pump.lose(b);
+  b.from('wan1', make.ipv4({ source: SERVER, destination: COMMON }, make.udp({ sourcePort: 500, destinationPort: port })));
+  assert.is(pump.answer(b), 1);
+  const [back] = noArp(b.run());
+  assert.is(back.link, 'lan');
+  expect(back.packet, ipv4({ source: SERVER, destination: PC1 }));
+  // Those below are the router's own services', and nobody's flow.
+  b.from('wan1', make.ipv4({ source: SERVER, destination: COMMON }, make.udp({ sourcePort: 500, destinationPort: 511 })));
+  assert.is(pump.answer(b), 0);
+  atRest(a, b);
+});
+
 test('a virtual server\'s flow is fetched by its client\'s packet and by its server\'s', () => {
   for (const isClient of [true, false]) {
     const { a, b, pump } = pair({ plan: servers({ addresses: '192.168.201.80', realServers: [{ address: PC1 }, { address: PC2 }] }) });
