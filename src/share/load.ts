@@ -15,7 +15,7 @@
  *                                      could be told of it, for we were fenced
  *   a flow of ours without a record    it has ended for somebody else, whose word of that we have missed: the walk writes it again
  */
-import { KEY_BYTES, RECORD_FLOW } from '../table/flow-record.js';
+import { KEY_BYTES, RECORD_FLOW, VALUE_BYTES } from '../table/flow-record.js';
 import type { RecordDecoder, RecordEncoder, SharedRecord } from '../table/flow-record.js';
 import type { FlowReader } from '../table/flow-reader.js';
 import { FLAG_PUBLISHED, FLAG_REPLICA, FLAGS, ORIGINAL_TUPLE, REPLY_TUPLE } from '../table/flow.js';
@@ -78,7 +78,8 @@ export class Load {
       const position = await store.load(async (page, total) => {
         for (const { key, value } of page) {
           const from = readStamp(value);
-          if (from === null) {
+          // What is longer than any record is none of ours, whatever it says, and is not to be kept or queued.
+          if (from === null || key.length > KEY_BYTES || value.length > STAMP_BYTES + VALUE_BYTES) {
             counts.unreadable++;
             continue;
           }
