@@ -43,11 +43,12 @@ if expected > 0 and now - expected > ${CLOCK_TOLERANCE_MS} then
 end
 `;
 
-/** Who holds a block: its generation, the moment its life ends, the instance. */
+/** Who holds a block: its generation, the moment its life ends, the instance. What cannot be read is somebody's, and stays so: nobody knows what lives in it. */
 const HOLDER = `local function holder(field)
   local held = call('HGET', P .. 'm:leases', field)
   if not held then return nil end
   local generation, ends, life, who = string.match(held, '^(%d+) (%d+) (%d+) (.*)$')
+  if not generation then return '0', now + 1, '' end
   return generation, math.min(tonumber(ends), now + tonumber(life)), who
 end
 local function hold(field, life)
@@ -140,7 +141,7 @@ local found, alive, forget = {string.format('%.0f', now)}, tonumber(ARGV[5]), to
 local peers = call('HGETALL', P .. 'm:peers')
 for i = 1, #peers, 2 do
   local generation, at, about = string.match(peers[i + 1], '^(%d+) (%d+) (.*)$')
-  local age = math.max(0, now - at)
+  local age = at and math.max(0, now - at) or forget + 1
   if age > forget then call('HDEL', P .. 'm:peers', peers[i])
   elseif age <= alive and peers[i] ~= ARGV[1] then
     local n = #found

@@ -202,6 +202,20 @@ test('a follower that is behind catches up in bounded pages', async () => {
   await Promise.all([a.close(), b.close()]);
 });
 
+test('what cannot be read of a peer or a lease is forgotten or left alone, and keeps nobody from anything', async () => {
+  const { store, prefix } = await connected('a');
+  server.ask('HSET', `${taggedPrefix(prefix)}m:peers`, 'b', 'nobody knows');
+  server.ask('HSET', `${taggedPrefix(prefix)}m:leases`, 'x 1', 'nobody knows');
+  assert.equal(await store.beat('{}', 1000), []);
+  assert.equal(await store.lease('x', [1, 2], 2, 1000), [2]);
+  assert.equal(await store.renew('x', [1, 2], 1000), [2]);
+  assert.equal((await store.leases()).filter(({ instance }) => instance === 'a').map(({ block }) => block), [2]);
+  await store.release('x', [1, 2]);
+  await store.resign();
+  assert.is(server.ask('HGET', `${taggedPrefix(prefix)}m:leases`, 'x 1').trim(), 'nobody knows');
+  await store.close();
+});
+
 test('end', async () => { await server.stop(); });
 
 test.run();
