@@ -11,7 +11,7 @@ import type { FibResult, FlowResult, PortPoolResult } from './tables.js';
 
 /** Where scripts/bench has put the compiled programs: what runs in production is compiled too, and is given the flags of bin/weir. */
 const PROGRAMS = fileURLToPath(new URL('../out/js/bench/micro', import.meta.url));
-const FLAGS = ['--expose-gc', '--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=12000', '--max-inlined-bytecode-size-absolute=20000'];
+const FLAGS = ['--expose-gc', '--single-threaded-gc', '--max-inlined-bytecode-size-cumulative=8000', '--max-inlined-bytecode-size-absolute=12000'];
 const LIMIT_MS = 600_000;
 
 export interface MicroResult {
