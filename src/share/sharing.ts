@@ -9,9 +9,9 @@
  *        └── away ◀───────────────────────────────┘
  *            the connection, or the generation, is lost
  *
- * From registering until the generation is lost is a session. Changes are written from its beginning, before all has been loaded; when one cannot be written for a
- * reason that may pass (the store is full, slow) the session goes on and it is tried again, while the status says that the store cannot be used. What is done
- * at the beginning of a session depends on what has become of the generation before:
+ * From registering until the generation is lost is a term. Changes are written from its beginning, before all has been loaded; when one cannot be written for a
+ * reason that may pass (the store is full, slow) the term goes on and it is tried again, while the status says that the store cannot be used. What is done
+ * at the beginning of a term depends on what has become of the generation before:
  *
  *   none      nothing is known: load everything
  *   kept      by the same server: go on from where we were. By another one, some of what it had acknowledged may be lost: load, write everything again
@@ -53,8 +53,8 @@ const BEAT_LEAST_MS = 100;
 /** Between tries: twice as long each time, and a random part of it more. */
 const RETRY_FIRST_MS = 50;
 const RETRY_MOST_MS = 5000;
-/** A session that lasted so long has been a good one: the next try is a first one again. */
-const GOOD_SESSION_MS = 10_000;
+/** A term that lasted so long has been a good one: the next try is a first one again. */
+const GOOD_TERM_MS = 10_000;
 /** Trouble at the start is told of, or ends it all (share.require), after so long; elections are not held up any longer. */
 const START_MS = 5000;
 /** Dropped changes are told of once in this time; a burial is tried so often. */
@@ -70,7 +70,7 @@ const FENCES_MS = 60_000;
 /** Goes in one tick at what the journal holds. */
 const DRAIN_GOES = 4;
 
-/** Trouble with writing that may pass within a session: the connection is there. */
+/** Trouble with writing that may pass within a term: the connection is there. */
 const PASSING: ReadonlySet<StoreTrouble> = new Set(['slow', 'full', 'loading', 'no-permission', 'settling', 'other']);
 /** Trouble that leaves reading as it was. */
 const READABLE: ReadonlySet<StoreTrouble> = new Set(['full', 'no-permission', 'settling', 'other', 'read-only']);
@@ -104,7 +104,7 @@ export interface SharingOptions {
 /** Trouble, since when, and how it is going. */
 interface Trouble { error: StoreError; attempts: number; nextTryAtMs: number | null }
 
-interface Session { abort: AbortController; end: (error: StoreError) => void; /** It has a generation: what needs one may be asked. */ isRegistered: boolean }
+interface Term { abort: AbortController; end: (error: StoreError) => void; /** It has a generation: what needs one may be asked. */ isRegistered: boolean }
 
 /** Somebody waits until everything before a place in the queue is written. */
 interface Flush { place: QueuePlace | null; endMs: number; done: (isWritten: boolean) => void }
@@ -134,13 +134,13 @@ export class Sharing {
   private server: string | null = null;
   private lastServer: string | null = null;
   private position: Position | null = null;
-  private session: Session | null = null;
+  private term: Term | null = null;
   private isConnected = false;
   private isStopping = false;
   private onYielded: () => void = () => undefined;
   /** Whoever waits for the connection to change, or for a pause to end. */
   private onChange: () => void = () => undefined;
-  /** Why there is no session; why writing, and telling of ourselves, fails within one. */
+  /** Why there is no term; why writing, and telling of ourselves, fails within one. */
   private away: Trouble | null = null;
   private writing: Trouble | null = null;
   private beating: Trouble | null = null;
@@ -241,7 +241,7 @@ export class Sharing {
       const error = await this.serve();
       if (this.isStopping) break;
       this.lost(error);
-      if (this.now() - startedAtMs > GOOD_SESSION_MS) failures = 0;
+      if (this.now() - startedAtMs > GOOD_TERM_MS) failures = 0;
       // Who has only lost the generation gets another one at once, but not over and over.
       const isFirstFence = error.trouble === 'fenced' && failures === 0;
       failures++;
@@ -284,7 +284,7 @@ export class Sharing {
   async stop(withinMs: number, isPlaneGone: boolean): Promise<void> {
     if (this.isStopping) return;
     const { store, timers, tell } = this.options;
-    const wasRunning = this.session !== null;
+    const wasRunning = this.term !== null;
     this.isStopping = true;
     this.phase = 'stopping';
     this.onChange();
@@ -312,7 +312,7 @@ export class Sharing {
   abandon(): void {
     this.isStopping = this.isGone = true;
     if (this.timer !== null) this.options.timers.clear(this.timer);
-    this.session?.end(new StoreError('closed', 'the instance ends'));
+    this.term?.end(new StoreError('closed', 'the instance ends'));
     this.fetches.close();
     this.replicator.close();
     this.feed.release();
@@ -338,7 +338,7 @@ export class Sharing {
       this.leaseAtMs = nowMs + LEASE_TICK_MS;
       this.leasing.tick(nowMs);
     }
-    if (this.session?.isRegistered === true && !this.isBeating && nowMs >= this.beatAtMs) this.beat(nowMs);
+    if (this.term?.isRegistered === true && !this.isBeating && nowMs >= this.beatAtMs) this.beat(nowMs);
     this.checkReady(nowMs);
     this.checkDropped(nowMs);
     this.checkBurial(nowMs);
@@ -348,7 +348,7 @@ export class Sharing {
     }
   }
 
-  // A session
+  // A term
 
   /** Gives why it ended. */
   private async serve(): Promise<StoreError> {
@@ -362,11 +362,11 @@ export class Sharing {
         this.feed.release();
       };
     });
-    this.session = { abort, end, isRegistered: false };
-    const work = this.work(this.session, abort.signal).then(() => new StoreError('other', 'the log has ended'), storeError);
+    this.term = { abort, end, isRegistered: false };
+    const work = this.work(this.term, abort.signal).then(() => new StoreError('other', 'the log has ended'), storeError);
     const error = await Promise.race([ended, work]);
     end(error);
-    this.session = null;
+    this.term = null;
     this.replicator.close();
     this.fetches.close();
     this.leasing?.onAway(this.now());
@@ -374,12 +374,12 @@ export class Sharing {
     return error;
   }
 
-  private async work(session: Session, signal: AbortSignal): Promise<void> {
+  private async work(term: Term, signal: AbortSignal): Promise<void> {
     const { plan, store } = this.options;
     const { replicator } = this;
     this.phase = 'registering';
     const { generation, before } = await store.register(plan.share.instance, this.generation);
-    // Even when the session is over by now: by this number the store knows us.
+    // Even when the term is over by now: by this number the store knows us.
     this.generation = generation;
     // Soon: should this thread crash the next one asks by this number.
     this.statusAtMs = 0;
@@ -396,7 +396,7 @@ export class Sharing {
       // Who has just begun has written nothing yet, and what waits is written anyway.
       if (before !== 'fenced' && (before !== 'none' || !this.isNew)) this.rewrite();
     }
-    session.isRegistered = true;
+    term.isRegistered = true;
     this.writing = this.beating = this.away = null;
     replicator.open();
     this.fetches.open();
@@ -479,15 +479,15 @@ export class Sharing {
   }
 
   private claim(): void {
-    if (this.session?.isRegistered !== true) return;
+    if (this.term?.isRegistered !== true) return;
     const { store } = this.options;
-    const { session } = this;
+    const { term } = this;
     for (const role of this.unclaimed) {
       this.unclaimed.delete(role);
       store.claim(role).catch((error: unknown) => {
-        // Fenced, or out of reach: the next session claims again; else the next beat does.
+        // Fenced, or out of reach: the next term claims again; else the next beat does.
         if (this.masterOf.has(role)) this.unclaimed.add(role);
-        if (session === this.session) this.onTrouble(storeError(error), 'beating');
+        if (term === this.term) this.onTrouble(storeError(error), 'beating');
       });
     }
   }
@@ -495,20 +495,20 @@ export class Sharing {
   private beat(nowMs: number): void {
     const { plan, store, version } = this.options;
     const { aliveMs } = plan.share;
-    const { session } = this;
+    const { term } = this;
     this.beatAtMs = nowMs + Math.max(BEAT_LEAST_MS, aliveMs / BEATS_ALIVE);
     this.isBeating = true;
     const state = this.isStopping ? 'stopping' : this.isDrained ? 'drained' : this.phase;
     if (this.unclaimed.size > 0) this.claim();
     store.beat(writeAbout({ flows: this.reader.count, state, version, masterOf: [...this.masterOf] }), aliveMs).then((peers) => {
       this.isBeating = false;
-      if (session !== this.session) return;
+      if (term !== this.term) return;
       this.beating = null;
       this.settle();
       this.onPeers(peers.map(readPeer));
     }, (error: unknown) => {
       this.isBeating = false;
-      if (session === this.session) this.onTrouble(storeError(error), 'beating');
+      if (term === this.term) this.onTrouble(storeError(error), 'beating');
     });
   }
 
@@ -538,7 +538,7 @@ export class Sharing {
     this.isConnected = isUsable;
     if (!isUsable) {
       const why = error ?? new StoreError('unreachable', 'the connection was lost');
-      if (this.session !== null) this.session.end(why);
+      if (this.term !== null) this.term.end(why);
       else this.lost(why);
     }
     this.onChange();
@@ -546,21 +546,21 @@ export class Sharing {
 
   private onWriteFailed(error: StoreError): void {
     this.onTrouble(error, 'writing');
-    if (this.session === null || !PASSING.has(error.trouble) || this.writing === null) return;
+    if (this.term === null || !PASSING.has(error.trouble) || this.writing === null) return;
     const delayMs = this.delayMs(this.writing.attempts);
     this.writing.nextTryAtMs = this.now() + delayMs;
-    const { session } = this;
+    const { term } = this;
     this.options.timers.set(() => {
-      if (session !== this.session) return;
+      if (term !== this.term) return;
       this.replicator.retry();
       this.replicator.pump();
     }, delayMs);
   }
 
   private onTrouble(error: StoreError, what: 'writing' | 'beating'): void {
-    if (this.session === null || this.isGone) return;
+    if (this.term === null || this.isGone) return;
     if (!PASSING.has(error.trouble)) {
-      this.session.end(error);
+      this.term.end(error);
       return;
     }
     this[what] = { error, attempts: (this[what]?.attempts ?? 0) + 1, nextTryAtMs: null };
@@ -576,7 +576,7 @@ export class Sharing {
     this.settle();
   }
 
-  /** There is no session. */
+  /** There is no term. */
   private lost(error: StoreError): void {
     if (this.isStopping) return;
     this.away = { error, attempts: (this.away?.attempts ?? 0) + 1, nextTryAtMs: null };
@@ -597,14 +597,14 @@ export class Sharing {
 
   private get isFencedOften(): boolean { return this.fencedAtMs.length === FENCES && this.now() - this.fencedAtMs[0] < FENCES_MS; }
 
-  private get isUsable(): boolean { return this.session !== null && this.trouble === null && (this.phase === 'running' || this.phase === 'loading' || this.phase === 'stopping'); }
+  private get isUsable(): boolean { return this.term !== null && this.trouble === null && (this.phase === 'running' || this.phase === 'loading' || this.phase === 'stopping'); }
 
   /** The state has changed, or may have: the data plane and people are told of what is new. */
   private settle(): void {
     const nowMs = this.now();
     const { isUsable, trouble } = this;
     const { instance } = this.options.plan.share;
-    const canAsk = this.session !== null && this.phase !== 'registering' && (trouble === null || READABLE.has(trouble.error.trouble));
+    const canAsk = this.term !== null && this.phase !== 'registering' && (trouble === null || READABLE.has(trouble.error.trouble));
     if (canAsk !== this.toldCanAsk || this.toldLoaded !== this.hasLoaded) {
       this.toldCanAsk = canAsk;
       this.toldLoaded = this.hasLoaded;
@@ -641,7 +641,7 @@ export class Sharing {
     if (this.isReady) return;
     const { plan, tell } = this.options;
     const isLoaded = this.hasLoaded && this.feed.isEmpty;
-    const isLate = nowMs - this.startedAtMs >= START_MS && this.session === null;
+    const isLate = nowMs - this.startedAtMs >= START_MS && this.term === null;
     if (isLate) this.fail(this.trouble?.error ?? new StoreError('unreachable', `the store has not answered within ${seconds(START_MS)}`));
     if (!isLoaded && !(isLate && !plan.share.require)) return;
     this.isReady = true;
@@ -665,13 +665,13 @@ export class Sharing {
 
   /** There may be records of ours without a flow, and there is time to look for them. */
   private checkBurial(nowMs: number): void {
-    const { session, replicator } = this;
-    if (!replicator.mayHaveDead || this.isBurying || session === null || this.phase !== 'running' || !this.isUsable || nowMs < this.buryAtMs) return;
+    const { term, replicator } = this;
+    if (!replicator.mayHaveDead || this.isBurying || term === null || this.phase !== 'running' || !this.isUsable || nowMs < this.buryAtMs) return;
     if (this.walk.isHurrying || replicator.queue.length > CALM) return;
     this.isBurying = true;
     this.buryAtMs = nowMs + BURIAL_MS;
     replicator.mayHaveDead = false;
-    this.load.run({ isFirst: false, onlyBurial: true, keepsReplicas: true }, session.abort.signal)
+    this.load.run({ isFirst: false, onlyBurial: true, keepsReplicas: true }, term.abort.signal)
       .catch(() => { replicator.mayHaveDead = true; })
       .finally(() => { this.isBurying = false; });
   }
@@ -692,7 +692,7 @@ export class Sharing {
   /** Write what waits; null when that has been done, else why not. */
   private async flush(withinMs: number): Promise<string | null> {
     for (let goes = DRAIN_GOES; goes > 0 && this.replicator.drain(); goes--);
-    if (this.session === null) {
+    if (this.term === null) {
       const why = this.trouble === null ? 'it has not been reached yet' : this.trouble.error.message;
       return this.replicator.queue.length === 0 ? null : `the store cannot be used, and ${changes(this.replicator.queue.length)} could not be written: ${why}`;
     }

@@ -7,7 +7,8 @@
  *
  * Handing over. A master that is drained, or ends, resigns with an advert of priority 0, and another router is master a moment later (skew time). Until that one
  * is heard the addresses stay here (HELD_FOR_NEXT): what is still sent to the virtual MAC address is forwarded, so that a planned change loses no packet; only
- * new translations are not begun by them. A moment longer what was on its way is forwarded (HELD_LEAVING), from the link's own MAC address. Nobody comes: it ends after as long as a backup that missed the advert would take.
+ * new translations are not begun by them. A moment longer what was on its way is forwarded (HELD_LEAVING), from the link's own MAC address. Nobody comes: it
+ * ends after as long as a backup that missed the advert would take.
  *
  * Adverts to a peer leave from the link's own MAC address, and by its neighbours: where multicast does not get through, a virtual MAC address often does not either.
  */
