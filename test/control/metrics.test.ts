@@ -28,7 +28,7 @@ function readPage(text: string): Map<string, Family> {
   if (text !== '' && !text.endsWith('\n')) throw new Error('the last line does not end');
   text.split('\n').slice(0, -1).forEach((line, index) => {
     const fail = (why: string): never => { throw new Error(`line ${index + 1}: ${why}: ${line}`); };
-    const comment = /^# (HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*) (.+)$/.exec(line);
+    const comment = /^# (HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*) (.+)$/s.exec(line);
     if (comment !== null) {
       const [, kind, name, rest] = comment as unknown as [string, string, string, string];
       if (families.has(name)) fail('a family that was there already');
@@ -46,7 +46,7 @@ function readPage(text: string): Map<string, Family> {
       return;
     }
     if (line.startsWith('#') || line === '') fail('neither a sentence nor a type nor a sample');
-    const sample = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (NaN|[+-]Inf|[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)$/.exec(line);
+    const sample = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (NaN|[+-]Inf|[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)$/s.exec(line);
     if (sample === null) return fail('no sample');
     const [, name, labelText, valueText] = sample as unknown as [string, string, string | undefined, string];
     if (name !== current) fail('a sample outside of its family');
@@ -58,7 +58,7 @@ function readPage(text: string): Map<string, Family> {
         const found = pair.exec(labelText);
         if (found === null) return fail('no label');
         if (found[1]! in labels) fail('a label twice');
-        labels[found[1]!] = found[2]!.replaceAll(/\\(.)/g, (_, letter: string) => (letter === 'n' ? '\n' : letter));
+        labels[found[1]!] = found[2]!.replaceAll(/\\(.)/gs, (_, letter: string) => (letter === 'n' ? '\n' : letter));
       }
     }
     const family = families.get(name)!;

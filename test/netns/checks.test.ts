@@ -263,7 +263,10 @@ async function leftInTime(context: Context, family: string, type: string, rule: 
   const back = Date.now();
   await comesTo(lab, 'isp1', 'up');
   const up = await told(lab, known, 'uplink.up', 'isp1');
-  const { replies } = asked(context);
+  const { replies } = await waitFor(() => {
+    const seen = asked(context);
+    return seen.replies.some((atMs) => atMs > up.atMs) ? seen : null;
+  }, WAIT_MS, 'the wire to show the answers after the return');
   const answered = replies.filter((atMs) => atMs > back - INTERVAL_MS && atMs <= up.atMs);
   assert.ok(answered.length >= RISE && answered.length <= RISE + 2, `back after ${answered.length} answers`);
   const flows = await tcpFlows(lab.pc1, SERVER, 60);
