@@ -185,6 +185,7 @@ function bulk(streams: number): FarmLoad {
 
 const newFlows: FarmLoad = {
   name: 'servers-new-flows',
+  warmSeconds: 3,
   run: async (farm, { seconds }) => {
     const servers = await Promise.all(farm.servers.map((server) => ready(start(server, 'tcp', 'serve', FLOWS_PORT, seconds + 1))));
     const client = start(farm.client, 'tcp', 'flows', VIRTUAL, FLOWS_PORT, 1, FIRST_CLIENT, CLIENTS, CONCURRENCY, seconds);

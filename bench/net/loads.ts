@@ -94,6 +94,7 @@ export async function newFlowsThrough(site: Site, seconds: number): Promise<{ do
 
 const newFlows: Load = {
   name: 'new-flows',
+  warmSeconds: 3,
   run: async (site, { seconds }) => ({ 'new-flows': (await newFlowsThrough(site, seconds)).perSecond }),
 };
 

@@ -17,6 +17,8 @@ export interface RoundSite<P extends string> {
 
 export interface RoundLoad<P extends string, S extends RoundSite<P>> {
   name: string;
+  /** The job is done for so long, at least, on each site before any of it counts: a peer whose compiler is at work is another one than it will be. */
+  warmSeconds?: number;
   /** Row → value. */
   run: (site: S, context: LoadContext<P>) => Promise<Record<string, number>>;
 }
@@ -28,6 +30,9 @@ export async function runRounds<P extends string, S extends RoundSite<P>>(sites:
   const of = (row: string): Record<P, number[]> => (samples[row] ??= Object.fromEntries(sites.map(({ peer }) => [peer, []])) as unknown as Record<P, number[]>);
   for (let round = 0; round < options.rounds; round++) {
     for (const load of loads) {
+      if (round === 0 && load.warmSeconds !== undefined) {
+        for (const site of sites) await load.run(site, { seconds: Math.max(load.warmSeconds, options.seconds), samples: (row, peer) => of(row)[peer] });
+      }
       const line: string[] = [];
       for (let i = 0; i < sites.length; i++) {
         const site = sites[(i + round) % sites.length];

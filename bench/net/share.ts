@@ -70,6 +70,7 @@ function bulk(streams: number): ShareLoad {
 
 const newFlows: ShareLoad = {
   name: 'share-new-flows',
+  warmSeconds: 3,
   run: async (made, { seconds }) => ({ 'share-new-flows': (await made.shares(() => newFlowsThrough(made.site, seconds), ({ done }) => done)).perSecond }),
 };
 
