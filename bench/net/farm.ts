@@ -15,7 +15,8 @@
  * kernel   veth cables; IPVS NAT where the kernel has it and ipvsadm is there, else DNAT by a numgen map in nftables.
  * haproxy  veth cables; HAProxy in TCP mode, as many threads as CPUs.
  * raw      veth cables; weir runs in the router namespace and takes its three ends over; established flows are offloaded to the kernel.
- * tap      no cables: the devices of client and servers are weir's own TAP devices, opened inside their namespaces.
+ * bridge   the same cables, each end of the router's on a bridge with a TAP device of weir's; offloaded likewise. (TAP devices opened in other namespaces cannot
+ *          be offloaded: net/site.ts measures what that costs.)
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,8 +29,8 @@ import { lastJson, ready, start } from './programs.js';
 import type { LoadContext, RoundLoad } from './rounds.js';
 import { assertRuns, said, START_MS, startWeir } from './weir.js';
 
-export type FarmPeer = 'kernel' | 'haproxy' | 'raw' | 'tap';
-export const FARM_PEERS: readonly FarmPeer[] = ['kernel', 'haproxy', 'raw', 'tap'];
+export type FarmPeer = 'kernel' | 'haproxy' | 'raw' | 'bridge';
+export const FARM_PEERS: readonly FarmPeer[] = ['kernel', 'haproxy', 'raw', 'bridge'];
 
 const VIRTUAL = '203.0.113.2';
 const FLOWS_PORT = 9002;
@@ -67,9 +68,14 @@ export class Farm {
     this.client = lab.host(`${name}client`);
     this.router = lab.host(`${name}router`);
     this.servers = SERVERS.map((_, i) => lab.host(`${name}server${i + 1}`));
-    if (peer === 'tap') return;
     lab.cable(`${name}wan`, { host: this.router, device: 'wan' }, { host: this.client, device: 'eth0' });
     SERVERS.forEach(({ link }, i) => lab.cable(`${name}${link}`, { host: this.router, device: link }, { host: this.servers[i], device: 'eth0' }));
+    if (peer !== 'bridge') return;
+    for (const device of ['wan', ...SERVERS.map(({ link }) => link)]) {
+      this.router.ip('link', 'add', `br-${device}`, 'type', 'bridge');
+      this.router.ip('link', 'set', device, 'master', `br-${device}`);
+      for (const name of [device, `br-${device}`]) this.router.ip('link', 'set', name, 'up');
+    }
   }
 
   /** The farm of a peer, up, with each real server reached through it. */
@@ -152,15 +158,15 @@ ${proxy('bulk', BULK_PORT, SERVERS.slice(0, 1))}`);
     this.process = this.router.spawn('haproxy', ['haproxy', '-db', '-f', config]);
   }
 
-  private startWeir(peer: 'raw' | 'tap'): Promise<Process> {
-    const link = (device: string, address: string, host: Host): object =>
-      ({ addresses: [`${address}/24`], ...(peer === 'raw' ? { type: 'raw', device } : { type: 'tap', device: 'eth0', netns: host.namespace }) });
+  private startWeir(peer: 'raw' | 'bridge'): Promise<Process> {
+    const link = (device: string, address: string): object =>
+      ({ addresses: [`${address}/24`], ...(peer === 'raw' ? { type: 'raw', device } : { type: 'tap', device: `weir-${device}`, bridge: `br-${device}` }) });
     const realServers = (port: number, servers: readonly { link: string; address: string }[]): object =>
       Object.fromEntries(servers.map(({ link: name, address }) => [name, { address: `${address}:${port}` }]));
     return startWeir(this.lab, this.router, `vs${peer}`, {
       links: {
-        wan: link('wan', VIRTUAL, this.client),
-        ...Object.fromEntries(SERVERS.map((server, i) => [server.link, link(server.link, server.own, this.servers[i])])),
+        wan: link('wan', VIRTUAL),
+        ...Object.fromEntries(SERVERS.map((server) => [server.link, link(server.link, server.own)])),
       },
       routes: { clients: { to: NETWORK, via: GATEWAY } },
       virtualServers: {

@@ -82,12 +82,12 @@ export function serverLines({ samples }: FarmResult): Line[] {
   return SERVER_ROWS.flatMap(({ key, work, unit, goal }) => {
     const own = samples[key];
     if (own === undefined) return [];
-    return (['raw', 'tap'] as const).map((peer): Line => {
+    return (['raw', 'bridge'] as const).map((peer): Line => {
       const ratioTo = (other: 'kernel' | 'haproxy'): number => median(own[peer].map((value, round) => value / own[other][round]));
       const toKernel = ratioTo('kernel'), toHaproxy = ratioTo('haproxy');
       const word = (ok: boolean): string => (ok ? 'ok' : 'not yet');
       return {
-        cells: [`${work}, ${unit}`, LINKS[peer === 'raw' ? 'raw+' : peer], number(median(own[peer])), number(median(own.kernel)), toKernel.toFixed(2), `≥ ${goal}`, word(toKernel >= goal),
+        cells: [`${work}, ${unit}`, LINKS[`${peer}+`], number(median(own[peer])), number(median(own.kernel)), toKernel.toFixed(2), `≥ ${goal}`, word(toKernel >= goal),
           number(median(own.haproxy)), toHaproxy.toFixed(2), word(toHaproxy > 1)],
         ok: toKernel >= goal && toHaproxy > 1,
       };
