@@ -60,7 +60,7 @@ export function resume(p: Packet, r: Router): Verdict {
   return egress(p, r);
 }
 
-/** Packets whose flow the store has been asked for. */
+/** Packets whose flow the store has been asked for: the rest of `receive`, written out as it is there (test/architecture.test.ts holds the two together). */
 export function retry(p: Packet, r: Router): Verdict {
   return track(p, r)
       || dnat(p, r)

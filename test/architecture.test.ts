@@ -107,6 +107,17 @@ test('the check reads what is there: every layer that exists, and imports across
   }
 });
 
+test('what the store was asked about goes on by the very stages it was taken from', () => {
+  const text = readFileSync(join(SRC, 'pipeline.ts'), 'utf8');
+  const stagesOf = (name: string): string[] => {
+    const body = new RegExp(`^export function ${name}\\(.*\\{\\n([^}]*)^\\}`, 'm').exec(text)?.[1] ?? '';
+    return [...body.matchAll(/(\w+)\(p, r\)/g)].map(([, stage]) => stage);
+  };
+  const whole = stagesOf('receive');
+  assert.is(whole[0], 'ingress');
+  assert.equal(stagesOf('retry'), whole.slice(whole.indexOf('track')));
+});
+
 const HEAD = '/** A file that says in some words what it is. */\n';
 
 /** One mistake each; what the check must say, and the file it must say it about. */
