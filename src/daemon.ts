@@ -34,6 +34,7 @@ import { View } from './control/view.js';
 import type { DataPlaneOptions, FromDataPlane, ToDataPlane } from './dataplane.js';
 import { KIND_PACKET } from './link/batch.js';
 import { BoxAddresses } from './link/box-addresses.js';
+import { BRIDGE_RULES_SETTING, bridgedFramesMeetRules } from './link/bridge-rules.js';
 import { Host } from './link/host.js';
 import { hostEvents } from './link/host-events.js';
 import type { HostWatch } from './link/host-events.js';
@@ -244,6 +245,9 @@ class Daemon {
         const device = opened.get(link.index);
         if (device !== undefined) this.links.push(device);
       }
+    }
+    if (this.plan.links.some(({ bridge, netns }) => bridge !== undefined && netns === undefined) && bridgedFramesMeetRules()) {
+      this.log.warn(`frames on bridges also pass the box's own filter rules (${BRIDGE_RULES_SETTING} is 1); weir doctor -c FILE tells what that means`);
     }
     for (const error of host.undoUnclaimed()) this.log.warn({ err: error }, 'something an earlier run left could not be undone');
   }

@@ -21,10 +21,12 @@ const DIRECTORY = /^weir-lab-([a-z0-9]+)-(\d+)$/;
 /** What processes get to end by themselves when a lab closes. */
 const GRACE_MS = 3000;
 
-/** Settings of every host: quiet wires, sources judged by the router under test only, no ICMP rate limit in the way of a test. */
+/** Settings of every host: quiet wires, bridges that are only bridges, sources judged by the router under test only, no ICMP rate limit in the way of a test. */
 const SYSCTLS = {
   'net.ipv6.conf.all.disable_ipv6': 1,
   'net.ipv6.conf.default.disable_ipv6': 1,
+  'net.bridge.bridge-nf-call-iptables': 0,
+  'net.bridge.bridge-nf-call-arptables': 0,
   'net.ipv4.conf.all.rp_filter': 0,
   'net.ipv4.conf.default.rp_filter': 0,
   'net.ipv4.icmp_ratelimit': 0,

@@ -1,8 +1,9 @@
 /**
- * What `weir doctor` finds out about the things several instances are made of: the store they share by, which is asked the way the daemon asks it and left as it
- * was, and the virtual routers of a running weir, which are looked at twice.
+ * What `weir doctor` finds out about the things a configuration names: the bridges of its tap links; the store several instances share by, which is asked the way the
+ * daemon asks it and left as it was; and the virtual routers of a running weir, which are looked at twice.
  */
 import type { Plan } from '../base/plan.js';
+import { BRIDGE_RULES_SETTING, bridgedFramesMeetRules } from '../link/bridge-rules.js';
 import { createStore } from '../share/registry.js';
 import { StoreError } from '../share/store.js';
 import type { Store, StoreState, StoreTrouble } from '../share/store.js';
@@ -37,6 +38,18 @@ const VRRP_ADVICE: Readonly<Record<VrrpTrouble, string>> = {
   hops: 'adverts came through a router: they must be sent on the wire itself', peer: 'name each router as the other one\'s peer, or none as anybody\'s',
   owner: 'only one router can own the addresses: give all others a priority below 255',
 };
+
+/** Bridged tap links of the box's own namespace; nothing when there are none. */
+export function examineBridges({ links }: Plan, meetRules: () => boolean = bridgedFramesMeetRules): Examined[] {
+  const bridges = [...new Set(links.flatMap(({ bridge, netns }) => (bridge === undefined || netns !== undefined ? [] : [bridge])))];
+  if (bridges.length === 0) return [];
+  const name = `bridges: ${bridges.join(', ')}`;
+  if (!meetRules()) return [{ name, ok: true, detail: 'frames pass no rules of the box', advice: null }];
+  return [{
+    name, ok: true, isWarning: true, detail: `frames also pass the box's own filter rules (${BRIDGE_RULES_SETTING})`,
+    advice: `a forward policy of drop, as container software sets one, drops them, and every packet costs more; unless you filter on bridges: sysctl -w ${BRIDGE_RULES_SETTING}=0`,
+  }];
+}
 
 /** The store of a plan; nothing when nothing is shared. */
 export async function examineStore({ share }: Plan, create: (plan: Plan['share']) => Promise<Store> = createStore, nowMs: () => number = () => performance.now()): Promise<Examined[]> {

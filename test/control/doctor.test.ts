@@ -1,16 +1,44 @@
-/** What the doctor says of the store, asked of real Redis servers, and of virtual routers that were looked at twice. */
+/** What the doctor says of bridges, of the store, asked of real Redis servers, and of virtual routers that were looked at twice. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Plan, RedisPlan, SharePlan } from '../../src/base/plan.js';
 import type { VirtualRouterStatus } from '../../src/control/api/share-types.js';
-import { examineStore, examineVrrp } from '../../src/control/doctor.js';
+import { examineBridges, examineStore, examineVrrp } from '../../src/control/doctor.js';
 import { VRRP_WORDS } from '../../src/control/vrrp-event.js';
+import { bridgedFramesMeetRules } from '../../src/link/bridge-rules.js';
 import { MemoryStore } from '../../src/share/memory.js';
 import { FakeView } from '../support/fake-view.js';
 import { RedisServer } from '../support/redis.js';
 
 const SHARE: SharePlan = { store: 'redis', instance: 'gw1', require: false, flushMs: 5, holdMs: 200, leaseMs: 600_000, portBlock: 1024, aliveMs: 3000 };
 const planOf = (redis: RedisPlan): Plan => ({ share: { ...SHARE, redis } }) as Plan;
+
+test('bridges: nothing without one, fine where frames are only bridged, a warning where rules of the box see them', () => {
+  const planWith = (...links: { bridge?: string; netns?: string }[]): Plan => ({ links }) as Plan;
+  assert.equal(examineBridges(planWith({}, { bridge: 'br-far', netns: 'far' }), () => true), []);
+  const two = planWith({ bridge: 'br-lan' }, { bridge: 'br-wan' }, { bridge: 'br-lan' });
+  assert.equal(examineBridges(two, () => false), [{ name: 'bridges: br-lan, br-wan', ok: true, detail: 'frames pass no rules of the box', advice: null }]);
+  const [warned] = examineBridges(two, () => true);
+  assert.equal([warned!.name, warned!.ok, warned!.isWarning], ['bridges: br-lan, br-wan', true, true]);
+  assert.match(warned!.advice!, /sysctl -w net\.bridge\.bridge-nf-call-iptables=0$/);
+});
+
+test('what the kernel says of bridged frames: 1, 0, and nothing where br_netfilter is not loaded', () => {
+  const root = mkdtempSync(join(tmpdir(), 'weir-proc-'));
+  try {
+    assert.is(bridgedFramesMeetRules(root), false);
+    mkdirSync(join(root, 'sys/net/bridge'), { recursive: true });
+    for (const [value, meets] of [['1\n', true], ['0\n', false]] as const) {
+      writeFileSync(join(root, 'sys/net/bridge/bridge-nf-call-iptables'), value);
+      assert.is(bridgedFramesMeetRules(root), meets);
+    }
+  } finally {
+    rmSync(root, { recursive: true });
+  }
+});
 
 test('nothing is shared: nothing is said', async () => {
   assert.equal(await examineStore({ share: { ...SHARE, store: 'memory' } } as Plan), []);
