@@ -88,6 +88,10 @@ export class VirtualRouter {
   /** Since when it has heard no master that is as good as itself, or better; NaN = it does. */
   private betterSinceMs = NaN;
   private listenUntilMs = -Infinity;
+  /** Until then somebody else may have been master for a while, without its being known. */
+  private doubtUntilMs = -Infinity;
+  /** In backup: it was master until a better one came, and knew then all there was to know. */
+  isRelieved = false;
   private assertedAtMs = -Infinity;
 
   constructor(options: VirtualRouterOptions, effects: Effects) {
@@ -144,7 +148,10 @@ export class VirtualRouter {
   /** The machine has stood still for so long; to be told before anything is heard again. */
   stoodStill(forMs: number, nowMs: number): void {
     const { intervalMs } = this.options;
-    if (this.state !== 'master' || forMs <= STALLED_INTERVALS * intervalMs) return;
+    // The shortest skew is next to nothing.
+    if (this.state !== 'master' || forMs <= MASTER_DOWN_INTERVALS * intervalMs) return;
+    this.doubtUntilMs = nowMs + intervalMs;
+    if (forMs <= STALLED_INTERVALS * intervalMs) return;
     this.listenUntilMs = nowMs + intervalMs;
     this.atMs = Math.max(this.atMs, this.listenUntilMs);
   }
@@ -216,7 +223,8 @@ export class VirtualRouter {
     this.master = sender;
     this.masterPriority = priority;
     this.betterSinceMs = NaN;
-    this.becomeBackup(isBetter ? 'better' : 'stalled', nowMs);
+    const isInDoubt = this.group.some(({ doubtUntilMs }) => nowMs < doubtUntilMs);
+    this.becomeBackup(isBetter ? 'better' : 'stalled', !isInDoubt, nowMs);
     for (const member of this.group) {
       if (member.state !== 'master') continue;
       // Its links have no better master yet: whoever is to be it need not wait.
@@ -224,14 +232,15 @@ export class VirtualRouter {
       member.masterIntervalMs = member.options.intervalMs;
       member.betterSinceMs = NaN;
       member.master = 0;
-      member.becomeBackup('groupBackup', nowMs);
+      member.becomeBackup('groupBackup', !isInDoubt, nowMs);
     }
   }
 
   private learn(intervalMs: number): void { this.masterIntervalMs = this.options.version === 2 ? this.options.intervalMs : intervalMs; }
 
-  private becomeBackup(reason: VrrpReason, nowMs: number): void {
+  private becomeBackup(reason: VrrpReason, isRelieved: boolean, nowMs: number): void {
     this.isWilling = false;
+    this.isRelieved = isRelieved;
     this.because = 'noMaster';
     this.atMs = nowMs + this.masterDownMs;
     this.enter('backup', reason, nowMs);
@@ -242,6 +251,7 @@ export class VirtualRouter {
     this.master = 0;
     this.masterPriority = 0;
     this.listenUntilMs = -Infinity;
+    this.doubtUntilMs = -Infinity;
     // Its addresses are held before the first advert says so.
     this.enter('master', reason, nowMs);
     this.advertise(nowMs);

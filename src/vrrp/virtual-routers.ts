@@ -10,6 +10,9 @@
  * new translations are not begun by them. A moment longer what was on its way is forwarded (HELD_LEAVING), from the link's own MAC address. Nobody comes: it
  * ends after as long as a backup that missed the advert would take.
  *
+ * A master that a better one relieves has that moment as well, so that a preemption loses nothing either. One that has stood still has not: what it knows of flows
+ * may be out of date.
+ *
  * Adverts to a peer leave from the link's own MAC address, and by its neighbours: where multicast does not get through, a virtual MAC address often does not either.
  */
 import type { VrrpPlan, VrrpTrackPlan } from '../base/plan.js';
@@ -58,7 +61,7 @@ class Member implements Effects {
   readonly peerNexthops: readonly number[];
   readonly password: Uint8Array | null;
   private readonly owner: VirtualRouters;
-  /** Until when the addresses are held for whoever has them next. */
+  /** Until when the addresses are held for whoever has them next, or has them since a moment ago. */
   handsOverUntilMs = Infinity;
   toldState: VrrpState = 'init';
   toldReason: VrrpReason | null = null;
@@ -217,10 +220,9 @@ export class VirtualRouters implements Election {
     heard.intervalMs = vrrp.intervalMs(view, at);
     heard.sender = ip.source(view, ipAt);
     heard.isHigher = (heard.sender >>> 0) > (member.primary >>> 0);
-    // Whoever the addresses were held for has them. Frames are on their way here until the wire has learned so.
+    // Whoever the addresses were held for has them.
     if (heard.priority > 0 && this.r.elected.heldOf(member.plan.index) === HELD_FOR_NEXT) {
-      member.handsOverUntilMs = this.r.nowMs + Math.min(member.plan.advertIntervalMs, LEAVING_MOST_MS);
-      this.r.setHeld(member.plan.index, HELD_LEAVING);
+      this.leave(member);
       this.nextMs = Math.min(this.nextMs, member.handsOverUntilMs);
     }
     member.machine.hear(heard, this.r.nowMs);
@@ -334,12 +336,20 @@ export class VirtualRouters implements Election {
       if (this.isDrained && state === 'init' && member.link.isUp) {
         member.handsOverUntilMs = r.nowMs + HAND_OVER_INTERVALS * member.plan.advertIntervalMs;
         r.setHeld(index, HELD_FOR_NEXT);
+      } else if (state === 'backup' && member.machine.isRelieved) {
+        this.leave(member);
       } else {
         this.letGo(member);
       }
     }
     this.nextMs = -Infinity;
     this.publish(member);
+  }
+
+  /** Another router has the addresses; frames are on their way here until the wire has learned so. */
+  private leave(member: Member): void {
+    member.handsOverUntilMs = this.r.nowMs + Math.min(member.plan.advertIntervalMs, LEAVING_MOST_MS);
+    this.r.setHeld(member.plan.index, HELD_LEAVING);
   }
 
   private letGo(member: Member): void {

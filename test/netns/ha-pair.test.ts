@@ -93,18 +93,21 @@ rows('the killed one comes back, knows every flow before it takes over, and the 
   assert.ok(gap.outward < GOAL_MS && gap.inward < GOAL_MS, `nothing was delivered for ${gap.outward.toFixed(0)} ms outward, ${gap.inward.toFixed(0)} ms inward`);
 });
 
-rows('a master that is drained loses no packet', async ({ lab, talk }) => {
+rows('a master that is drained loses no packet, nor does the other when the better one takes over again', async ({ lab, talk }) => {
   const quick = await Dialogue.start(lab.pc1, 'udp', SERVER, TALK_PORT, { periodMs: 4, localPort: 41_000 });
   await lab.gateways.gw1.daemon.ask('drain');
   await lab.comesToBeMaster('gw2');
   const drainedAtMs = Date.now();
   await Promise.all([quick.heardSince(drainedAtMs, 100), talk.goesOn()]);
   const far = lab.outside.events.findLast(({ event, protocol }) => event === 'open' && protocol === 'udp')!.far;
-  assert.equal({ inward: missing(quick.events), outward: missing(lab.outside.events, far) }, { inward: [], outward: [] });
-  await quick.stop(lab.outside);
+  const lost = (): unknown => ({ inward: missing(quick.events), outward: missing(lab.outside.events, far) });
+  assert.equal(lost(), { inward: [], outward: [] }, 'drained');
   await lab.gateways.gw1.daemon.ask('undrain');
   await lab.comesToBeMaster('gw1');
-  await talk.goesOn();
+  const undrainedAtMs = Date.now();
+  await Promise.all([quick.heardSince(undrainedAtMs, 100), talk.goesOn()]);
+  assert.equal(lost(), { inward: [], outward: [] }, 'preempted');
+  await quick.stop(lab.outside);
 });
 
 rows('a master that has lost one cable is master of neither side', async ({ lab, talk }) => {

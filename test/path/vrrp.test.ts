@@ -60,12 +60,16 @@ function master(options: RigOptions = {}, ...vrrp: VrrpPlan[]): Rig {
   return r;
 }
 
-/** The same with a better one on the LAN, heard before its time has come. */
+/** Until nothing is on its way here any more that was sent before another router took over. */
+const LEFT = INTERVAL + 10;
+
+/** The same with a better one on the LAN, some time ago. */
 function backup(options: RigOptions = {}, ...vrrp: VrrpPlan[]): Rig {
   const r = master(options, ...vrrp);
   for (const { id, link, addresses } of r.router.plan.vrrp) {
     put(r, r.names[link], advert({ id, addresses: addresses.map(({ address }) => address), ...(link === 0 ? {} : { source: '192.168.201.250' }) }));
   }
+  r.advance(LEFT, 10);
   for (const { index } of r.router.plan.vrrp) assert.is(stateOf(r, index), 'backup');
   return r;
 }
@@ -175,6 +179,7 @@ test('becoming backup after being master: flows to the virtual address are let g
   const r = master();
   assert.is(r.from('lan', ping(VIRTUAL), { destination: VIRTUAL_MAC }).length, 1);
   put(r, 'lan', advert());
+  r.advance(LEFT, 10);
   assert.is(stateOf(r), 'backup');
   assert.equal(r.refused('NOT_FOR_US', 'lan', ping(VIRTUAL), { destination: VIRTUAL_MAC }), []);
   r.advance(1000, 10);
@@ -308,6 +313,56 @@ test('a drained group hands over all of its addresses, each until its own succes
   assert.is(r.router.election?.isAtRest, true);
 });
 
+/** Master of both sides, with a flow by the virtual addresses. */
+function pair(): { r: Rig; outward: Buffer; back: Buffer } {
+  const r = master({ snat: [OUTSIDE] }, one({ syncGroup: 'gateway' }), outside({ syncGroup: 'gateway' }));
+  const outward = datagram();
+  const [flow] = r.from('lan', outward, { destination: VIRTUAL_MAC });
+  return { r, outward, back: make.ipv4({ source: '10.9.9.9', destination: OUTSIDE }, make.udp({ sourcePort: 80, destinationPort: flow.packet.readUInt16BE(20) })) };
+}
+
+const outsideAdvert = (): Buffer => advert({ id: 9, source: '192.168.201.250', addresses: [OUTSIDE] });
+
+test('a better master comes: what was on its way is forwarded a moment longer, on the side where it was heard and on that of its group', () => {
+  const { r, outward, back } = pair();
+  put(r, 'wan1', outsideAdvert());
+  assert.equal([status(r, 0).reason, status(r, 1).reason], ['groupBackup', 'better']);
+  for (const heard of [false, true]) {
+    if (heard) put(r, 'lan', advert());
+    const [late] = r.from('lan', outward, { destination: VIRTUAL_MAC });
+    // From the link's own: the wire is not to learn that the virtual one is here.
+    expect(late.frame, ethernet({ source: OUR_MAC.wan1 }), ipv4({ source: OUTSIDE }), udp());
+    assert.is(r.from('wan1', back, { destination: OUTSIDE_MAC }).length, 1);
+  }
+  assert.equal(arpOf(put(r, 'lan', ask(r))), [], 'but nobody is told that the address is here');
+  assert.equal(r.refused('NOT_MASTER', 'lan', make.ipv4({ source: PC2, destination: '10.9.9.7' }, make.udp({ sourcePort: 4001, destinationPort: 80 })), { destination: VIRTUAL_MAC }), [], 'and nothing new is promised by it');
+  r.advance(LEFT, 10);
+  assert.equal(r.refused('NOT_FOR_US', 'lan', outward, { destination: VIRTUAL_MAC }), []);
+  assert.equal(r.refused('NOT_FOR_US', 'wan1', back, { destination: OUTSIDE_MAC }), []);
+});
+
+test('a better master comes after we have stood still: what we know of flows may be out of date, nothing more is forwarded', () => {
+  for (const stillMs of [3 * INTERVAL + 10, 60_000]) {
+    const { r, outward, back } = pair();
+    r.clock.advance(stillMs);
+    put(r, 'wan1', outsideAdvert());
+    assert.equal([stateOf(r, 0), stateOf(r, 1)], ['backup', 'backup']);
+    assert.equal(r.refused('NOT_FOR_US', 'lan', outward, { destination: VIRTUAL_MAC }), [], `after ${stillMs} ms`);
+    assert.equal(r.refused('NOT_FOR_US', 'wan1', back, { destination: OUTSIDE_MAC }), []);
+  }
+});
+
+test('who has forwarded for a better master takes over again at once, should that one resign', () => {
+  const { r, outward } = pair();
+  put(r, 'wan1', outsideAdvert());
+  put(r, 'lan', advert({ priority: 0 }));
+  put(r, 'wan1', advert({ id: 9, priority: 0, source: '192.168.201.250', addresses: [OUTSIDE] }));
+  r.advance(LEFT, 10);
+  assert.equal([stateOf(r, 0), stateOf(r, 1)], ['master', 'master']);
+  r.advance(LEFT, 10);
+  expect(r.from('lan', outward, { destination: VIRTUAL_MAC })[0].frame, ethernet({ source: OUTSIDE_MAC }), ipv4({ source: OUTSIDE }), udp());
+});
+
 test('a link that asks for its addresses before it uses them does not ask for a virtual router’s: somebody is meant to have those', () => {
   const r = rig({ ...UNTRANSLATED, up: false, link: { lan: { probeAddresses: true } }, plan: { vrrp: [one()] } });
   r.setUp('lan', true);
@@ -389,6 +444,7 @@ test('a translation address that is elected: from the virtual MAC address while 
   expect(reply.frame, ethernet({ source: OUTSIDE_MAC }), arp({ senderMac: OUTSIDE_MAC, sender: OUTSIDE }));
   put(r, 'wan1', advert({ id: 9, source: '192.168.201.250', addresses: [OUTSIDE] }));
   assert.equal(arpOf(put(r, 'wan1', r.arpRequest(GATEWAY, MAC.gateway1, OUTSIDE))), []);
+  r.advance(LEFT, 10);
   assert.equal(r.refused('NOT_MASTER', 'lan', datagram()), [], 'the flow it has');
   assert.equal(r.refused('NOT_MASTER', 'lan', datagram('10.9.9.8')), [], 'and a new one');
 });

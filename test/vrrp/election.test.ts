@@ -272,6 +272,31 @@ test('a master that stood still and hears nobody goes on', () => {
   assert.is(watched.router.state, 'master', 'who comes later is the worse one');
 });
 
+test('relieved is who a better one follows, and not one that may have been followed before without knowing', () => {
+  const stood = (forMs: number): VirtualRouter => {
+    const { router } = master();
+    router.stoodStill(forMs, 5000);
+    router.hear({ priority: 200, intervalMs: SECOND, sender: 0x0a000003, isHigher: true }, 5010);
+    assert.is(router.state, 'backup');
+    return router;
+  };
+  assert.is(stood(3 * SECOND).isRelieved, true);
+  assert.is(stood(3 * SECOND + 1).isRelieved, false);
+  assert.is(stood(60_000).isRelieved, false);
+  const watched = master();
+  watched.router.stoodStill(60_000, 5000);
+  watched.until(5000 + 2 * SECOND).hear(200, 5000 + 2 * SECOND);
+  assert.is(watched.router.isRelieved, true, 'nobody else was heard for an interval, so nobody else was master');
+});
+
+test('relieved together: one of a sync group that is in doubt makes all of it doubt', () => {
+  const [a, b] = group({}, { intervalMs: 100 });
+  for (const one of [a, b]) one.able().until(DOWN_100);
+  for (const { router } of [a, b]) router.stoodStill(500, 5000);
+  a.hear(200, 5010);
+  assert.equal([a.router.isRelieved, b.router.isRelieved], [false, false]);
+});
+
 test('a short pause changes nothing', () => {
   const watched = master();
   watched.router.stoodStill(4 * SECOND, DOWN_100 + 4 * SECOND);
