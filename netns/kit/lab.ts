@@ -20,6 +20,9 @@ const NAMESPACE = /^weir-([a-z0-9]+)-(\d+)-([a-z0-9]+)$/;
 const DIRECTORY = /^weir-lab-([a-z0-9]+)-(\d+)$/;
 /** What processes get to end by themselves when a lab closes. */
 const GRACE_MS = 3000;
+/** Echo requests: the pause between two, and what the answer to the last may take. */
+const PING_INTERVAL_S = 0.02;
+const ANSWER_S = 2;
 
 /** Settings of every host: quiet wires, bridges that are only bridges, sources judged by the router under test only, no ICMP rate limit in the way of a test. */
 const SYSCTLS = {
@@ -195,11 +198,18 @@ export class Host {
     this.ip('link', 'set', device, 'up');
   }
 
-  /** Sends so many echo requests, 20 ms apart, and counts the answers. */
+  /**
+   * Sends so many echo requests, 20 ms apart, and counts the answers to them.
+   *
+   * Once one has been answered, ping waits for the last only as long as twice the slowest took, or one interval if that is longer, whatever its -W says: an
+   * answer that a busy machine holds up for more than 20 ms would be called lost. Given a deadline (-w) it asks on at the same pace until as many answers
+   * have come as there were to be requests; those to what it asks beyond them do not count, so that a lost one stays lost.
+   */
   async ping(address: string, count = 3, args: readonly string[] = []): Promise<{ sent: number; received: number; output: string }> {
-    const { stdout } = await this.run(['ping', '-n', '-i', '0.02', '-c', String(count), '-W', '2', ...args, address], { check: false, timeoutMs: 10_000 + count * 100 });
-    const match = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
-    return { sent: Number(match?.[1] ?? 0), received: Number(match?.[2] ?? 0), output: stdout };
+    const patience = count === 1 ? ['-W', String(ANSWER_S)] : ['-w', String(ANSWER_S + Math.ceil(count * PING_INTERVAL_S))];
+    const { stdout } = await this.run(['ping', '-n', '-i', String(PING_INTERVAL_S), '-c', String(count), ...patience, ...args, address], { check: false, timeoutMs: 10_000 + count * 100 });
+    const answered = new Set([...stdout.matchAll(/^\d+ bytes from .* icmp_seq=(\d+) /gm)].map(([, sequence]) => Number(sequence)).filter((sequence) => sequence <= count));
+    return { sent: Number(/^(\d+) packets transmitted/m.exec(stdout)?.[1] ?? 0) && count, received: answered.size, output: stdout };
   }
 
   /** Names of the devices, loopback aside. */

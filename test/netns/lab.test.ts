@@ -14,6 +14,7 @@ import { waitFor } from '../../netns/kit/wait.js';
 import { scenarios } from '../../netns/registry.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const LATE = join(ROOT, 'netns/traffic/late.py');
 const LEFT = '10.9.0.1';
 const RIGHT = '10.9.0.2';
 
@@ -56,6 +57,22 @@ test('two labs of one name run side by side, a cable can be pulled and plugged, 
   }
   assert.equal(namespaces(`weir-pair-${process.pid}-`), []);
   assert.equal(namespaces(`weir-pairx2-${process.pid}-`), []);
+});
+
+test('an answer to a ping that comes late is waited for, also the last one\'s, and one that never comes is missed', async () => {
+  const { lab, left, right } = pair(false);
+  try {
+    right.sysctl({ 'net.ipv4.icmp_echo_ignore_all': 1 });
+    for (const [unanswered, answers] of [[[], 3], [['2'], 2], [['3'], 2]] as const) {
+      const late = right.spawn('late', ['python3', LATE, ...unanswered]);
+      await late.waitForOutput(/ready/, 10_000);
+      const { sent, received, output } = await left.ping(RIGHT, 3);
+      assert.equal([sent, received], [3, answers], output);
+      await late.stop();
+    }
+  } finally {
+    lab.close();
+  }
 });
 
 test('devices of a lab are never seen outside it', () => {
