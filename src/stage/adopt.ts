@@ -197,6 +197,7 @@ export class Replicas {
     for (let flow = this.yielding; flow < end; flow++) {
       const at = r.flows.at(flow);
       if ((words[at + SERIAL] & 1) === 0 || (words[at + FLAGS] & FLAG_PUBLISHED) === 0) continue;
+      if (words[at + ALG] <= OFFLOADED) r.offload.catchUp(flow);
       if (words[at + ALG] <= OFFLOADED) r.offload.release(flow);
       if (words[at + WINDOW] !== NONE) r.windows.give(words[at + WINDOW]);
       words[at + WINDOW] = NONE;
@@ -400,6 +401,7 @@ export class Replicas {
     const { words } = flows;
     const at = flows.at(flow);
     const isTcp = record.original.protocol === ip.PROTOCOL_TCP;
+    if (words[at + ALG] <= OFFLOADED) r.offload.catchUp(flow);
     const own = words[at + STATE], theirs = record.state;
     const merged = isTcp ? mergeTcp(own, theirs) : Math.max(own, theirs);
     this.count(MERGED);

@@ -271,7 +271,8 @@ export class Fates {
     const at = r.flows.at(flow);
     // It goes on elsewhere; here it is judged when it comes here.
     if (p === null && (words[at + FLAGS] & FLAG_REPLICA) !== 0) return GOES_ON;
-    // Its numbers may have moved in the kernel.
+    // Its state and its numbers may have moved in the kernel.
+    if (words[at + ALG] <= OFFLOADED) r.offload.catchUp(flow);
     if (words[at + ALG] <= OFFLOADED) r.offload.bring(at);
     if (((words[at + GENERATION] - r.planEpoch) | 0) < 0) {
       words[at + ROUTE] = NONE;

@@ -30,13 +30,15 @@ import { FAILED, INCOMPLETE } from '../table/neighbour.js';
 import { OffloadTable } from '../table/offload.js';
 import type { EntryFacts, OffloadDevice, OffloadWay } from '../table/offload.js';
 import { TO_PEER } from '../table/offload-slot.js';
-import { STATE_MASK, TCP_ESTABLISHED } from '../table/tcp-state.js';
+import { FIN_SEEN, isOver, nextTcp, STATE_MASK, TCP_ESTABLISHED, TCP_HALF_CLOSED } from '../table/tcp-state.js';
 import { WINDOW_WORDS } from '../table/tcp-window.js';
+import { ACK, FIN } from '../wire/tcp.js';
+import { tellState } from './adopt.js';
 import { isSettled } from './filter.js';
 import { LOCAL, SPRAYED } from './route.js';
 import type { Router } from './router.js';
 import { timeoutOf } from './timeout.js';
-import { countServed } from './virtual-server.js';
+import { countServed, countState } from './virtual-server.js';
 
 const NONE = -1;
 
@@ -53,6 +55,8 @@ const PASS_MS = 1000;
 const IDLE_S = 10;
 const IDLE_WHEN_SCARCE_S = 2;
 const PLENTY = 7 / 8;
+/** A closed connection leaves its last acknowledgements to the kernel until its slot is looked at, unless more than this part of the slots are taken. */
+const LINGER = 1 / 2;
 /** A sign of life this often; table/offload.ts says how long one lasts. */
 const BEAT_MS = 500;
 
@@ -86,7 +90,10 @@ export class Offload {
     this.ways = ways;
     this.table = device === null || capacity === 0 ? null : new OffloadTable(device, capacity);
     this.neighbourUses = new Int32Array(this.table === null ? 0 : r.plan.limits.neighbours);
-    r.flows.onDue = (flow) => this.sync(slotOf(r, r.flows.at(flow)));
+    r.flows.onDue = (flow) => {
+      this.sync(slotOf(r, r.flows.at(flow)));
+      this.catchUp(flow);
+    };
   }
 
   /** Something that decisions rest on has changed: nothing is forwarded by them from this moment on. What still holds is written anew. */
@@ -131,6 +138,12 @@ export class Offload {
       if (reason >= 0) r.counters.addRouter(OFFLOAD_DECLINED + reason, 1);
     }
     this.candidateCount = 0;
+    for (let slot = table.takeEnded(); slot !== NONE; slot = table.takeEnded()) {
+      const flow = table.flows[slot];
+      if (flow === NONE) continue;
+      if (table.count > table.capacity * LINGER) this.catchUp(flow);
+      else this.close(flow, slot);
+    }
     if (this.left === 0 && r.nowMs >= this.passAtMs) this.startPass();
     for (let budget = Math.min(this.left, SLOTS_PER_TURN); budget > 0; budget--) {
       if (this.cursor >= table.high) this.cursor = 0;
@@ -157,6 +170,8 @@ export class Offload {
     const table = this.table as OffloadTable;
     this.sync(slot);
     const flow = table.flows[slot];
+    this.catchUp(flow);
+    if (table.flows[slot] === NONE) return;
     if (table.idleFor(slot, this.r.tick) >= (table.count > table.capacity * PLENTY ? IDLE_WHEN_SCARCE_S : IDLE_S)) this.release(flow);
     else if ((table.isVoid(slot, 0) || table.isVoid(slot, 1)) && this.place(flow) !== DONE) this.release(flow);
   }
@@ -171,7 +186,7 @@ export class Offload {
     const isTcp = protocol === PROTOCOL_TCP;
     if (!isTcp && protocol !== PROTOCOL_UDP) return PROTOCOL;
     if (words[at + GENERATION] !== r.epoch) return NOT_YET;
-    if (isTcp && (words[at + STATE] & STATE_MASK) !== TCP_ESTABLISHED) return NOT_YET;
+    if (isTcp && !isOpen(words[at + STATE])) return NOT_YET;
     if (isTcp && words[at + WINDOW] === NONE) return WINDOWLESS;
     if (words[at + ALG] >= 0) return ALG_WATCHES;
     const server = servedBy(words[at + INWARD]);
@@ -199,7 +214,10 @@ export class Offload {
     const slot = table.take(flow, this.r.tick);
     if (slot === NONE) return NONE;
     words[at + ALG] = OFFLOADED - slot;
-    if (words[at + WINDOW] !== NONE) table.lend(slot, this.r.windows.words, words[at + WINDOW] * WINDOW_WORDS);
+    if (words[at + WINDOW] !== NONE) {
+      table.lend(slot, this.r.windows.words, words[at + WINDOW] * WINDOW_WORDS);
+      for (let direction = 0; direction < 2; direction++) if ((words[at + STATE] & (FIN_SEEN << direction)) !== 0) table.setEnded(slot, direction);
+    }
     this.r.counters.setRouter(OFFLOADED_FLOWS, table.count);
     return slot;
   }
@@ -262,6 +280,33 @@ export class Offload {
     facts.fromHigh = virtualLow === 0 ? to.macHigh : VIRTUAL_MAC_HIGH;
     facts.fromLow = virtualLow === 0 ? to.macLow : virtualLow;
     return DONE;
+  }
+
+  /** An offloaded flow's state becomes what the kernel has seen of it. What is over is offloaded no more. */
+  catchUp(flow: number): void {
+    const at = this.r.flows.at(flow);
+    this.close(flow, slotOf(this.r, at));
+    if (isOver(this.r.flows.words[at + STATE])) this.release(flow);
+  }
+
+  /** FINs the kernel has forwarded move the state as they would have here (stage/track.ts). */
+  private close(flow: number, slot: number): void {
+    const { r } = this;
+    const { words } = r.flows;
+    const at = r.flows.at(flow);
+    const table = this.table as OffloadTable;
+    const before = words[at + STATE];
+    let after = before;
+    for (let direction = 0; direction < 2; direction++) {
+      if ((after & (FIN_SEEN << direction)) === 0 && table.hasEnded(slot, direction)) after = nextTcp(after, FIN | ACK, direction);
+    }
+    if (after === before) return;
+    this.sync(slot);
+    words[at + STATE] = after;
+    const server = servedBy(words[at + INWARD]);
+    if (server !== NONE) countState(r, server, before, after);
+    if (r.journal !== null) tellState(r, flow, at, before, after);
+    r.flows.refresh(flow, r.tick, timeoutOf(PROTOCOL_TCP, after, r.timeouts));
   }
 
   /** Its packets all come up from now on, and its books are up to date. */
@@ -335,7 +380,8 @@ export class Offload {
     }
     const server = servedBy(flows.words[at + INWARD]);
     if (server !== NONE) countServed(r, at, server, direction, packets, bytes);
-    if ((flows.words[at + FLAGS] & (FLAG_NO_REFRESH << direction)) === 0) {
+    // Nothing prolongs what is over.
+    if ((flows.words[at + FLAGS] & (FLAG_NO_REFRESH << direction)) === 0 && !isOver(flows.words[at + STATE])) {
       flows.refresh(flow, r.tick, timeoutOf(flows.words[at + ORIGINAL_TUPLE + 9], flows.words[at + STATE], r.timeouts));
     }
     // One that is stale is asked whether it is still there.
@@ -344,6 +390,12 @@ export class Offload {
 
   /** The router ends. */
   stop(): void { this.table?.stop(); }
+}
+
+/** A connection both sides of which have been heard, and not both have closed. */
+function isOpen(state: number): boolean {
+  const now = state & STATE_MASK;
+  return now === TCP_ESTABLISHED || now === TCP_HALF_CLOSED;
 }
 
 /** The slot of a flow whose first word is `at`, or NONE. */

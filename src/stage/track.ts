@@ -50,6 +50,7 @@ export function track(p: Packet, r: Router): Verdict {
   const { flows } = r;
   const words = flows.words;
   const at = flows.at(p.flow);
+  if (words[at + ALG] <= OFFLOADED) r.offload.catchUp(p.flow);
   const server = servedBy(words[at + INWARD]);
   if (server !== NONE && p.direction === 0) {
     const last = words[at + STATE];

@@ -7,11 +7,12 @@
  * only the plain ones, which the path of pipeline.ts would only apply decisions to:
  *
  *     our MAC or a virtual router's that is ours now, untagged, IPv4 without options and with a right checksum, whole, TTL > 1, within the out link's MTU (each segment of a super-frame);
- *     DF set where the identification would have to be ours; TCP with ACK and neither SYN, FIN, RST nor URG, whose numbers fit its window just as
+ *     DF set where the identification would have to be ours; TCP with ACK and neither SYN, RST nor URG, whose numbers fit its window just as
  *     table/tcp-window.ts would find them EXPECTED; or UDP.
  *
  * All else goes up to the data plane as if the program were not there, at as little cost as can be: with no entries at all after one look, and most often
- * before anything is checked but the index (table/offload-index.ts). What it forwards, it counts, and moves the window as the data plane would.
+ * before anything is checked but the index (table/offload-index.ts). What it forwards, it counts, and moves the window as the data plane would; it notes a FIN, and
+ * tells when both sides have sent one.
  * test/link/offload.test.ts lets both have the same frames and compares.
  */
 import {
@@ -25,7 +26,8 @@ import { UDP_CHECKSUM_OFFSET, UDP_HEADER } from '../wire/udp.js';
 import { VIRTUAL_MAC_HIGH, VIRTUAL_MAC_LOW } from './elected.js';
 import { bucketsFor, factorsOf, REFERENCES, TAG_MASK, WAYS } from './offload-index.js';
 import {
-  BEAT_SHIFT, BYTES, CONTROL_ELECTED, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_UNTIL, DELTA, ELECTED_MAX, ENTRY, EPOCH, IFINDEX, KEY, LEAVING, LIMITS, MACS, MARK, PACKETS, REDIRECT, TO_PEER, WINDOW,
+  BEAT_SHIFT, BYTES, CONTROL_ELECTED, CONTROL_ENDED, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_LANES, CONTROL_UNTIL, DELTA, ELECTED_MAX, ENDS, ENTRY, EPOCH, IFINDEX, KEY, LANES, LEAVING, LIMITS, MACS,
+  MARK, PACKETS, REDIRECT, TO_PEER, WINDOW,
 } from './offload-slot.js';
 import { ACKED, BITS, END, IS_STRANGE, KNOWN, LATE_ACK, LIMIT, SCALE_MASK } from './tcp-window.js';
 
@@ -73,6 +75,8 @@ const HEADERS = -76;
 const TTL_WORD = -80;
 /** Bytes of the largest packet it will be on the wire. */
 const WIRE = -84;
+/** Bytes of a direction's half of ENDS. */
+const END_BYTES = 2;
 /** Sequence number after the segment. */
 const SEGMENT_END = -88;
 
@@ -90,6 +94,7 @@ export function forwarder(options: ProgramOptions): Uint8Array {
   const a = new Assembler();
   recognise(a, options, true);
   count(a);
+  end(a, options.control);
   trim(a);
   a.load(B, R2, R10, IP_PROTOCOL).jump('==', R2, PROTOCOL_UDP, 'udp checksum');
   mendTransport(a, L4_AT + TCP_CHECKSUM_OFFSET, 0, 'tcp');
@@ -142,7 +147,7 @@ function recognise(a: Assembler, options: ProgramOptions, moves: boolean): void 
   if (elected.length > 0) a.label('ours');
   a.load(H, R2, R10, FRAME + 12).jump('!=', R2, swapped(ETHERTYPE_IPV4), 'up');
   a.load(B, R2, R10, IP).jump('!=', R2, 0x45, 'up').load(B, R2, R10, IP_PROTOCOL).jump('==', R2, PROTOCOL_UDP, 'find').jump('!=', R2, PROTOCOL_TCP, 'up')
-    .load(B, R2, R10, TCP_FLAGS).alu('and', R2, URG | ACK | RST | SYN | FIN).jump('!=', R2, ACK, 'up');
+    .load(B, R2, R10, TCP_FLAGS).alu('and', R2, URG | ACK | RST | SYN).jump('!=', R2, ACK, 'up');
   a.label('find');
   find(a, options);
 
@@ -199,7 +204,7 @@ function find(a: Assembler, { link, index, slots, capacity, seed }: ProgramOptio
 /** R2 becomes its lower 16 bits plus the rest. */
 function fold(a: Assembler): void { a.move(R3, R2).alu('right', R3, 16).alu('and', R2, 0xffff).alu('add', R2, R3); }
 
-/** As TcpWindows.judge finds a segment EXPECTED that has ACK and no SYN, FIN or RST. Leaves R1 = acknowledgement, R3 and R4 = bases of the own and the other side. */
+/** As TcpWindows.judge finds a segment EXPECTED that has ACK and no SYN or RST. Leaves R1 = acknowledgement, R3 and R4 = bases of the own and the other side. */
 function judge(a: Assembler): void {
   a.load(W, R1, R10, DIRECTION).alu('and', R1, ENTRY_BYTES).alu('right', R1, 2).move(R3, R7).alu('add', R3, R1)
     .alu('xor', R1, SIDE_BYTES).alu('and', R1, SIDE_BYTES).move(R4, R7).alu('add', R4, R1)
@@ -207,8 +212,8 @@ function judge(a: Assembler): void {
     .load(W, R5, R4, side(BITS)).move(R0, R5).alu('and', R0, KNOWN).jump('==', R0, 0, 'up');
   // seq - LIMIT > 0
   a.load(W, R1, R10, TCP_SEQUENCE).fromNetwork(R1, 32).load(W, R2, R3, side(LIMIT)).alu32('subtract', R2, R1).jump32('s<', R2, 0, 'up');
-  // end = seq + payload; END - end > the other's window + 1
-  a.load(W, R2, R10, HEADERS).alu32('negate', R2, 0).alu32('add', R2, R9).alu32('add', R2, R1).store(W, R10, SEGMENT_END, R2)
+  // end = seq + payload, and 1 for a FIN; END - end > the other's window + 1
+  a.load(W, R2, R10, HEADERS).alu32('negate', R2, 0).alu32('add', R2, R9).alu32('add', R2, R1).load(B, R0, R10, TCP_FLAGS).alu('and', R0, FIN).alu32('add', R2, R0).store(W, R10, SEGMENT_END, R2)
     .load(W, R1, R3, side(END)).alu32('subtract', R1, R2).alu32('move', R0, R5).alu32('right', R0, 16).alu32('and', R5, SCALE_MASK).alu32('left', R0, R5)
     .alu32('add', R0, 1).jump32('s>', R1, R0, 'up');
   // ack - END of the other > 0, or further back than a window
@@ -231,6 +236,15 @@ function move(a: Assembler): void {
 function count(a: Assembler): void {
   a.load(W, R1, R10, DIRECTION).alu('and', R1, ENTRY_BYTES).alu('right', R1, 3).move(R2, R7).alu('add', R2, R1).atomicAdd(DW, R2, BYTES * 4, R9)
     .alu('right', R1, 1).move(R2, R7).alu('add', R2, R1).move(R3, 1).atomicAdd(W, R2, PACKETS * 4, R3);
+}
+
+/** A FIN is noted for its direction. When the other one has had its own, the connection has ended: its slot is put into its lane, and then counted. */
+function end(a: Assembler, control: number): void {
+  a.load(B, R2, R10, IP_PROTOCOL).jump('==', R2, PROTOCOL_UDP, 'goes on').load(B, R2, R10, TCP_FLAGS).alu('and', R2, FIN).jump('==', R2, 0, 'goes on')
+    .load(W, R1, R10, DIRECTION).alu('and', R1, ENTRY_BYTES).alu('right', R1, Math.log2(ENTRY_BYTES / END_BYTES)).move(R2, R7).alu('add', R2, R1).store(H, R2, ENDS * 4, 1)
+    .alu('xor', R1, END_BYTES).alu('and', R1, END_BYTES).move(R2, R7).alu('add', R2, R1).load(H, R2, R2, ENDS * 4).jump('==', R2, 0, 'goes on')
+    .load(W, R1, R10, SLOT).move(R2, R1).alu('add', R2, 1).alu('and', R1, LANES - 1).alu('left', R1, 2).mapValue(R3, control).alu('add', R3, R1).store(W, R3, CONTROL_LANES * 4, R2)
+    .mapValue(R3, control).move(R2, 1).atomicAdd(W, R3, CONTROL_ENDED * 4, R2).label('goes on');
 }
 
 /** Short frames are padded on Ethernet; the IP length is the true one. */

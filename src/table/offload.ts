@@ -10,8 +10,8 @@ import { delta16, delta32, fold } from '../wire/checksum.js';
 import type { Tuple } from '../wire/tuple.js';
 import { OffloadIndex } from './offload-index.js';
 import {
-  BYTES, CONTROL_ELECTED, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_UNTIL, CONTROL_WORDS, DELTA, ELECTED_MAX, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LEAVING, LIMITS, MACS, MARK, PACKETS, REDIRECT,
-  SLOT_WORDS, WINDOW,
+  BYTES, CONTROL_ELECTED, CONTROL_ENDED, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_LANES, CONTROL_UNTIL, CONTROL_WORDS, DELTA, ELECTED_MAX, ENDS, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LANES, LEAVING,
+  LIMITS, MACS, MARK, PACKETS, REDIRECT, SLOT_WORDS, WINDOW,
 } from './offload-slot.js';
 import { WINDOW_WORDS } from './tcp-window.js';
 
@@ -89,6 +89,9 @@ export class OffloadTable {
   /** By slot: the second (table time) in which it was last seen to have moved. */
   private readonly movedAt: Int32Array;
   private readonly index: OffloadIndex;
+  /** Connections told of as ended so far, and the lane `takeEnded` goes on from. */
+  private endedRead = 0;
+  private lane = 0;
   /** The window as `bring` has copied it, so that `settle` writes only what has moved. */
   private readonly brought = new Int32Array(WINDOW_WORDS);
 
@@ -250,6 +253,31 @@ export class OffloadTable {
     this.bytesRead[place] = now;
     return more;
   }
+
+  /** The next slot whose connection both sides have closed; NONE when there are no more for now. */
+  takeEnded(): number {
+    const { control } = this;
+    if (this.lane === 0) {
+      const ended = control[CONTROL_ENDED];
+      if (ended === this.endedRead) return NONE;
+      this.endedRead = ended;
+    }
+    while (this.lane < LANES) {
+      const at = CONTROL_LANES + this.lane++;
+      const slot = control[at] - 1;
+      if (slot === NONE) continue;
+      control[at] = 0;
+      return slot;
+    }
+    this.lane = 0;
+    return NONE;
+  }
+
+  /** True when a direction's FIN has been forwarded. */
+  hasEnded(slot: number, direction: number): boolean { return ((this.words[slot * SLOT_WORDS + ENDS] >>> (16 * direction)) & 1) !== 0; }
+
+  /** A direction's FIN has come up. Before there are entries. */
+  setEnded(slot: number, direction: number): void { this.words[slot * SLOT_WORDS + ENDS] |= 1 << (16 * direction); }
 
   /** Copy a flow's window out of the slot, to be looked at and moved. */
   bring(slot: number, window: Int32Array, at: number): void {

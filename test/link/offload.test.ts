@@ -16,6 +16,7 @@ import { RX_BYTES } from '../../src/table/counters.js';
 import { ALG, COUNTERS, OFFLOADED, STATE, WINDOW } from '../../src/table/flow.js';
 import { forwarder, socketFilter } from '../../src/table/offload-program.js';
 import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
+import { STATE_MASK, STATE_NAMES } from '../../src/table/tcp-state.js';
 import { WINDOW_WORDS } from '../../src/table/tcp-window.js';
 import { parseMac } from '../../src/wire/address.js';
 import * as make from '../support/frames.js';
@@ -303,17 +304,36 @@ test('a super-frame is judged by its segments', () => withTwins({ mtu: { wan1: 1
   twins.settle();
 }));
 
-test('a FIN, a SYN, a reset, URG go up, and the flow ends as ever', () => withTwins({}, (twins) => {
+test('URG goes up; FINs close the connection in the kernel, and it ends as ever', () => withTwins({}, (twins) => {
   const c = new Connection(twins);
   c.exchange(10);
   assert.ok(twins.isOffloaded(0));
   for (const flags of ['AU', 'PAU']) assert.not(twins.send('lan', c.out({ flags })), flags);
   c.seq = (c.seq + LENGTH) >>> 0;
   assert.ok(c.exchange(3));
-  assert.not(twins.send('lan', c.out({ flags: 'FA', payload: Buffer.alloc(0) })));
-  assert.not(twins.isOffloaded(0));
-  c.seq = (c.seq + 1) >>> 0;
-  assert.not(twins.send('wan1', c.back({ flags: 'FA' })));
+  assert.not(twins.send('lan', c.out({ flags: 'F' })), 'without ACK');
+  const last = c.out({ flags: 'FPA' });
+  assert.ok(twins.send('lan', last), 'a FIN with the last of the data');
+  assert.ok(twins.send('lan', last), 'and once more');
+  c.seq = (c.seq + LENGTH + 1) >>> 0;
+  assert.ok(twins.send('wan1', c.back({ payload: make.filler(50) })), 'the other side goes on, and acknowledges it');
+  c.serverSeq = (c.serverSeq + 50) >>> 0;
+  assert.ok(twins.send('lan', c.out({ payload: Buffer.alloc(0) })));
+  assert.ok(twins.send('wan1', c.back({ flags: 'FA' })));
+  c.serverSeq = (c.serverSeq + 1) >>> 0;
+  assert.ok(twins.isOffloaded(0));
+  assert.ok(twins.send('lan', c.out({ payload: Buffer.alloc(0) })), 'the last acknowledgement');
+  twins.with.run();
+  const { flows } = twins.with.router;
+  assert.is(STATE_NAMES[flows.words[flows.at(0) + STATE] & STATE_MASK], 'time-wait', 'told of without being looked at');
+  twins.settle();
+}));
+
+test('a FIN whose numbers fit nothing goes up and closes nothing', () => withTwins({}, (twins) => {
+  const c = new Connection(twins);
+  c.exchange(10);
+  for (const far of [0x2000_0000, -0x2000_0000]) assert.not(twins.send('wan1', c.back({ flags: 'FA', sequence: (c.serverSeq + far) >>> 0 })), 'a forged one');
+  assert.ok(twins.isOffloaded(0));
   twins.settle();
 }));
 
@@ -371,7 +391,7 @@ const off = fc.oneof({ weight: 30, arbitrary: fc.constant(0) }, { weight: 4, arb
 /** One step of a conversation nobody would have. */
 const step = fc.record({
   way: fc.constantFrom('out' as const, 'back' as const),
-  flags: fc.oneof({ weight: 20, arbitrary: fc.constantFrom('A', 'PA', 'EA', 'CA') }, { weight: 1, arbitrary: fc.constantFrom('AU', 'SA', 'FA', 'R', 'RA', 'S') }),
+  flags: fc.oneof({ weight: 20, arbitrary: fc.constantFrom('A', 'PA', 'EA', 'CA') }, { weight: 1, arbitrary: fc.constantFrom('AU', 'SA', 'FA', 'FPA', 'FA', 'R', 'RA', 'S') }),
   seq: off,
   ack: off,
   window: fc.constantFrom(0, 1, 500, 0xfaf0, 0xffff),

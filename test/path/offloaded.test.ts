@@ -4,10 +4,15 @@ import * as assert from 'uvu/assert';
 import { DECLINED, OFFLOAD_DECLINED, OFFLOADED_FLOWS, OFFLOADED_RX_PACKETS, OFFLOADED_TX_BYTES, RX_BYTES, RX_PACKETS, TX_BYTES, TX_PACKETS, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS } from '../../src/table/counters.js';
 import { CONSIDER_PACKETS } from '../../src/stage/offload.js';
 import { BUCKET_BYTES, bucketsFor, REFERENCES, TAG_MASK } from '../../src/table/offload-index.js';
-import { BYTES, CONTROL_EPOCH, CONTROL_IN_USE, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LIMITS, MACS, MARK, PACKETS, REDIRECT, SLOT_BYTES, SLOT_WORDS, TO_PEER, WINDOW } from '../../src/table/offload-slot.js';
+import {
+  BYTES, CONTROL_ENDED, CONTROL_EPOCH, CONTROL_IN_USE, CONTROL_LANES, CONTROL_WORDS, ENDS, ENTRY, ENTRY_WORDS, EPOCH, IFINDEX, KEY, LANES, LIMITS, MACS, MARK, PACKETS, REDIRECT, SLOT_BYTES, SLOT_WORDS,
+  TO_PEER, WINDOW,
+} from '../../src/table/offload-slot.js';
 import { OffloadTable } from '../../src/table/offload.js';
 import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
 import { SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_OUT_BYTES, SERVER_OUT_PACKETS } from '../../src/table/counters.js';
+import { STATE } from '../../src/table/flow.js';
+import { STATE_MASK, STATE_NAMES } from '../../src/table/tcp-state.js';
 import { ACKED, END } from '../../src/table/tcp-window.js';
 import { expect, ipv4, tcp } from '../support/expect.js';
 import * as make from '../support/frames.js';
@@ -22,7 +27,7 @@ const SLOTS = 4;
 class FakeKernel implements OffloadDevice {
   readonly slots: ArrayBuffer;
   readonly index: ArrayBuffer;
-  readonly control = new ArrayBuffer(64);
+  readonly control = new ArrayBuffer(CONTROL_WORDS * 4);
   readonly seed = 4711;
   readonly words: Int32Array;
 
@@ -53,6 +58,16 @@ class FakeKernel implements OffloadDevice {
     this.words[slot * SLOT_WORDS + PACKETS + direction] += packets;
     const low = new BigUint64Array(this.slots, slot * SLOT_BYTES + BYTES * 4 + direction * 8, 1);
     low[0] += BigInt(bytes);
+  }
+
+  /** As if a program had forwarded a direction's FIN. `tells`: what it says when both sides have sent one gets through. */
+  finish(slot: number, direction: number, tells = true): void {
+    this.forward(slot, direction, 1, 40);
+    new Uint16Array(this.slots)[(slot * SLOT_WORDS + ENDS) * 2 + direction] = 1;
+    if (!tells || new Uint16Array(this.slots)[(slot * SLOT_WORDS + ENDS) * 2 + 1 - direction] === 0) return;
+    const control = new Int32Array(this.control);
+    control[CONTROL_LANES + (slot & (LANES - 1))] = slot + 1;
+    control[CONTROL_ENDED]++;
   }
 }
 
@@ -422,6 +437,91 @@ test('a flow to a virtual server is offloaded, and what the kernel forwarded cou
   r.advance(10);
   assert.is(offloaded(r), 0);
   assert.is(r.kernel.keys.size, 0);
+});
+
+const stateOf = (r: Rig, flow = 0): string => STATE_NAMES[r.router.flows.words[r.router.flows.at(flow) + STATE] & STATE_MASK]!;
+
+test('a connection closed in the kernel: over in the next turn, its slot given back when that is looked at, gone in time', () => {
+  const r = lab({ timeouts: { tcpTimeWait: 60 } });
+  connection(r, 1);
+  r.kernel.finish(0, 1);
+  r.run();
+  assert.is(stateOf(r), 'established', 'nobody has looked');
+  r.advance(1000, 500);
+  assert.equal([stateOf(r), offloaded(r)], ['half-closed', 1], 'one side has closed, the other may go on');
+  r.kernel.finish(0, 0);
+  r.run();
+  assert.equal([stateOf(r), offloaded(r)], ['time-wait', 1], 'the last acknowledgement is left to the kernel');
+  r.advance(1000, 500);
+  assert.equal([stateOf(r), offloaded(r), r.kernel.keys.size, r.flowCount], ['time-wait', 0, 0, 1]);
+  r.advance(57_000, 1000);
+  assert.is(r.flowCount, 1);
+  r.advance(4000, 1000);
+  assert.is(r.flowCount, 0, 'nothing has prolonged what is over');
+});
+
+test('both sides close, and nobody tells: it is found when its slot is looked at', () => {
+  const r = lab();
+  connection(r, 1);
+  for (const direction of [0, 1]) r.kernel.finish(0, direction, false);
+  r.run();
+  assert.is(stateOf(r), 'established');
+  r.advance(1000, 500);
+  assert.equal([stateOf(r), offloaded(r)], ['time-wait', 0]);
+});
+
+test('what ends while slots are scarce gives its own back at once', () => {
+  const r = lab();
+  for (const port of [80, 81, 82]) connection(r, 1, port);
+  assert.is(offloaded(r), 3);
+  for (const direction of [0, 1]) r.kernel.finish(0, direction);
+  r.run();
+  assert.equal([stateOf(r), offloaded(r)], ['time-wait', 2]);
+});
+
+test('a packet of a connection that was closed in the kernel meets it closed', () => {
+  const begins = (r: Rig): Buffer => r.from('lan', make.ipv4({ source: PC1, destination: SERVER, dontFragment: true }, make.tcp({ sourcePort: 4000, destinationPort: 80, flags: 'S', sequence: 5_000_000 })))[0]!.packet;
+  const r = lab();
+  connection(r, 1);
+  for (const direction of [0, 1]) r.kernel.finish(0, direction, false);
+  begins(r);
+  assert.equal([stateOf(r), offloaded(r), r.kernel.keys.size, r.flowCount], ['opening', 0, 0, 1], 'a new SYN begins it anew, by numbers of its own');
+  const half = lab();
+  connection(half, 1);
+  half.kernel.finish(0, 1, false);
+  half.from('lan', make.ipv4({ source: PC1, destination: SERVER, dontFragment: true }, make.tcp({ sourcePort: 4000, destinationPort: 80, flags: 'FA', sequence: 1000, acknowledgement: 2000 })));
+  assert.equal([stateOf(half), offloaded(half)], ['time-wait', 0], 'the other FIN has come up');
+});
+
+test('a half-closed connection is offloaded as well, and its second FIN is told of', () => {
+  const r = lab();
+  connection(r, 1);
+  r.kernel.finish(0, 1);
+  r.advance(1000, 500);
+  r.router.offload.release(0);
+  assert.equal([stateOf(r), offloaded(r)], ['half-closed', 0]);
+  for (let i = 0; i < CONSIDER_PACKETS; i++) r.from('lan', make.ipv4({ source: PC1, destination: SERVER, dontFragment: true }, make.tcp({ sourcePort: 4000, destinationPort: 80, flags: 'A', sequence: 1000, acknowledgement: 2000 })));
+  assert.is(offloaded(r), 1);
+  const slot = [...r.kernel.keys.values()][0]! >> 1;
+  r.kernel.finish(slot, 0);
+  r.run();
+  assert.is(stateOf(r), 'time-wait');
+});
+
+test('a virtual server counts a connection that was closed in the kernel as inactive', () => {
+  const r = lab({ plan: servers({ addresses: '192.168.201.80', realServers: [{ address: PC1, port: 8080 }] }) });
+  const call = new Call(r, { to: '192.168.201.80' });
+  call.open();
+  for (let i = 0; i < CONSIDER_PACKETS; i++) {
+    call.say('A');
+    call.answer('A');
+  }
+  const server = realServer(r, PC1);
+  assert.equal([offloaded(r), server.active, server.inactive], [1, 1, 0]);
+  r.kernel.finish(0, 0);
+  r.kernel.finish(0, 1);
+  r.run();
+  assert.equal([server.active, server.inactive], [0, 1]);
 });
 
 test('packets that are scheduled by themselves all come up', () => {
