@@ -185,7 +185,9 @@ function find(a: Assembler, { link, index, slots, capacity, seed }: ProgramOptio
   a.load(W, R2, R10, IP_TTL).store(W, R10, TTL_WORD, R2).alu('and', R2, 0xff00).alu('or', R2, link << 16).store(W, R10, KEY_AT, R2);
   const [first, ...others] = factorsOf(seed);
   a.alu32('multiply', R2, first);
-  others.forEach((factor, i) => { a.load(W, R3, R10, KEY_AT + 4 * (i + 1)).alu32('multiply', R3, factor).alu32('add', R2, R3); });
+  others.forEach((factor, i) => {
+    a.alu32('move', R3, R2).alu32('right', R3, 16).alu32('xor', R2, R3).load(W, R3, R10, KEY_AT + 4 * (i + 1)).alu32('xor', R2, R3).alu32('multiply', R2, factor);
+  });
   // finish() of base/hash.ts.
   a.alu32('move', R3, R2).alu32('right', R3, 16).alu32('xor', R2, R3).alu32('multiply', R2, 0x85ebca6b)
     .alu32('move', R3, R2).alu32('right', R3, 13).alu32('xor', R2, R3).alu32('multiply', R2, 0xc2b2ae35)

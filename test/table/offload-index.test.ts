@@ -44,12 +44,26 @@ test('a full bucket takes no more, and a tag only once', () => {
   assert.not(index.put(Int32Array.of(0, 0, 0, 0), 0, 7), 'the same key again');
 });
 
-test('with all slots taken, nearly all entries have their place', () => {
-  const capacity = 4096;
-  const index = new OffloadIndex(memoryFor(capacity), capacity, SEED);
-  let refused = 0;
-  for (let i = 0; i < capacity * 2; i++) if (!index.put(Int32Array.of(0x20600, 0x0a000001, 0x0a000002 + (i >> 3), 80 | (i << 16)), 0, i)) refused++;
-  assert.ok(refused < capacity * 2 * 0.01, `${refused} of ${capacity * 2} were refused`);
-});
+/** A word as it stands in a frame. */
+const network = (value: number): number => Buffer.from(Uint32Array.of(value).buffer).swap32().readInt32LE();
+
+for (const [what, seed] of [['one seed', SEED], ['another', 0], ['and one more', -1]] as const) {
+  test(`with all slots taken, nearly all entries have their place, whatever the flows have in common (${what})`, () => {
+    const shapes: Record<string, (i: number) => [source: number, destination: number, ports: number]> = {
+      'one client, many ports': (i) => [0x0a000002, 0xc6336401, ((1024 + i) << 16) | 443],
+      'a network of clients, few ports': (i) => [0x0a000000 + (i & 255), 0xc6336401, ((1024 + (i >> 8)) << 16) | 443],
+      'answers to them': (i) => [0xc6336401, 0x0a000000 + (i & 255), (443 << 16) | (1024 + (i >> 8))],
+      'clients from all over, each with one flow': (i) => [0x0a000000 + i * 0x10001, 0xcb007102, ((20_000 + (i & 7)) << 16) | 80],
+      'one client, many servers': (i) => [0x0a000002, 0xc6120000 + i, (5000 << 16) | 9000],
+    };
+    for (const [shape, flow] of Object.entries(shapes)) {
+      const capacity = 4096;
+      const index = new OffloadIndex(memoryFor(capacity), capacity, seed);
+      let refused = 0;
+      for (let i = 0; i < capacity * 2; i++) if (!index.put(Int32Array.of(0x20600, ...flow(i).map(network)), 0, i)) refused++;
+      assert.ok(refused < capacity * 2 * 0.01, `${shape}: ${refused} of ${capacity * 2} were refused`);
+    }
+  });
+}
 
 test.run();
