@@ -445,7 +445,9 @@ export class Probes {
     if (probe.request.kind === 'arp') this.arpCount--;
     if (probe.request.kind === 'udp') this.udpCount--;
     if (!this.isSent(probe)) this.waiting--;
-    this.tell(probe.id, reason === null && !isSilence ? this.r.nowMs - probe.sentAtMs : null, reason);
+    const isAnswered = reason === null && !isSilence;
+    if (isAnswered && probe.request.kind !== 'arp') this.r.neighbours.confirm(probe.link, 0, 0, V4_MAPPED, probe.next, this.r.nowMs);
+    this.tell(probe.id, isAnswered ? this.r.nowMs - probe.sentAtMs : null, reason);
   }
 
   private tell(id: number, latencyMs: number | null, reason: string | null): void {

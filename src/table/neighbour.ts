@@ -8,7 +8,7 @@
  *                                FAILED <---------------------------------------------------------------------+
  *
  * After RFC 1122 §2.3.2.1 (unicast poll before an entry is given up) and §2.3.2.2 (a packet waits rather than being dropped), with the
- * states of RFC 4861 §7.3. A FAILED entry refuses packets for FAILED_MS, then is asked for again: so a dead host costs one
+ * states of RFC 4861 §7.3. That something sent by way of it was answered confirms it as well (RFC 1122 §2.3.2.1 (4), RFC 4861 §7.3.1). A FAILED entry refuses packets for FAILED_MS, then is asked for again: so a dead host costs one
  * request a few seconds, and the sender is told each time. An unused STALE entry is forgotten after the stale time.
  *
  * An entry that was configured (`fix`) is REACHABLE for good: nothing ages it, what ARP says of it is not believed (a forger cannot move it), and it
@@ -214,6 +214,17 @@ export class NeighbourTable {
     if (isAnswer || waits) this.enter(entry, REACHABLE, nowMs, nowMs + this.reachableMs);
     else this.enter(entry, STALE, nowMs, nowMs + this.staleMs);
     if (waits) this.actions.answered(entry);
+  }
+
+  /**
+   * What was sent to this neighbour has been answered from where it was going: the neighbour is there, whatever has become of the question that may
+   * be under way. Who answers again after a silence is else given up for a question that fell into the silence.
+   */
+  confirm(link: number, a0: number, a1: number, a2: number, a3: number, nowMs: number): void {
+    const entry = this.find(link, a0, a1, a2, a3);
+    if (entry === NONE) return;
+    const state = this.words[entry * WORDS + STATE];
+    if (state === PROBE || state === STALE) this.enter(entry, REACHABLE, nowMs, nowMs + this.reachableMs);
   }
 
   private setMac(entry: number, macHigh: number, macLow: number): void {

@@ -103,6 +103,24 @@ for (const [obstacle, { options = {}, hinder }] of Object.entries(OBSTACLES)) {
   });
 }
 
+// conforms: fwd-probes
+echoes('its answer vouches for the gateway: an uplink that was silent and answers again is not given up for a question of ARP lost in the silence', () => {
+  const r = rig();
+  const count = (): number => r.notices.filter((notice) => notice.event === 'uplink').length;
+  r.advance(31_000, 1000);
+  const before = count();
+  // The silence begins: probes make the router ask for the gateway, and nobody answers either.
+  ask(r);
+  r.advance(2900, 100);
+  assert.equal(last(r), bad('timed out'));
+  // It is over, before the last question of ARP is given up.
+  const [sent] = packets(ask(r));
+  r.from('wan1', replyTo(sent.packet));
+  assert.equal(last(r), good());
+  r.advance(3000, 100);
+  assert.is(count(), before, 'the uplink stays in use');
+});
+
 echoes('only the carrier binds it: without one it fails at once, and nothing leaves', () => {
   const r = rig();
   r.setUp('wan1', false);

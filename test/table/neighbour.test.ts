@@ -46,6 +46,8 @@ class Bench {
   answer(address = GATEWAY, mac = MAC, link = 0): void { this.table.learn(link, address, mac.high, mac.low, true, true, V4, this.clock.nowMs()); }
   /** A request somebody makes: of us, or of someone else. */
   overhear(address = GATEWAY, mac = MAC, isForUs = false, link = 0): void { this.table.learn(link, address, mac.high, mac.low, false, isForUs, V4, this.clock.nowMs()); }
+  /** Something sent by way of it has been answered. */
+  confirm(address = GATEWAY, link = 0): void { this.table.confirm(link, 0, 0, V4, address, this.clock.nowMs()); }
   /** Let time pass in steps as turns do. */
   pass(ms: number, stepMs = 100): void {
     for (let left = ms; left > 0; left -= stepMs) {
@@ -151,6 +153,36 @@ test('a stale neighbour that does not answer three unicasts a second apart has f
   b.pass(100);
   assert.is(b.state(), 'failed');
   assert.not(b.use(entry));
+});
+
+test('an answer to what went by way of a neighbour confirms it: the question that fell into its silence does no harm', () => {
+  const b = new Bench();
+  const entry = b.solicit();
+  b.answer();
+  b.pass(REACHABLE_MS);
+  b.use(entry);
+  b.pass(2900);
+  assert.is(b.state(), 'probe');
+  b.confirm();
+  assert.is(b.state(), 'reachable');
+  b.pass(REACHABLE_MS - 100);
+  assert.equal([b.state(), b.failed.length, b.asked.length], ['reachable', 0, 4], 'it neither fails nor is asked for again before its time');
+  b.pass(100);
+  assert.is(b.state(), 'stale');
+  b.confirm();
+  assert.is(b.state(), 'reachable', 'nor need a stale one be asked for');
+});
+
+test('no answer confirms a neighbour that is not known or that has failed', () => {
+  const b = new Bench();
+  b.confirm();
+  assert.is(b.state(), 'none');
+  b.solicit();
+  b.confirm();
+  assert.is(b.state(), 'incomplete', 'whose MAC address is not known');
+  b.pass(3000);
+  b.confirm();
+  assert.equal([b.state(), b.answered.length], ['failed', 0]);
 });
 
 test('a stale neighbour nobody uses is forgotten, one in use is not', () => {
