@@ -3,6 +3,7 @@
  * thrown; programmer problems are asserts; what is here are system problems (Node-shaped: code, errno, syscall) and
  * operator problems, which are collected and told all at once, each with its place.
  */
+import { getSystemErrorMap } from 'node:util';
 
 /** Exit codes: those above 63 mean what sysexits.h says they mean. */
 export const EXIT_OK = 0;
@@ -34,6 +35,24 @@ export function isSystemError(error: unknown): error is SystemError {
 /** True when the kernel refused for want of a privilege, so that the answer is another user or a capability. */
 export function isPermissionError(error: unknown): error is SystemError {
   return isSystemError(error) && (error.code === 'EPERM' || error.code === 'EACCES');
+}
+
+/** What a system error says, without the code and the call: 'operation not permitted'. */
+export function wordsOf(error: SystemError): string {
+  let said = error.message;
+  // Node's messages are `CODE: words, syscall 'path'`, those of netlink `CODE: syscall: detail`; others are sentences with commas of their own.
+  if (said.startsWith(`${error.code}: `)) {
+    said = said.slice(error.code.length + 2);
+    const tail = said.lastIndexOf(`, ${error.syscall}`);
+    if (tail > 0) said = said.slice(0, tail);
+    if (said === error.syscall) said = '';
+    else if (said.startsWith(`${error.syscall}: `)) said = said.slice(error.syscall.length + 2);
+  } else if (said.startsWith(`${error.syscall} ${error.code}: `)) {
+    // Those of sockets: `syscall CODE: words path`.
+    said = said.slice(error.syscall.length + error.code.length + 3);
+    if (error.path !== undefined && said.endsWith(` ${error.path}`)) said = said.slice(0, -error.path.length - 1);
+  }
+  return said === '' ? getSystemErrorMap().get(error.errno)?.[1] ?? 'the system refused' : said;
 }
 
 /** One mistake of an operator, with its place. */

@@ -2,9 +2,8 @@
  * How a command ends when it cannot do its work: which lines go to standard error and which exit code the process has. Operator and
  * system errors never show a stack; a programmer's error always does.
  */
-import { getSystemErrorMap } from 'node:util';
 import {
-  ConfigErrors, EXIT_CONFIG, EXIT_FAILED, EXIT_NO_PERMISSION, EXIT_SYSTEM, EXIT_UNAVAILABLE, formatConfigError, formatConfigWarning, isPermissionError, isSystemError, Unavailable,
+  ConfigErrors, EXIT_CONFIG, EXIT_FAILED, EXIT_NO_PERMISSION, EXIT_SYSTEM, EXIT_UNAVAILABLE, formatConfigError, formatConfigWarning, isPermissionError, isSystemError, Unavailable, wordsOf,
 } from '../base/error.js';
 import type { SystemError } from '../base/error.js';
 import { explainPermission } from './privilege.js';
@@ -33,17 +32,7 @@ export interface Ending { exitCode: number; lines: string[] }
 /** In words, then in the kernel's terms: 'operation not permitted (EPERM, ioctl TUNSETIFF)'. */
 function systemLine(error: SystemError): string {
   const where = error.path === undefined ? error.syscall : `${error.syscall} ${error.path}`;
-  let said = error.message;
-  // Node's messages are `CODE: words, syscall 'path'`, those of netlink `CODE: syscall: detail`; others are sentences with commas of their own.
-  if (said.startsWith(`${error.code}: `)) {
-    said = said.slice(error.code.length + 2);
-    const tail = said.lastIndexOf(`, ${error.syscall}`);
-    if (tail > 0) said = said.slice(0, tail);
-    if (said === error.syscall) said = '';
-    else if (said.startsWith(`${error.syscall}: `)) said = said.slice(error.syscall.length + 2);
-  }
-  const words = said === '' ? getSystemErrorMap().get(error.errno)?.[1] ?? 'the system refused' : said;
-  return `${words} (${error.code}, ${where})`;
+  return `${wordsOf(error)} (${error.code}, ${where})`;
 }
 
 /** What to say about an error, and what to exit with. */

@@ -18,7 +18,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { dirname } from 'node:path';
 import { isSystemError, type SystemError } from '../base/error.js';
 import type { LinkPlan } from '../base/plan.js';
-import { Silence } from './nftables.js';
+import { Silence, TABLE_PREFIX } from './nftables.js';
 import { TrafficControl, type Hook } from './traffic-control.js';
 import { Rtnetlink, type DeviceInfo, type RouteChange, type RuleInfo } from './rtnetlink.js';
 
@@ -106,7 +106,7 @@ export class Host {
     this.journalPath = options.journalPath;
     this.links = options.links;
     this.pins = options.pins ?? [];
-    this.table = options.table ?? `weir-${process.pid}`;
+    this.table = options.table ?? `${TABLE_PREFIX}${process.pid}`;
     this.entries = this.readJournal().map((change) => ({ owner: null, claimed: false, change }));
   }
 

@@ -12,8 +12,11 @@
  * Without the ingress hook (nf_tables missing, no privilege) taking a device over fails. The egress hook came with Linux 5.16; where
  * it is missing the refusal is kept and the host may still send on its own account, which its peers mostly ignore.
  */
+import { constants } from 'node:os';
 import { native, type Refusal } from './native.js';
-import { MessageBuilder, NETLINK_NETFILTER, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkClient, type Request } from './netlink.js';
+import {
+  MessageBuilder, NETLINK_NETFILTER, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkClient, parseAttributes, systemError, textOf, type Request,
+} from './netlink.js';
 import { isSystemError, type SystemError } from '../base/error.js';
 
 const NFNL_SUBSYS_NFTABLES = 10;
@@ -26,6 +29,7 @@ const NFPROTO_NETDEV = 5;
 
 const NFT_MSG_NEWTABLE = 0;
 const NFT_MSG_NEWCHAIN = 3;
+const NFT_MSG_GETCHAIN = 4;
 const NFT_MSG_NEWRULE = 6;
 const NFT_MSG_DELCHAIN = 5;
 
@@ -67,8 +71,13 @@ const NF_DROP = 0;
 const NF_ACCEPT = 1;
 /** SO_MARK of weir's packet sockets: 'weir' in ASCII. */
 export const SOCKET_MARK = 0x77656972;
+/** Bytes of family, version and resource before a message's attributes. */
+const NFGENMSG = 4;
 const HOOK = { ingress: 0, egress: 1 } as const;
 type HookName = keyof typeof HOOK;
+
+/** What the tables of all instances begin with. */
+export const TABLE_PREFIX = 'weir-';
 
 /** Before any chain of the administrator's: a dropped frame need not be looked at. */
 const PRIORITY = -500;
@@ -105,7 +114,7 @@ function explain(error: unknown, device: string): unknown {
     default:
       return error;
   }
-  error.message = `cannot keep the host's stack silent on ${device}: ${reason} (${error.message})`;
+  error.message = `cannot keep the host's stack silent on ${device}: ${reason}`;
   return error;
 }
 
@@ -193,13 +202,31 @@ export class Silence {
     }]);
   }
 
-  /** Cut the host's stack off `device`. Throws a system error that names what is missing when the ingress hook cannot be had. */
+  /**
+   * The table of another instance that has the device, or null. Two of them on one device would each forward every packet; the packet sockets
+   * themselves keep nobody off. A table lives as long as its owner, so one that is there is in use.
+   */
+  private takenBy(client: NetlinkClient, device: string): string | null {
+    const chains = client.dump({ what: 'NFT_MSG_GETCHAIN', build: () => message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_NETDEV) });
+    for (const { body } of chains) {
+      const attributes = parseAttributes(body, NFGENMSG);
+      const table = textOf(attributes.get(NFTA_CHAIN_TABLE));
+      if (table?.startsWith(TABLE_PREFIX) === true && table !== this.table && textOf(attributes.get(NFTA_CHAIN_NAME)) === `ingress-${device}`) return table;
+    }
+    return null;
+  }
+
+  /** Cut the host's stack off `device`. Throws a system error that names what is missing when the ingress hook cannot be had, EBUSY when another instance has the device. */
   silence(device: string): Silenced {
     const refused: Refusal[] = [];
     const made: HookName[] = [];
     let client: NetlinkClient;
     try {
       client = this.open();
+      const taken = this.takenBy(client, device);
+      if (taken !== null) {
+        throw Object.assign(systemError(constants.errno.EBUSY, 'NFT_MSG_GETCHAIN'), { message: `device '${device}' is taken over already, by another weir (nf_tables table ${taken})` });
+      }
       this.addChain(client, 'ingress', device);
       made.push('ingress');
     } catch (error) {

@@ -27,7 +27,7 @@ export function openRaw(plan: LinkPlan, host: Host): OpenedLink {
     const names = rtnetlink.devices().filter((device) => !device.loopback).map((device) => device.name);
     const place = plan.netns === undefined ? '' : ` in namespace ${plan.netns}`;
     throw systemError(constants.errno.ENODEV, 'RTM_GETLINK',
-      `link ${plan.name}: there is no device '${plan.device}'${place}; ${names.length === 0 ? 'there is none at all' : `there are ${names.join(', ')}`}`);
+      `there is no device '${plan.device}'${place}; ${names.length === 0 ? 'there is none at all' : `there are ${names.join(', ')}`}`);
   }
   // Silence comes first: between taking the device up and taking it over the host must not answer.
   const silenced = host.silence(netns).silence(plan.device);

@@ -103,6 +103,43 @@ tap('a missing bridge is made, shared, and goes at the end; one that was there i
   }
 });
 
+tap('a device that cannot be had is refused by the names the configuration has for it and its link', () => {
+  const { ns, host } = box();
+  try {
+    ns.ip('link', 'add', 'va', 'type', 'veth', 'peer', 'name', 'vb');
+    ns.ip('link', 'set', 'va', 'up');
+    const before = snapshot(ns);
+    const refusal = (fields: Partial<OpenedLink['plan']> & Pick<OpenedLink['plan'], 'type' | 'device'>): [string, string] => {
+      const wrong = plan({ name: 'lan', netns: ns.name, ...fields });
+      const h = host([wrong]);
+      try {
+        openLink(wrong, h);
+        return ['', ''];
+      } catch (error) {
+        const { code, message } = error as Error & { code: string };
+        return [code, message];
+      } finally {
+        assert.equal(h.close(), []);
+      }
+    };
+    assert.equal(refusal({ type: 'tap', device: 'va' }), ['EINVAL', "link lan: there is a device 'va' already, and it is no tap device that weir could open"]);
+    assert.equal(refusal({ type: 'tun', device: 'lo' }), ['EINVAL', "link lan: there is a device 'lo' already, and it is no tun device that weir could open"]);
+    const elsewhere = `${ns.name}-none`;
+    for (const type of ['tap', 'tun', 'raw'] as const) {
+      assert.equal(refusal({ type, device: 'x0', netns: elsewhere }), ['ENOENT', `link lan: there is no network namespace '${elsewhere}'; \`ip netns\` lists those there are`]);
+    }
+    assert.equal(refusal({ type: 'raw', device: 'nosuch' }), ['ENODEV', `link lan: there is no device 'nosuch' in namespace ${ns.name}; there are vb, va`]);
+    const other = plan({ name: 'other', type: 'tun', device: 'weir0', netns: ns.name });
+    const theirs = host([other]);
+    const open = openLink(other, theirs);
+    assert.equal(refusal({ type: 'tun', device: 'weir0' }), ['EBUSY', "link lan: device 'weir0' is in use: another weir, or another program, has it open"]);
+    assert.equal([open.close(), theirs.close()], [[], []]);
+    assert.equal(snapshot(ns), before);
+  } finally {
+    ns.remove();
+  }
+});
+
 tap('what is not a bridge is refused, and nothing is left', () => {
   const { ns, host } = box();
   try {

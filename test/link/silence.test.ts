@@ -83,6 +83,25 @@ silence('other processes cannot take the table away', () => {
   }
 });
 
+silence('a device that another instance has taken over is not taken twice', () => {
+  const ns = namespace();
+  const [first, second] = [new Silence('weir-1', ns.path), new Silence('weir-2', ns.path)];
+  try {
+    for (const name of ['near', 'near2']) ns.ip('link', 'add', name, 'type', 'veth', 'peer', 'name', `far-${name}`);
+    first.silence('near');
+    const taken = (error: Error & { code?: string }): boolean => error.code === 'EBUSY' && error.message.includes(`device 'near' is taken over already, by another weir (nf_tables table weir-1)`);
+    assert.throws(() => second.silence('near'), taken);
+    second.silence('near2');
+    assert.throws(() => second.silence('near'), taken);
+    first.close();
+    assert.equal(second.silence('near').refused, [], 'with its owner the claim is gone');
+  } finally {
+    first.close();
+    second.close();
+    ns.remove();
+  }
+});
+
 silence('a kill -9 ends the silence', async () => {
   const { host, peer, remove } = pair();
   const child = holder(host, { journalPath: `${directory()}/journal`, links: [plan({ name: 'wan', type: 'raw', device: 'near', addresses: [{ address: HOST, prefixLength: 24 }] })] });

@@ -2,7 +2,7 @@
  * The unix socket's life: its directory, a stale socket left by a kill, a living one of another daemon, its mode and group. Whoever can
  * write to the socket can ask the router anything, so it is never open wider than 0660, not even for a moment.
  */
-import { chmodSync, chownSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, unlinkSync } from 'node:fs';
 import { request } from 'node:http';
 import type { Server } from 'node:http';
 import { connect } from 'node:net';
@@ -29,6 +29,12 @@ function systemError(code: 'EADDRINUSE' | 'ENOTSOCK', syscall: string, path: str
   return Object.assign(new Error(message), { code, errno: -constants.errno[code], syscall, path });
 }
 
+/** Node's errors about unix sockets do not have their path where those about files have it. */
+function placed(error: NodeJS.ErrnoException, path: string): NodeJS.ErrnoException {
+  error.path ??= path;
+  return error;
+}
+
 type Probe = 'living' | 'stale' | 'absent';
 
 /** Who is behind the path: somebody who accepts, nobody, or no socket at all. */
@@ -42,7 +48,7 @@ function probe(path: string): Promise<Probe> {
       else if (error.code === 'ENOENT') resolve('absent');
       // EAGAIN: its backlog is full, so it is alive though not well.
       else if (error.code === 'EAGAIN') resolve('living');
-      else reject(error);
+      else reject(placed(error, path));
     });
   });
 }
@@ -62,9 +68,20 @@ function askPid(path: string): Promise<number | null> {
   });
 }
 
+/** A directory and those above it. Not by mkdir's own `recursive`, which tries for ever where nothing can be made although all above is there (/proc). */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o755 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
 /** Make room for our socket at `path`: its directory exists and nothing stands in its place. Throws when something does that must stay. */
 async function clear(path: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  makeDirectory(dirname(path));
   const before = lstatSync(path, { throwIfNoEntry: false });
   if (before === undefined) return;
   if (!before.isSocket()) throw systemError('ENOTSOCK', 'listen', path, `${path} exists and is not a socket; it was left as it is`);
@@ -103,8 +120,9 @@ export async function listenOnSocket(server: Server, path: string, group: string
   const gid = await chooseGroup(group, configFile);
   await clear(path);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.once('listening', () => { server.off('error', reject); resolve(); });
+    const refuse = (error: Error): void => reject(placed(error, path));
+    server.once('error', refuse);
+    server.once('listening', () => { server.off('error', refuse); resolve(); });
     // Node binds within this call, so the narrow mask holds for the socket and for nothing else.
     const mask = process.umask(0o177);
     try {

@@ -1,6 +1,8 @@
 /** The API over a real unix socket: every resource, the refusals, the pages of a million flows, the socket's own life. */
 import { spawn } from 'node:child_process';
-import fs, { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import fs, { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { EventEmitter } from 'node:events';
+import type { Server } from 'node:http';
 import { syncBuiltinESMExports } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -9,7 +11,9 @@ import * as assert from 'uvu/assert';
 import { ConfigErrors } from '../../../src/base/error.js';
 import { EventLog } from '../../../src/control/event.js';
 import { findGroup, lookUpGroup } from '../../../src/control/api/group.js';
+import { endingOf } from '../../../src/cli/failure.js';
 import { startApi } from '../../../src/control/api/server.js';
+import { listenOnSocket } from '../../../src/control/api/socket.js';
 import type { AffinityPage, ApiErrorBody, FlowPage, RouterEvent, RouterStatus, UplinkAnswer } from '../../../src/control/api/types.js';
 import { ask, temporaryDirectory, until, withApi } from '../../support/api.js';
 import { FakeView, fakeFlow, NOW_MS } from '../../support/fake-view.js';
@@ -434,6 +438,24 @@ test('a directory that may not be made is a system error with its path', async (
   const error = await thrownBy(() => startApi(base(join(directory, 'file', 'sub', 'weir.sock'))));
   assert.is(error.code, 'ENOTDIR');
   assert.ok(typeof error.syscall === 'string' && typeof error.errno === 'number');
+});
+
+test('a directory that cannot be made where all above it is there is refused, not tried for ever', async () => {
+  const error = await thrownBy(() => startApi(base('/proc/no-such-thing/weir.sock')));
+  assert.equal([error.code, error.syscall], ['ENOENT', 'mkdir']);
+});
+
+test('what is wrong with the socket has its path, so that the advice is about the file', async () => {
+  const directory = temporaryDirectory();
+  const loop = join(directory, 'loop');
+  symlinkSync(loop, loop);
+  const error = await thrownBy(() => startApi(base(join(loop, 'weir.sock'))));
+  const refused = Object.assign(new Error(`listen EACCES: permission denied ${join(directory, 'weir.sock')}`), { code: 'EACCES', errno: -13, syscall: 'listen' });
+  const server = Object.assign(new EventEmitter(), { listen: () => { queueMicrotask(() => server.emit('error', refused)); } }) as unknown as Server;
+  const path = join(directory, 'weir.sock');
+  const denied = await thrownBy(() => listenOnSocket(server, path, undefined, 'weir.yaml'));
+  assert.equal([error.code, denied.path], ['ELOOP', path]);
+  assert.equal(endingOf(denied), { exitCode: 77, lines: [`weir: no permission: permission denied (EACCES, listen ${path})`, `  run it as root, or give this user the right to ${path}`] });
 });
 
 test('an existing directory keeps its mode', async () => {
