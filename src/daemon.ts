@@ -7,6 +7,7 @@
  *   TERM, INT   stop gracefully; a second one ends at once
  */
 import { randomInt } from 'node:crypto';
+import { isatty } from 'node:tty';
 import { Worker } from 'node:worker_threads';
 import { affinityBytes } from './balance/affinity.js';
 import { persistenceBytes, persistenceCapacity } from './balance/persistence.js';
@@ -87,6 +88,8 @@ class Daemon {
   private offload: KernelOffload | undefined;
   private boxAddresses: BoxAddresses | undefined;
   private readonly links: OpenedLink[] = [];
+  /** As of the start: of one that has gone nothing can be asked. */
+  private readonly hasTerminal = isatty(0) || isatty(2);
   private readonly memory: SharedMemory;
   private readonly mailbox = new SharedArrayBuffer(4);
   private readonly wakeFd: number;
@@ -134,8 +137,10 @@ class Daemon {
     native().dropAmbient();
     logEvents(componentLog(this.log, 'daemon'), this.events);
     const onSignal = (signal: NodeJS.Signals): void => this.onSignal(signal);
+    const onHangUp = (): void => this.onHangUp();
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    process.on('SIGHUP', onHangUp);
     try {
       // The socket first: it tells whether another weir runs here, before anything of the box is touched.
       this.api = await startApi({
@@ -198,7 +203,14 @@ class Daemon {
       await this.close();
       process.off('SIGTERM', onSignal);
       process.off('SIGINT', onSignal);
+      process.off('SIGHUP', onHangUp);
     }
+  }
+
+  /** From a terminal that goes away it is the end. From anybody else it asks to read the configuration anew, which must not end a router. */
+  private onHangUp(): void {
+    if (this.hasTerminal) this.onSignal('SIGHUP');
+    else this.log.warn({ signal: 'SIGHUP' }, 'a changed configuration counts from the next start on: weir goes on as it is');
   }
 
   private onSignal(signal: NodeJS.Signals): void {

@@ -4,7 +4,7 @@ import type { VirtualServerList, VirtualServerStatus } from '../control/api/type
 import { formatListens, healthStyle, serverColumns, serversOf } from './columns.js';
 import type { CommandFile, Context } from './command.js';
 import { defineReading, printJson, readingOptions, withClient } from './command.js';
-import { formatCount, formatDuration } from './format.js';
+import { formatDuration, formatPlural } from './format.js';
 import { formatTable, paint, plain } from './table.js';
 
 /** What is not as it is without being asked for. */
@@ -24,7 +24,7 @@ function heading(row: VirtualServerStatus, nowMs: number, color: boolean): strin
   const parts = [paint(plain(row.name), 'bold', color), formatListens(row), [row.scheduler.name, ...flags(row).map(plain)].join(', '),
     `${paint(row.state, healthStyle(row.state), color)} for ${formatDuration(nowMs - row.sinceMs)}`];
   if (row.reason !== null) parts.push(paint(plain(row.reason), 'bad', color));
-  if (row.refusedFlows > 0) parts.push(paint(`${formatCount(row.refusedFlows)} flows refused`, 'warning', color));
+  if (row.refusedFlows > 0) parts.push(paint(`${formatPlural(row.refusedFlows, 'flow')} refused`, 'warning', color));
   return `${parts.join('  ')}\n`;
 }
 

@@ -39,6 +39,14 @@ test('the columns of all virtual servers stand under each other, painted or not'
   assert.is(painted.replace(/\u001b\[\d+m/g, ''), text);
 });
 
+test('one flow is one flow', () => {
+  const row = new FakeView({ servers: true }).virtualServers()[2];
+  const heading = (refusedFlows: number): string => formatServers([{ ...row, refusedFlows }], NOW_MS, false).split('\n')[1];
+  assert.match(heading(1), / {2}1 flow refused$/);
+  assert.match(heading(1234), / {2}1,234 flows refused$/);
+  assert.not.match(heading(0), /refused/);
+});
+
 test('whatever a reason or a name contains, the terminal is left alone', () => {
   const [row] = new FakeView({ servers: true }).virtualServers();
   const hostile = { ...row, reason: 'a\u001b[2Jb', persistence: { timeoutSeconds: 1, maskLength: 32, tie: 'x\u0007' }, realServers: [{ ...row.realServers[0], reason: 'c\nd' }], sorry: null };

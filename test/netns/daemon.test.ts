@@ -72,6 +72,14 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
     assert.is(traces(lab.router), before);
   });
 
+  life('a HUP, which asks others to read their configuration again, is told of and ends nothing', async ({ lab }) => {
+    await lab.start();
+    process.kill(lab.weir.process!.pid, 'SIGHUP');
+    await waitFor(() => /SIGHUP.*counts from the next start on/.test(lab.weir.log()), 10_000, 'the log to speak of it');
+    await forwards(lab);
+    assert.equal(await lab.weir.stop(), { code: 0, signal: null }, lab.weir.log());
+  });
+
   life('a second daemon on the same socket and devices is refused, the first goes on', async ({ lab }) => {
     await lab.start();
     const second = await lab.router.run([WEIR, 'run', '-c', lab.weir.configFile], { check: false, timeoutMs: 20_000 });

@@ -43,6 +43,8 @@ export async function withApi<T>(options: FakeOptions & { heartbeatMs?: number; 
     drainServer(server, isDrained, isFlushed, reason) {
       note('drainServer')(server, isDrained, isFlushed, reason);
       view.drainedServers.set(server, isDrained ? reason ?? '' : null);
+      // At once, as a data plane that is quicker than the answer.
+      if (isFlushed) view.flushed.add(server);
     },
     weightServer(server, weight) {
       note('weightServer')(server, weight);

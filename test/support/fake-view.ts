@@ -166,6 +166,8 @@ export class FakeView implements RouterView {
   /** The same of real servers: why they are drained, null = they are not. */
   readonly drainedServers = new Map<number, string | null>();
   readonly serverWeights = new Map<number, number>();
+  /** Real servers whose flows were told to end, and have. */
+  readonly flushed = new Set<number>();
 
   constructor(options: FakeOptions = {}) {
     this.#total = options.flows ?? 3;
@@ -237,7 +239,8 @@ export class FakeView implements RouterView {
       const isDrained = asked === undefined ? server.isDrained : asked !== null;
       const drainReason = asked === undefined ? server.drainReason : asked === '' ? null : asked;
       if (asked === undefined && weight === server.weight) return server;
-      return { ...server, weight, isDrained, drainReason, ...(server.state === 'down' ? {} : isDrained ? { state: 'drained', reason: drainReason ?? 'drained by hand' } : { state: 'up', reason: null }) };
+      const flows = this.flushed.has(number) ? { active: 0, inactive: 0 } : {};
+      return { ...server, ...flows, weight, isDrained, drainReason, ...(server.state === 'down' ? {} : isDrained ? { state: 'drained', reason: drainReason ?? 'drained by hand' } : { state: 'up', reason: null }) };
     };
     return VIRTUAL_SERVERS.map((one) => {
       const realServers = one.realServers.map(now);

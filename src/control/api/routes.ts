@@ -275,6 +275,7 @@ export function createRoutes(options: RoutesOptions): Hono {
     const subject = `${virtualServer}/${name}`;
     const asked = { server: subject, virtualServer, realServer: name };
     let warnings: string[] = [];
+    let counts = {};
     if (action === 'weight') {
       const weight = readWeight(readBody(text, ['weight']));
       if (before.isSorry) throw new QueryError('a sorry server has no weight', 'server', subject, serverNames({ ...before.of, sorry: null }).join(', '));
@@ -285,12 +286,14 @@ export function createRoutes(options: RoutesOptions): Hono {
       const isDrained = action === 'drain';
       const { isFlushed, reason } = isDrained ? readDrain(text) : readUndrain(text);
       actions().drainServer(index, isDrained, isFlushed, reason);
+      // Those it had when it was asked: the data plane is ending them by now, and how far it has come this moment says nothing.
+      if (isFlushed) counts = { active: before.server.active, inactive: before.server.inactive };
       if (isDrained) warnings = warningsWithout(before);
       const news = before.server.isDrained === isDrained ? '; it already was so' : '';
       const how = `${isFlushed ? ' and flushed' : ''} by request${reason === null ? '' : ` (${reason})`}`;
       events.emit(`control.${action}`, subject, `server ${subject} was ${isDrained ? 'drained' : 'taken back into use'}${how}${news}`, { ...asked, isDrained, isFlushed, reason });
     }
-    return c.json({ schemaVersion: SCHEMA_VERSION, virtualServer, server: findServer(view.virtualServers(), virtualServer, name).server, warnings } satisfies ServerAnswer);
+    return c.json({ schemaVersion: SCHEMA_VERSION, virtualServer, server: { ...findServer(view.virtualServers(), virtualServer, name).server, ...counts }, warnings } satisfies ServerAnswer);
   });
 
   app.post(`${API_PREFIX}/instance/:action{drain|undrain}`, async (c) => {
