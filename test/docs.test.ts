@@ -257,6 +257,34 @@ test('coming-from.md: every key it names exists, with a value that is allowed', 
   assert.ok(found > 80, `only ${found} keys were found`);
 });
 
+/** Words of keepalived.conf(5) by the heading of coming-from.md under which they stand: all of its blocks but global_defs. */
+const KEEPALIVED: Readonly<Record<string, string>> = {
+  virtual_server: `ip_family delay_loop lvs_sched lb_algo hashed flag-1 flag-2 flag-3 sh-port sh-fallback mh-port mh-fallback ops lvs_method lb_kind persistence_engine
+    persistence_timeout persistence_granularity ha_suspend smtp_alert virtualhost snmp_name alpha omega quorum hysteresis quorum_up quorum_down sorry_server
+    sorry_server_inhibit sorry_server_lvs_method retry delay_before_retry warmup inhibit_on_failure log_all_failures lvs_timeouts lvs_sync_daemon lvs_flush
+    virtual_server_group SSL include`,
+  real_server: 'weight uthreshold lthreshold notify_up notify_down',
+  Checkers: `TCP_CHECK HTTP_GET SSL_GET SMTP_CHECK DNS_CHECK MISC_CHECK BFD_CHECK UDP_CHECK PING_CHECK FILE_CHECK connect_ip connect_port bindto bind_if bind_port fwmark
+    connect_timeout url path digest status_code regex regex_no_match regex_options regex_stack regex_min_offset regex_max_offset fast_recovery enable_sni http_protocol
+    helo_name type name misc_path misc_timeout misc_dynamic user payload require_reply min_reply_length max_reply_length dynamic`,
+  vrrp_instance: `state interface vrf use_vmac use_vmac_addr vmac_xmit_base use_ipvlan native_ipv6 dont_track_primary track_interface track_script track_file track_process track_bfd
+    mcast_src_ip unicast_src_ip mcast_dst_ip track_src_ip version check_unicast_src unicast_peer min_ttl max_ttl unicast_fault_no_peer unicast_ttl old_unicast_checksum
+    garp_master_delay garp_master_repeat garp_lower_prio_delay garp_lower_prio_repeat garp_master_refresh garp_master_refresh_repeat garp_extra_if down_timer_adverts
+    lower_prio_no_advert higher_prio_send_advert virtual_router_id priority advert_int authentication virtual_ipaddress virtual_ipaddress_excluded promote_secondaries
+    virtual_routes virtual_rules accept no_accept nopreempt preempt preempt_delay skip_check_adv_addr strict_mode debug notify_master notify_backup notify_fault notify_stop
+    notify notify_master_rx_lower_pri notify_deleted notify_priority_changes kernel_rx_buf_size linkbeat_use_polling vrrp_sync_group group global_tracking
+    sync_group_tracking_weight vrrp_script script interval timeout rise fall init_fail weight reverse garp_group garp_interval gna_interval interface_up_down_delays`,
+};
+
+test('coming-from.md names every word of keepalived.conf', () => {
+  const text = read('docs/coming-from.md');
+  const missing = Object.entries(KEEPALIVED).flatMap(([title, words]) => {
+    const [, chapter] = new RegExp(`^### ${title}$([\\s\\S]*?)^##`, 'm').exec(text)!;
+    return words.split(/\s+/).filter((word) => !new RegExp(`\`${word.replaceAll('-', '\\-')}[\` ]`).test(chapter)).map((word) => `${title}: ${word}`);
+  });
+  assert.equal(missing, []);
+});
+
 test('coming-from.md names every option of ipvsadm and every word of a bng.conf', () => {
   const text = read('docs/coming-from.md');
   const chapter = (title: string, level: string): string => new RegExp(`^${level} ${title}$([\\s\\S]*?)(?=^#{2,${level.length}} |(?![\\s\\S]))`, 'm').exec(text)![1];
