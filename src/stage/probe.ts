@@ -445,6 +445,8 @@ export class Probes {
     if (probe.request.kind === 'arp') this.arpCount--;
     if (probe.request.kind === 'udp') this.udpCount--;
     if (!this.isSent(probe)) this.waiting--;
+    // What `tick` would find due is over with the last one: or else nothing may sleep from its deadline on until the next one is asked.
+    if (active.length === 0) this.dueAtMs = Infinity;
     const isAnswered = reason === null && !isSilence;
     if (isAnswered && probe.request.kind !== 'arp') this.r.neighbours.confirm(probe.link, 0, 0, V4_MAPPED, probe.next, this.r.nowMs);
     this.tell(probe.id, isAnswered ? this.r.nowMs - probe.sentAtMs : null, reason);

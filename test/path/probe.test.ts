@@ -103,6 +103,24 @@ for (const [obstacle, { options = {}, hinder }] of Object.entries(OBSTACLES)) {
   });
 }
 
+echoes('when all are answered nothing is due: the turns after their time sleep', () => {
+  const r = rig();
+  const [sent] = ask(r);
+  r.from('wan1', replyTo(sent.packet));
+  assert.equal(last(r), good());
+  r.advance(900, 100);
+  assert.is(r.router.probes.nextDueMs, Infinity);
+  assert.ok(r.router.idleMs(1000) > 0);
+  // One of two is answered: the other one's time still ends.
+  const [one] = ask(r, { timeoutMs: 500 });
+  ask(r, { timeoutMs: 700, uplink: 1 });
+  r.from('wan1', replyTo(one.packet));
+  assert.ok(r.router.idleMs(1000) > 0);
+  r.advance(700, 100);
+  assert.equal(last(r), bad('timed out'));
+  assert.ok(r.router.idleMs(1000) > 0);
+});
+
 // conforms: fwd-probes
 echoes('its answer vouches for the gateway: an uplink that was silent and answers again is not given up for a question of ARP lost in the silence', () => {
   const r = rig();
