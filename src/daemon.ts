@@ -6,7 +6,7 @@
  *
  *   TERM, INT   stop gracefully; a second one ends at once
  */
-import { randomInt } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { isatty } from 'node:tty';
 import { Worker } from 'node:worker_threads';
 import { affinityBytes } from './balance/affinity.js';
@@ -225,10 +225,11 @@ class Daemon {
   private async startShare(): Promise<void> {
     const { flows, counters, journal, inbox, leases } = this.memory;
     if (journal === undefined || inbox === undefined || leases === undefined) return;
+    const incarnation = randomUUID();
     this.share = new ShareThread({
       instance: this.plan.share.instance, isRequired: this.plan.share.require, timers: systemTimers, nowMs: () => performance.now(),
       spawn: (isRestart, generation) => {
-        const options: ShareOptions = { plan: this.plan, version: this.version, flows, counters, journal, inbox, leases, wakeFd: this.wakeFd, isRestart, generation };
+        const options: ShareOptions = { plan: this.plan, version: this.version, flows, counters, journal, inbox, leases, wakeFd: this.wakeFd, isRestart, generation, incarnation };
         return new Worker(new URL('./share/worker.js', import.meta.url), { workerData: options, name: 'weir-share' });
       },
       onStatus: (status) => this.onShareStatus(status),

@@ -12,6 +12,7 @@ import type { Problem } from './api/types.js';
 export const TROUBLES: Readonly<Record<StoreTrouble, string>> = {
   unreachable: 'cannot be reached', slow: 'answers too slowly', full: 'is full', 'read-only': 'takes no writes', 'failing-over': 'is failing over', loading: 'is still loading its data',
   'wrong-password': 'refuses the user or the password', 'no-permission': 'forbids this user what is needed', 'wrong-version': 'is of a version that will not do', fenced: 'has let another instance take over from this one',
+  namesake: 'has another living instance of this name',
   settling: 'gives no leases yet', closed: 'was closed', other: 'fails',
 };
 
@@ -110,5 +111,7 @@ function phaseProblems({ isUsable, phase, trouble, load, forMs }: ShareStatus): 
     const part = load === null || load.total === 0 ? '' : `: ${load.records} of about ${load.total} records`;
     return [{ severity: 'warning', subject: 'share', message: `what others have written is being loaded${part}` }];
   }
+  // It has been reached; after another instance has taken over from this one that is a matter of moments.
+  if (phase === 'registering') return [{ severity: 'warning', subject: 'share', message: 'this instance registers with the store' }];
   return error(`not connected to the store, for ${seconds(forMs)}`);
 }

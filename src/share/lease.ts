@@ -92,6 +92,10 @@ export class LeaseManager implements Leasing {
     for (const address of this.addresses) address.setUsable(false, nowMs);
   }
 
+  onLost(): void {
+    for (const address of this.addresses) address.lose();
+  }
+
   async release(isPlaneGone: boolean): Promise<void> { await Promise.all(this.addresses.map((address) => address.end(isPlaneGone))); }
 
   status(nowMs: number): ShareLeaseStatus[] { return this.addresses.map((address) => address.status(nowMs)); }
@@ -188,6 +192,17 @@ class AddressLeases {
     this.retryAtMs = -Infinity;
     this.retryMs = RETRY_FIRST_MS;
     if (isUsable) this.step(nowMs);
+  }
+
+  /** What is held is another's. */
+  lose(): void {
+    const lost = this.held.size;
+    this.had = [];
+    if (lost === 0) return;
+    this.held.clear();
+    this.draining.clear();
+    this.command([]);
+    this.tell('share.leases.ended', `${countOf(lost)} of ports of ${this.text} ${lost === 1 ? 'is' : 'are'} left to another instance of this name: new flows get no port of it, known ones go on`, { blocks: lost, severity: 'error' });
   }
 
   /** Ports are scarce. */

@@ -15,6 +15,8 @@ export interface Leasing {
   onUsable(nowMs: number): void;
   /** It cannot: nothing is asked of it until it can. */
   onAway(nowMs: number): void;
+  /** What we hold is another's who has our name: it is neither used nor prolonged any more. */
+  onLost(): void;
   /** Give everything back, for the instance ends. `isPlaneGone`: the data plane has ended, so nobody hands out ports any more and nobody says so. */
   release(isPlaneGone: boolean): Promise<void>;
   status(nowMs: number): ShareLeaseStatus[];

@@ -13,8 +13,8 @@ import type { Clock } from '../base/clock.js';
 import { systemTimers } from '../base/timers.js';
 import type { Timers } from '../base/timers.js';
 import { ALIAS_SECONDS, BatchReader } from './batch.js';
-import { GapError, SETTLE_MS, StoreError } from './store.js';
-import type { Lease, LogEntry, Peer, Position, Registration, Store, StoreState, StoreTrouble } from './store.js';
+import { anyone, GapError, SETTLE_MS, StoreError } from './store.js';
+import type { Lease, LogEntry, Peer, Position, Registration, Self, Store, StoreState, StoreTrouble } from './store.js';
 
 /** Bytes the log keeps; at least its last entry. */
 export const MEMORY_LOG_BYTES = 16 * 1024 * 1024;
@@ -54,6 +54,7 @@ export class MemoryStoreSpace {
   generation = 0;
   readonly generations = new Map<string, number>();
   readonly roles = new Map<string, string>();
+  readonly registrations = new Map<string, { incarnation: string; atMs: number; asked: number | null; told: Registration }>();
   readonly peers = new Map<string, { generation: number; about: string; atMs: number }>();
   readonly leases = new Map<string, Held>();
   /** Until then no new leases are given. */
@@ -82,7 +83,7 @@ export class MemoryStoreSpace {
   /** As a server that is started anew with nothing: connections are lost, everything is forgotten. To be followed by `recover`. */
   empty(): void {
     this.fail('unreachable', 'the store has been emptied');
-    for (const map of [this.records, this.aliases, this.generations, this.roles, this.peers, this.leases]) map.clear();
+    for (const map of [this.records, this.aliases, this.generations, this.roles, this.registrations, this.peers, this.leases]) map.clear();
     this.log.length = 0;
     this.logged = this.trimmed = this.logBytes = this.generation = 0;
     this.settledAtMs = this.clock.nowMs() + SETTLE_MS;
@@ -122,7 +123,19 @@ export class MemoryStoreSpace {
       this.trimmed = oldest.number;
       this.logBytes -= oldest.batch.length;
     }
-    for (const store of this.stores) store.onLogged();
+    this.wake();
+  }
+
+  fence(instance: string): void {
+    if (!this.generations.has(instance)) return;
+    this.generations.set(instance, FENCED);
+    this.wake();
+  }
+
+  isConnected(incarnation: string): boolean { return [...this.stores].some((store) => store.isConnectedAs(incarnation)); }
+
+  wake(): void {
+    for (const store of this.stores) store.onNews();
   }
 
   /** A place in the log: no other server has the same ones. */
@@ -151,16 +164,16 @@ export class MemoryStore implements Store {
   private instance = '';
   /** 0 = not registered since the connection was made. */
   private generation = 0;
-  /** What was told when registering last, and what had been asked. */
-  private last: { instance: string; asked: number | null; told: Registration } | null = null;
+  private readonly self: Self;
   private isOpen = false;
   private isClosed = false;
   private error: StoreError | null = null;
   /** Those who wait for the log to grow, or for the connection to end. */
   private readonly waiting = new Set<() => void>();
 
-  constructor(space: MemoryStoreSpace = new MemoryStoreSpace()) {
+  constructor(space: MemoryStoreSpace = new MemoryStoreSpace(), self: Self = anyone()) {
     this.space = space;
+    this.self = self;
   }
 
   async open(): Promise<void> {
@@ -186,35 +199,44 @@ export class MemoryStore implements Store {
     this.tell();
   }
 
-  /** The space's log has grown. */
-  onLogged(): void { this.wake(); }
+  /** The space's log has grown, or somebody has been fenced. */
+  onNews(): void { this.wake(); }
+
+  /** This process's, and its way to the space is open. */
+  isConnectedAs(incarnation: string): boolean { return this.self.incarnation === incarnation && this.error === null; }
 
   async register(instance: string, before: number | null): Promise<Registration> {
     const { space } = this;
     await this.reach();
+    const { incarnation, aliveMs } = this.self;
+    const last = space.registrations.get(instance);
+    if (last !== undefined && last.incarnation !== incarnation && space.clock.nowMs() - Math.max(last.atMs, space.peers.get(instance)?.atMs ?? -Infinity) <= aliveMs && space.isConnected(last.incarnation)) {
+      throw new StoreError('namesake', `another instance that is alive has the name ${instance} too: it is connected to the same memory; give each instance a share.instance of its own`);
+    }
     const found = space.generations.get(instance);
     let was: Registration['before'] = before === null ? 'none' : found === undefined || space.generation < before ? 'unknown' : found === before ? 'kept' : 'fenced';
     // Who asks again has not heard the answer: it gets the same one, unless something has happened since.
-    const { last } = this;
-    if (last !== null && found !== undefined && last.instance === instance && last.asked === before && last.told.generation === found) was = last.told.before;
+    if (last !== undefined && found !== undefined && last.incarnation === incarnation && last.asked === before && last.told.generation === found) was = last.told.before;
     space.generation = Math.max(space.generation, before ?? 0) + 1;
     space.generations.set(instance, space.generation);
     this.instance = instance;
     this.generation = space.generation;
-    this.last = { instance, asked: before, told: { generation: this.generation, before: was } };
-    return this.last.told;
+    const told: Registration = { generation: this.generation, before: was };
+    space.registrations.set(instance, { incarnation, atMs: space.clock.nowMs(), asked: before, told });
+    space.wake();
+    return told;
   }
 
   async fence(instance: string): Promise<void> {
     await this.reachAsOurselves();
-    if (this.space.generations.has(instance)) this.space.generations.set(instance, FENCED);
+    this.space.fence(instance);
   }
 
   async claim(role: string): Promise<string | null> {
     await this.reachAsOurselves();
     const before = this.space.roles.get(role) ?? null;
     this.space.roles.set(role, this.instance);
-    if (before !== null && before !== this.instance && this.space.generations.has(before)) this.space.generations.set(before, FENCED);
+    if (before !== null && before !== this.instance) this.space.fence(before);
     return before;
   }
 
@@ -253,6 +275,7 @@ export class MemoryStore implements Store {
     let at = number;
     while (!signal.aborted) {
       this.check();
+      this.checkFence();
       if (space.serverNumber !== server || at < space.trimmed || at > space.logged) {
         throw new GapError(`the log has entries ${space.position(space.trimmed + 1)} to ${space.position(space.logged)}, and was to be followed from after ${from}`);
       }
@@ -335,6 +358,7 @@ export class MemoryStore implements Store {
       if (held.instance === this.instance) held.endsAtMs = Math.min(held.endsAtMs, nowMs);
     }
     this.space.peers.delete(this.instance);
+    this.space.registrations.delete(this.instance);
     this.space.generations.set(this.instance, FENCED);
     this.generation = 0;
   }
@@ -367,7 +391,12 @@ export class MemoryStore implements Store {
     const { generation } = this;
     await this.reach();
     if (generation === 0 || generation !== this.generation) throw new StoreError('fenced', 'this instance has no generation: it has not registered since it was connected');
-    if (this.space.generations.get(this.instance) !== generation) throw new StoreError('fenced', `generation ${generation} of ${this.instance} may not write any more: it has been fenced`);
+    this.checkFence();
+  }
+
+  private checkFence(): void {
+    const { generation, instance } = this;
+    if (generation !== 0 && this.space.generations.get(instance) !== generation) throw new StoreError('fenced', `generation ${generation} of ${instance} may not write any more: it has been fenced`);
   }
 
   private check(): void {

@@ -35,7 +35,7 @@ type Argument = string | number | Uint8Array;
 /** Where the server listens: a host and port, or the path of a unix socket. */
 export interface Endpoint { host: string; port: number; path?: string }
 
-export interface ConnectionContext { plan: RedisPlan; prefix: string; clock: Clock; timers: Timers }
+export interface ConnectionContext { plan: RedisPlan; prefix: string; /** What our connections are called at the server. */ name: string; clock: Clock; timers: Timers }
 
 /** redis://HOST:PORT/DATABASE, rediss://… or unix:///PATH, as a plan has it: without credentials. */
 export function parseUrl(url: string): { endpoint: Endpoint; database: number } {
@@ -115,7 +115,7 @@ export class RedisConnection {
     }
     try {
       if (plan.password !== undefined) await connection.logIn(plan.username, plan.password);
-      await connection.call('CLIENT', 'SETNAME', 'weir');
+      await connection.call('CLIENT', 'SETNAME', context.name);
       const database = plan.url === '' ? 0 : parseUrl(plan.url).database;
       if (database !== 0) await connection.call('SELECT', database);
     } catch (error) {
@@ -139,6 +139,12 @@ export class RedisConnection {
   /** Load what `run` runs. */
   async loadScripts(): Promise<void> {
     await Promise.all(Object.values(SCRIPTS).map(({ lua }) => this.call('SCRIPT', 'LOAD', lua)));
+  }
+
+  /** Where a connection of this name comes from; null = the server has none. */
+  async addressOf(name: string): Promise<string | null> {
+    const line = String(await this.call('CLIENT', 'LIST')).split('\n').find((one) => one.includes(` name=${name} `));
+    return line === undefined ? null : /(?:^| )addr=(\S+)/.exec(line)?.[1] ?? '';
   }
 
   async facts(): Promise<ServerFacts> {

@@ -19,7 +19,7 @@ const ANSWERS: readonly (readonly [RegExp, StoreTrouble, string])[] = [
   [/^(TRYAGAIN|ASK) /, 'failing-over', 'is moving our slot to another node of its cluster'],
   [/^MOVED /, 'failing-over', 'has handed our slot to another node of its cluster'],
   [/^UNBLOCKED/, 'failing-over', 'has become a replica'],
-  [/^FENCED/, 'fenced', 'refuses this generation: another instance has taken over from us, or uses our name'],
+  [/^FENCED/, 'fenced', 'refuses this generation: another instance has taken over from us'],
   [/^BUSY /, 'slow', 'is busy with a script'],
   [/^ERR max number of clients/, 'unreachable', 'has too many clients (maxclients)'],
 ];

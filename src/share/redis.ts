@@ -10,7 +10,6 @@
  * Nothing is queued here beyond what is on its way (IN_FLIGHT_BYTES). Memory at the server: records for their life, and the log, cut off every
  * logBytes / LOG_MARKS bytes, so at most logBytes, one such part and one batch more.
  */
-import { randomUUID } from 'node:crypto';
 import { systemClock } from '../base/clock.js';
 import type { Clock } from '../base/clock.js';
 import type { RedisPlan } from '../base/plan.js';
@@ -19,8 +18,8 @@ import { systemTimers } from '../base/timers.js';
 import type { Timers } from '../base/timers.js';
 import { formatEndpoint, parseNode, parseUrl, RedisConnection } from './redis-connection.js';
 import type { ConnectionContext, Endpoint, Reply } from './redis-connection.js';
-import { GapError, SETTLE_MS, StoreError } from './store.js';
-import type { Lease, LogEntry, Peer, Position, Registration, Store, StoreState } from './store.js';
+import { anyone, GapError, SETTLE_MS, StoreError } from './store.js';
+import type { Lease, LogEntry, Peer, Position, Registration, Self, Store, StoreState } from './store.js';
 
 export const LOG_BYTES = 64 * 1024 * 1024;
 const LOG_MARKS = 16;
@@ -47,7 +46,16 @@ export interface RedisStoreOptions {
   random?: Random;
   logBytes?: number;
   settleMs?: number;
+  self?: Self;
 }
+
+/** By this its connections are known at the server, among all others. */
+const clientName = (incarnation: string): string => `weir-${incarnation}`;
+/** Another process of our name may register in our place while it is looked whether the last one is still connected. */
+const REGISTER_GOES = 3;
+
+/** `fenced`: generation and name of whom this entry has fenced, '' = nobody. */
+interface Entry extends LogEntry { fenced: string }
 
 /** The prefix with a hash tag in it. */
 export function taggedPrefix(prefix: string): string {
@@ -65,8 +73,7 @@ export class RedisStore implements Store {
   private readonly markBytes: string;
   /** Whom we mean, in words. */
   private readonly who: string;
-  /** Tells this store from every other that has or had its name. */
-  private readonly word = randomUUID();
+  private readonly self: Self;
   private connection: RedisConnection | null = null;
   /** Why there is none. */
   private error = new StoreError('closed', 'the store has not been opened');
@@ -85,13 +92,14 @@ export class RedisStore implements Store {
   private toldMs = 0;
   private askedAtMs = 0;
 
-  constructor(plan: RedisPlan, { clock = systemClock, timers = systemTimers, random, logBytes = LOG_BYTES, settleMs = SETTLE_MS }: RedisStoreOptions = {}) {
+  constructor(plan: RedisPlan, { clock = systemClock, timers = systemTimers, random, logBytes = LOG_BYTES, settleMs = SETTLE_MS, self = anyone() }: RedisStoreOptions = {}) {
     this.plan = plan;
     this.clock = clock;
     this.timers = timers;
     // Instances that lost the server at the same moment must not come back at the same one.
     this.random = random ?? new Random((process.pid * 2_654_435_761) ^ (performance.timeOrigin & 0x7fffffff));
-    this.context = { plan, prefix: taggedPrefix(plan.prefix), clock, timers };
+    this.self = self;
+    this.context = { plan, prefix: taggedPrefix(plan.prefix), name: clientName(self.incarnation), clock, timers };
     this.settleMs = settleMs;
     this.markBytes = String(Math.max(1, Math.floor(logBytes / LOG_MARKS)));
     this.who = plan.sentinels.length > 0 ? `Redis master ${plan.sentinelName ?? ''}` : plan.cluster.length > 0 ? 'Redis cluster' : `Redis at ${formatEndpoint(parseUrl(plan.url).endpoint)}`;
@@ -103,12 +111,22 @@ export class RedisStore implements Store {
   }
 
   async register(instance: string, before: number | null): Promise<Registration> {
-    const { connection } = this;
-    const [generation, was] = await this.reach().run('register', instance, before ?? '', this.word) as [Buffer, Buffer];
-    if (connection !== this.connection) throw this.error;
-    this.instance = instance;
-    this.generation = String(generation);
-    return { generation: Number(this.generation), before: String(was) as Registration['before'] };
+    const connection = this.reach();
+    const { incarnation, aliveMs } = this.self;
+    let gone = '';
+    let from: string | null = null;
+    for (let goes = REGISTER_GOES; goes > 0 && from === null; goes--) {
+      const [generation, was] = await connection.run('register', instance, before ?? '', this.expected(), incarnation, aliveMs, gone) as [Buffer | number, Buffer];
+      if (connection !== this.connection) throw this.error;
+      if (generation !== 0) {
+        this.instance = instance;
+        this.generation = String(generation);
+        return { generation: Number(this.generation), before: String(was) as Registration['before'] };
+      }
+      gone = String(was);
+      from = await connection.addressOf(clientName(gone));
+    }
+    throw new StoreError('namesake', `another instance that is alive has the name ${instance} too: it is connected to ${connection.who} from ${from ?? 'elsewhere'}; give each instance a share.instance of its own`);
   }
 
   async fence(instance: string): Promise<void> {
@@ -194,6 +212,7 @@ export class RedisStore implements Store {
         for (const [id, fields] of found[0][1]) {
           at = String(id);
           const entry = this.entry(at, fields, nowMs);
+          if (this.isFencedBy(entry)) throw new StoreError('fenced', `${entry.instance} has taken over from ${this.instance}`);
           if (entry.instance !== this.instance && entry.batch.length > 0) entries.push(entry);
         }
         await onEntries(entries, at);
@@ -280,14 +299,20 @@ export class RedisStore implements Store {
     return this.toldMs === 0 ? 0 : Math.round(this.toldMs + this.clock.nowMs() - this.askedAtMs);
   }
 
-  private entry(position: Position, fields: Buffer[], nowMs: number): LogEntry {
-    const entry: LogEntry = { position, instance: '', generation: 0, ageMs: Math.max(0, nowMs - Number(position.slice(0, position.indexOf('-')))), batch: Buffer.alloc(0) };
+  /** True when an entry of the log tells that our generation is over: somebody has fenced it, or there is a newer one of our name. */
+  private isFencedBy({ instance, generation, fenced }: Entry): boolean {
+    return this.generation !== '' && (fenced === `${this.generation} ${this.instance}` || (instance === this.instance && generation > Number(this.generation)));
+  }
+
+  private entry(position: Position, fields: Buffer[], nowMs: number): Entry {
+    const entry: Entry = { position, instance: '', generation: 0, ageMs: Math.max(0, nowMs - Number(position.slice(0, position.indexOf('-')))), batch: Buffer.alloc(0), fenced: '' };
     for (let i = 0; i + 1 < fields.length; i += 2) {
       const value = fields[i + 1];
       switch (String(fields[i])) {
         case 'i': entry.instance = String(value); break;
         case 'g': entry.generation = Number(value); break;
         case 'b': entry.batch = value; break;
+        case 'f': entry.fenced = String(value); break;
         default: break;
       }
     }

@@ -3,14 +3,14 @@ import type { SharePlan } from '../base/plan.js';
 import { MemoryStore } from './memory.js';
 import type { Store } from './store.js';
 
-/** A store as planned, not opened yet. */
-export async function createStore({ store, redis }: SharePlan): Promise<Store> {
+/** A store as planned, not opened yet. @param incarnation tells this process from every other; absent = whoever it is registers nothing. */
+export async function createStore({ store, redis, aliveMs }: SharePlan, incarnation?: string): Promise<Store> {
   switch (store) {
     case 'memory': return new MemoryStore();
     case 'redis': {
       if (redis === undefined) throw new TypeError('a plan with share.store redis has share.redis');
       const { RedisStore } = await import('./redis.js');
-      return new RedisStore(redis);
+      return new RedisStore(redis, incarnation === undefined ? {} : { self: { incarnation, aliveMs } });
     }
   }
 }

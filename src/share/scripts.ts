@@ -3,11 +3,11 @@
  * instance and its generation first: a script of an instance that has been fenced changes nothing and answers FENCED.
  *
  *   prefix k KEY           value of a record, with its life              prefix a ALIAS       the key it is another name for
- *   prefix m:log           stream of {i: instance, g: generation, b: batch}
+ *   prefix m:log           stream of {i: instance, g: generation, b: batch}; where somebody is fenced also f: 'generation instance' of whom
  *   prefix m:marks         list of log ids, one every so many bytes: where the log is cut off
  *   prefix m:state         hash: generation = the highest given, bytes = logged since the last mark, skew = what the clock has jumped by, in milliseconds
  *   prefix m:generations   hash: instance → its generation, -1 = fenced  prefix m:roles       hash: role → instance
- *   prefix m:registrations hash: instance → what it was told when it registered last, and what it had asked
+ *   prefix m:registrations hash: instance → 'generation before incarnation atMs asked': what it was told when it registered last, who it was, and when and what it had asked
  *   prefix m:peers         hash: instance → 'generation atMs about'      prefix m:leases      hash: 'address block' → 'generation endsAtMs lifeMs instance'
  *
  * The clock of leases and peers is the server's, made steady by those who ask: each tells which time it expects at least from what it was told last
@@ -56,11 +56,28 @@ local function hold(field, life)
 end
 `;
 
+/** Who is fenced reads so in the log, and need not find out by being refused. */
+const FENCE = `local function fence(whom)
+  local had = call('HGET', P .. 'm:generations', whom)
+  if not had or had == '-1' then return end
+  call('HSET', P .. 'm:generations', whom, '-1')
+  call('XADD', P .. 'm:log', '*', 'i', ARGV[1], 'g', ARGV[2], 'b', '', 'f', had .. ' ' .. whom)
+end
+`;
+
 /**
- * ARGV: instance, the generation it had or '', a word of this process. Gives the new one and what has become of the old. The log is never empty after it. Who asks again
- * has not heard the answer: it gets the same one, unless something has happened since.
+ * ARGV: instance, the generation it had or '', expected time, incarnation, milliseconds one is taken for alive, incarnation that is known to be gone or ''. Gives the new
+ * generation and what has become of the old; or 0 and the incarnation that has this name and has been heard of. The log is never empty after it. Who asks again has not heard
+ * the answer: it gets the same one, unless something has happened since.
  */
 const register = script('register', `local P, call = KEYS[1], redis.call
+${CLOCK}local last = call('HGET', P .. 'm:registrations', ARGV[1])
+local given, answer, who, at, asked
+if last then given, answer, who, at, asked = string.match(last, '^(%d+) (%S+) (%S+) (%d+) (%d*)$') end
+if who and who ~= ARGV[4] and who ~= ARGV[6] then
+  local heard = string.match(call('HGET', P .. 'm:peers', ARGV[1]) or '', '^%d+ (%d+) ')
+  if now - math.max(tonumber(at), tonumber(heard or '0')) <= tonumber(ARGV[5]) then return {0, who} end
+end
 local found = call('HGET', P .. 'm:generations', ARGV[1])
 local highest = tonumber(call('HGET', P .. 'm:state', 'generation') or '0')
 local before = tonumber(ARGV[2])
@@ -70,14 +87,9 @@ if before then
   elseif found == ARGV[2] then was = 'kept'
   else was = 'fenced' end
 end
-local asked = ARGV[3] .. ' ' .. ARGV[2]
-local last = call('HGET', P .. 'm:registrations', ARGV[1])
-if last and found then
-  local given, answer, who = string.match(last, '^(%d+) (%S+) (.*)$')
-  if who == asked and given == found then was = answer end
-end
+if found and given == found and who == ARGV[4] and asked == ARGV[2] then was = answer end
 local generation = string.format('%d', math.max(highest, before or 0) + 1)
-call('HSET', P .. 'm:registrations', ARGV[1], generation .. ' ' .. was .. ' ' .. asked)
+call('HSET', P .. 'm:registrations', ARGV[1], string.format('%s %s %s %.0f %s', generation, was, ARGV[4], now, ARGV[2]))
 call('HSET', P .. 'm:state', 'generation', generation)
 call('HSET', P .. 'm:generations', ARGV[1], generation)
 call('XADD', P .. 'm:log', '*', 'i', ARGV[1], 'g', generation, 'b', '')
@@ -85,14 +97,14 @@ return {generation, was}
 `);
 
 /** ARGV: instance, generation, whom. */
-const fence = script('fence', `${OURS}if call('HEXISTS', P .. 'm:generations', ARGV[3]) == 1 then call('HSET', P .. 'm:generations', ARGV[3], '-1') end
+const fence = script('fence', `${OURS}${FENCE}fence(ARGV[3])
 return 1
 `);
 
 /** ARGV: instance, generation, role. Gives who had it. */
-const claim = script('claim', `${OURS}local before = call('HGET', P .. 'm:roles', ARGV[3])
+const claim = script('claim', `${OURS}${FENCE}local before = call('HGET', P .. 'm:roles', ARGV[3])
 call('HSET', P .. 'm:roles', ARGV[3], ARGV[1])
-if before and before ~= ARGV[1] and call('HEXISTS', P .. 'm:generations', before) == 1 then call('HSET', P .. 'm:generations', before, '-1') end
+if before and before ~= ARGV[1] then fence(before) end
 return before
 `);
 
@@ -214,6 +226,7 @@ const resign = script('resign', `${OURS}${CLOCK}${HOLDER}for _, field in ipairs(
   if who == ARGV[1] and ends > now then hold(field, 0) end
 end
 call('HDEL', P .. 'm:peers', ARGV[1])
+call('HDEL', P .. 'm:registrations', ARGV[1])
 call('HSET', P .. 'm:generations', ARGV[1], '-1')
 return 1
 `);
@@ -228,6 +241,6 @@ export type ScriptName = keyof typeof SCRIPTS;
 
 /** What a user of Redis must be allowed, beside the keys of the prefix: for the documentation, and for the tests, which run as such a user. */
 export const NEEDED_COMMANDS: readonly string[] = [
-  'auth', 'client|setname', 'select', 'info', 'script|load', 'evalsha', 'scan', 'mget', 'dbsize', 'xread', 'xrange', 'xrevrange', 'time',
+  'auth', 'client|setname', 'client|list', 'select', 'info', 'script|load', 'evalsha', 'scan', 'mget', 'dbsize', 'xread', 'xrange', 'xrevrange', 'time',
   'get', 'setex', 'del', 'hget', 'hset', 'hdel', 'hexists', 'hkeys', 'hgetall', 'hincrby', 'rpush', 'lpop', 'xadd', 'xtrim', 'cluster|slots', 'cluster|keyslot',
 ];

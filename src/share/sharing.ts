@@ -18,6 +18,9 @@
  *   unknown   the store was emptied or is another one: load, write everything again
  *   fenced    somebody has taken over: what waits is void, flows here are replicas until a packet of theirs is seen (YIELD), load
  *
+ * Being fenced is no trouble to tell of: the store is there, and can be used again a moment later. Where another process that is alive has our name (`namesake`) there is no term until
+ * it has gone, and nothing is leased: the blocks of that name are the other's.
+ *
  * Nothing here waits for the data plane or makes it wait. No wall clock is read.
  */
 import type { Clock } from '../base/clock.js';
@@ -64,9 +67,6 @@ const BURIAL_MS = 10_000;
 const CALM = 1000;
 /** The data plane has so long to make replicas of all flows. */
 const YIELD_MS = 5000;
-/** Fenced so many times within so long: no handover of a virtual router does that. */
-const FENCES = 3;
-const FENCES_MS = 60_000;
 /** Goes in one tick at what the journal holds. */
 const DRAIN_GOES = 4;
 
@@ -145,8 +145,11 @@ export class Sharing {
   private writing: Trouble | null = null;
   private beating: Trouble | null = null;
   private wasUsable = false;
-  private hasBeenUsable = false;
   private usableChangedAtMs: number;
+  /** What people have been told last, and since when they take it for away. */
+  private isToldUp = false;
+  private toldDownAtMs: number;
+  private hasBeenUsable = false;
   /** The trouble last told of. */
   private toldTrouble: StoreTrouble | null = null;
   private loadStatus: ShareLoadStatus | null = null;
@@ -161,8 +164,6 @@ export class Sharing {
   private readonly unclaimed = new Set<string>();
   private isDrained = false;
   private warnings: readonly string[] = [];
-  /** When it was fenced, the last few times. */
-  private fencedAtMs: readonly number[] = [];
   private followMs: number | null = null;
   private flushes: Flush[] = [];
   private readonly startedAtMs: number;
@@ -190,7 +191,7 @@ export class Sharing {
     const encoder = new RecordEncoder(names);
     const decoder = new RecordDecoder(names);
     const stamp = stampOf(share.instance);
-    this.startedAtMs = this.usableChangedAtMs = nowMs();
+    this.startedAtMs = this.usableChangedAtMs = this.toldDownAtMs = nowMs();
     this.isNew = !(options.isRestart ?? false);
     this.generation = options.generation ?? null;
     this.reader = new FlowReader(options.flows, limits.flows);
@@ -452,14 +453,13 @@ export class Sharing {
     const { plan } = this.options;
     const waiting = this.replicator.queue.length;
     this.counts.fenced++;
-    this.fencedAtMs = [...this.fencedAtMs, this.now()].slice(-FENCES);
     this.replicator.drop();
     this.walk.pause();
     this.feed.yield();
     this.position = null;
     this.tellEvent({
       event: 'share.fenced', subject: plan.share.instance,
-      message: `another instance has taken over from ${plan.share.instance}, or has its name: of what waited to be written ${changes(waiting)} are void, and its flows are the other's until their packets come this way again`,
+      message: `another instance has taken over from ${plan.share.instance}: of what waited to be written ${changes(waiting)} are void, and its flows are the other's until their packets come this way again`,
       fields: { waiting, severity: 'warning' },
     });
     // What is a replica by then can be held against the store; without an answer it is not, and ends in its own time.
@@ -580,8 +580,8 @@ export class Sharing {
   private lost(error: StoreError): void {
     if (this.isStopping) return;
     this.away = { error, attempts: (this.away?.attempts ?? 0) + 1, nextTryAtMs: null };
-    // A generation that is only to be got again is no trouble to tell of.
-    if (error.trouble !== 'fenced') this.phase = this.hasBeenUsable ? 'away' : 'connecting';
+    this.phase = error.trouble === 'fenced' ? 'registering' : this.hasBeenUsable ? 'away' : 'connecting';
+    if (error.trouble === 'namesake') this.leasing?.onLost();
     this.settle();
     if (LASTING.has(error.trouble)) this.fail(error);
   }
@@ -593,9 +593,11 @@ export class Sharing {
     this.options.tell({ type: 'failed', trouble: error.trouble, message: error.message });
   }
 
-  private get trouble(): Trouble | null { return this.away ?? this.writing ?? this.beating; }
-
-  private get isFencedOften(): boolean { return this.fencedAtMs.length === FENCES && this.now() - this.fencedAtMs[0] < FENCES_MS; }
+  /** What is wrong with the store. A generation that is only to be got again is not. */
+  private get trouble(): Trouble | null {
+    const trouble = this.away ?? this.writing ?? this.beating;
+    return trouble?.error.trouble === 'fenced' ? null : trouble;
+  }
 
   private get isUsable(): boolean { return this.term !== null && this.trouble === null && (this.phase === 'running' || this.phase === 'loading' || this.phase === 'stopping'); }
 
@@ -613,19 +615,22 @@ export class Sharing {
       if (canAsk) this.fetches.open();
       else this.fetches.close();
     }
-    if (isUsable && !this.wasUsable) {
-      const forMs = nowMs - this.usableChangedAtMs;
-      this.wasUsable = this.hasBeenUsable = true;
+    if (isUsable !== this.wasUsable) {
+      this.wasUsable = isUsable;
       this.usableChangedAtMs = nowMs;
+    }
+    if (isUsable && !this.isToldUp) {
+      const forMs = nowMs - this.toldDownAtMs;
+      this.isToldUp = this.hasBeenUsable = true;
       this.toldTrouble = null;
       this.tellEvent({ event: 'share.up', subject: instance, message: `the store can be used, after ${seconds(forMs)}`, fields: { forMs, generation: this.generation, severity: 'info' } });
     }
-    if (!isUsable && this.wasUsable && (trouble === null || trouble.error.trouble === 'fenced')) return;
-    if (!isUsable && this.wasUsable) {
-      this.wasUsable = false;
-      this.usableChangedAtMs = nowMs;
+    if (isUsable || trouble === null) return;
+    if (this.isToldUp) {
+      this.isToldUp = false;
+      this.toldDownAtMs = nowMs;
     }
-    if (!isUsable && trouble !== null && trouble.error.trouble !== 'fenced' && trouble.error.trouble !== this.toldTrouble) {
+    if (trouble.error.trouble !== this.toldTrouble) {
       this.toldTrouble = trouble.error.trouble;
       this.tellEvent({
         event: 'share.degraded', subject: instance, message: `the store cannot be used (${trouble.error.trouble}): ${trouble.error.message}; forwarding goes on from what is known here`,
@@ -764,7 +769,7 @@ export class Sharing {
       queue: replicator.queue.length, queueLimit: replicator.queue.limit, inFlight: replicator.inFlight,
       journalWords: this.journal.waiting, journalLimit: options.journal.byteLength / 4, inboxWords: feed.words, inboxLimit: feed.limit,
       fetching: this.fetches.underWay, counts: { ...counts },
-      peers: this.peers, leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained, warnings: this.isFencedOften ? [...this.warnings, `fenced ${FENCES} times within a minute: does another instance have the name ${share.instance} too? share.instance must differ`] : this.warnings,
+      peers: this.peers, leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained, warnings: this.warnings,
     };
   }
 }

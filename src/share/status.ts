@@ -187,4 +187,6 @@ export interface ShareOptions {
   isRestart: boolean;
   /** The generation that one had last, as far as it had told; null = none. What has become of it is asked of the store: somebody may have taken over meanwhile. */
   generation: number | null;
+  /** A word that no other process has: by it the store tells this instance from another one of its name. */
+  incarnation: string;
 }

@@ -18,13 +18,15 @@
  * `register` has been called again everything that needs one rejects `fenced`. A store that is full, or does not permit something, refuses that alone:
  * neither the connection nor the generation ends by it.
  */
+import { randomUUID } from 'node:crypto';
 
 /**
  * What is wrong with a store. `fenced`: nothing is wrong with it, but this generation may not write any more. `settling`: nothing is wrong with it, but it
- * has begun a moment ago and may have forgotten leases, so that for SETTLE_MS they are prolonged only, and no new ones are given.
+ * has begun a moment ago and may have forgotten leases, so that for SETTLE_MS they are prolonged only, and no new ones are given. `namesake`: another
+ * instance that is alive has our name.
  */
 export type StoreTrouble =
-  | 'unreachable' | 'slow' | 'full' | 'read-only' | 'failing-over' | 'loading' | 'wrong-password' | 'no-permission' | 'wrong-version' | 'fenced' | 'settling' | 'closed' | 'other';
+  | 'unreachable' | 'slow' | 'full' | 'read-only' | 'failing-over' | 'loading' | 'wrong-password' | 'no-permission' | 'wrong-version' | 'fenced' | 'namesake' | 'settling' | 'closed' | 'other';
 
 /** A store that has begun less than so long ago gives no new leases: who holds one has come back and prolonged it by then. */
 export const SETTLE_MS = 5000;
@@ -37,6 +39,15 @@ export class StoreError extends Error {
     this.trouble = trouble;
   }
 }
+
+/**
+ * Who is at this end of a store. `incarnation` is a word without spaces that no other process has: it tells an instance that comes back from another one of its name. Who
+ * has been heard of within `aliveMs` may be alive.
+ */
+export interface Self { incarnation: string; aliveMs: number }
+
+/** One that has just come into being. */
+export function anyone(aliveMs = 3000): Self { return { incarnation: randomUUID(), aliveMs }; }
 
 /** An instance as the others see it. */
 export interface Peer {
@@ -77,7 +88,8 @@ export interface Store {
   /**
    * Begin as this instance: a generation higher than any before. Whoever wrote under this name until now is fenced. `before` is the generation we had
    * until now, or null: what has become of it says whether what we still have to write is worth writing. Who has not heard the answer
-   * asks again with the same, and is told the same, unless something has happened since.
+   * asks again with the same, and is told the same, unless something has happened since. Rejects `namesake` when another process has registered by this name, is
+   * connected to the store, and has been heard of within aliveMs; one that has crashed is not connected any more, so whoever comes in its place is not held up.
    */
   register(instance: string, before: number | null): Promise<Registration>;
   /** Fence another instance: what it still has to write under the generation it has now is refused. */
@@ -95,7 +107,8 @@ export interface Store {
   load(onPage: (page: { key: Uint8Array; value: Uint8Array }[], total: number) => void | Promise<void>, signal: AbortSignal): Promise<Position>;
   /**
    * Batches of others from a place on, until aborted (resolves). `reached` is the place to follow from another time: it goes on over what we have written
-   * ourselves, so there may be no entries with it. Rejects with a GapError when the place is not in the log any more, or not yet: load anew.
+   * ourselves, so there may be no entries with it. Rejects with a GapError when the place is not in the log any more, or not yet: load anew. Rejects `fenced` as soon as
+   * that has happened to us.
    */
   follow(from: Position, onEntries: (entries: LogEntry[], reached: Position) => void | Promise<void>, signal: AbortSignal): Promise<void>;
   /** Tell of oneself, and learn of all others that have within `aliveMs`. */

@@ -19,9 +19,9 @@ import { Sharing } from './sharing.js';
 import type { FromShare, ShareOptions, ToShare } from './status.js';
 
 async function run(options: ShareOptions, port: NonNullable<typeof parentPort>): Promise<void> {
-  const { plan, version, flows, journal, inbox, leases, wakeFd, isRestart, generation } = options;
+  const { plan, version, flows, journal, inbox, leases, wakeFd, isRestart, generation, incarnation } = options;
   // Orders that come while the store's client is loaded wait in the port.
-  const store = await createStore(plan.share);
+  const store = await createStore(plan.share, incarnation);
   const counters = new Counters(options.counters, countersShape(plan));
   const sharing = new Sharing({
     plan, version, store, flows, journal, inbox, isRestart, generation, clock: systemClock, timers: systemTimers,

@@ -65,6 +65,9 @@ test('what is wrong with sharing is said first', () => {
   nowMs = 180_000;
   assert.match(view.problems()[0]!.message, /for 3 min: /);
   assert.equal(after({ ...STATUS, phase: 'loading', isUsable: false, load: { isDone: false, records: 500, total: 2000, tookMs: 10 } }), ['warning share: what others have written is being loaded: 500 of about 2000 records']);
+  assert.equal(after({ ...STATUS, phase: 'registering', isUsable: false, forMs: 40 }), ['warning share: this instance registers with the store'], 'another one has taken over from it a moment ago');
+  assert.equal(after({ ...STATUS, phase: 'away', isUsable: false, trouble: { kind: 'namesake', message: 'another instance has the name gw1 too', forMs: 4000, attempts: 3, nextTryMs: 900 } }),
+    ['error share: the store has another living instance of this name, for 4 s: another instance has the name gw1 too; flows go on but are not shared']);
   assert.equal(after({ ...STATUS, phase: 'connecting', isUsable: false, forMs: 4000 }), ['error share: not connected to the store, for 4 s']);
   assert.equal(after({ ...STATUS, queue: 250_000 }), ['warning share: 250000 of 262144 changes wait to be written (limits.sharedChanges)']);
   assert.equal(after({ ...STATUS, leases: [{ ...STATUS.leases[0]!, held: [], leftMs: null }] }), ['error share: no ports of 203.0.113.20 are leased: new flows cannot be translated to it']);

@@ -177,7 +177,10 @@ export class Lab {
   }
 
   /** It is no more, and nobody was told. */
-  crash(side: Side): void { this.sides.splice(this.sides.indexOf(side), 1); }
+  crash(side: Side): void {
+    this.sides.splice(this.sides.indexOf(side), 1);
+    void side.store.close();
+  }
 
   /** Time passes for all of them, in steps; managers are called as often as the share worker does, or once a step. */
   async pass(byMs: number, stepMs = 20): Promise<void> {

@@ -229,6 +229,27 @@ test('a short absence of the store changes nothing', async () => {
   assert.equal([a.held, a.words], [held, []]);
 });
 
+test('another of our name has come in our place: its blocks are left to it at once, and given back to nobody', async () => {
+  const lab = new Lab({ rig: refusing });
+  const a = await lab.begin('a');
+  const known = a.open(PC1, 5000, FAR) as number;
+  const held = [...a.held];
+  a.cut();
+  a.manager.onLost();
+  await lab.pass(40);
+  assert.equal([a.held, a.usable, a.words], [[], [], ['ended']]);
+  a.rig.refused('NO_PORT', 'lan', make.ipv4({ source: PC2, destination: FAR }, make.udp({ sourcePort: 3333, destinationPort: 53 })));
+  assert.is(a.open(PC1, 5000, FAR), known, 'a known flow goes on');
+  assert.equal([...lab.space.leases.values()].filter(({ endsAtMs }) => endsAtMs > lab.timers.nowMs()).length, held.length);
+  a.manager.onLost();
+  assert.equal(a.words, ['ended'], 'told once');
+  // It has gone, and what it had is ours again.
+  await a.mend();
+  await lab.pass(200);
+  assert.equal([...a.held].sort(), held.sort());
+  assert.is.not(a.open(PC2, 3333, FAR), null);
+});
+
 test('after a crash: the same instance has its blocks back at once, and hands out none of them before all flows are loaded', async () => {
   const lab = new Lab();
   const first = await lab.begin('a');

@@ -11,8 +11,8 @@ function ground(logBytes: number): Ground {
   const timers = new ManualTimers();
   const space = new MemoryStoreSpace({ clock: timers, timers, logBytes });
   return {
-    connect: async () => {
-      const store = new MemoryStore(space);
+    connect: async (_settles, self) => {
+      const store = new MemoryStore(space, self);
       await store.open();
       return store;
     },

@@ -288,8 +288,10 @@ async function withUser(...without: string[]): Promise<{ server: RedisServer; pl
 test('a user who may do what is needed and nothing else can do everything', async () => {
   const { server, plan } = await withUser();
   const { store } = await connected(server, plan);
-  const { store: other } = await connected(server, plan);
-  assert.is((await other.register('b', null)).generation, 3);
+  const { store: other } = storeOf(server.plan(plan));
+  await other.open();
+  assert.is(await troubleOf(other.register('a', null)), 'namesake');
+  assert.is((await other.register('b', null)).generation, 2);
   await store.register('a', 1);
   const { position } = await loaded(other);
   await store.write(one());
@@ -307,7 +309,9 @@ test('a user who may do what is needed and nothing else can do everything', asyn
   await other.fence('a');
   await other.resign();
   // And the log is cut off by it, too.
-  const { store: small } = await connected(server, plan, { logBytes: 16_384 });
+  const { store: small } = storeOf(server.plan(plan), { logBytes: 16_384 });
+  await small.open();
+  await small.register('c', null);
   for (let i = 0; i < 40; i++) await small.write(batchOf([{ key: `k${i}`, value: 'x'.repeat(2000) }]));
   assert.ok(Number(server.ask('XLEN', '{weir:}m:log')) < 20);
   const wrong = storeOf(server.plan({ ...plan, password: 'no' }));

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LOG_BYTES, RedisStore, taggedPrefix } from '../../src/share/redis.js';
 import { formatEndpoint, parseNode, parseUrl } from '../../src/share/redis-connection.js';
-import { SETTLE_MS } from '../../src/share/store.js';
+import { anyone, SETTLE_MS } from '../../src/share/store.js';
 import type { StoreState } from '../../src/share/store.js';
 import { RedisServer, until } from '../support/redis.js';
 import { batchOf, followed, loaded, storeSuite, troubleOf } from './store-suite.js';
@@ -16,8 +16,8 @@ function ground(logBytes: number): Ground {
   const prefix = `weir${++prefixes}:`;
   const usable = new Map<RedisStore, boolean>();
   return {
-    connect: async (settles = false) => {
-      const store = new RedisStore(server.plan({ prefix }), { logBytes, ...(settles ? {} : { settleMs: 0 }) });
+    connect: async (settles = false, self = anyone()) => {
+      const store = new RedisStore(server.plan({ prefix }), { logBytes, self, ...(settles ? {} : { settleMs: 0 }) });
       let told: (state: StoreState) => void = () => {};
       Object.defineProperty(store, 'onState', {
         get: () => (state: StoreState): void => {
@@ -100,7 +100,7 @@ test('following waits on a connection of its own: writing does not wait for it',
   await until(() => /cmd=xread/.test(server.ask('CLIENT', 'LIST')), 'a client to wait for the log');
   // It waits at the server for up to a second; these are answered meanwhile.
   for (let i = 0; i < 50; i++) await b.write(batchOf([{ key: `b${i}`, value: 'x' }]));
-  assert.match(server.ask('CLIENT', 'LIST'), /cmd=xread/);
+  await until(() => /cmd=xread/.test(server.ask('CLIENT', 'LIST')), 'it to wait again');
   await a.write(batchOf([{ key: 'a', value: 'x' }]));
   await until(() => got.length === 1, 'the entry');
   stop.abort();

@@ -231,18 +231,65 @@ test('who is fenced drops what it had to write, gives its flows up, loads, and g
   assert.is(space.roles.get('vip'), 'b');
 });
 
-test('two instances of one name: it is told, and over when one of them has gone', async () => {
-  const { timers, add } = lab();
-  const [one, other] = [add('a'), add('a')];
+test('two instances of one name: the second one says so and shares nothing, until the first has gone', async () => {
+  const { timers, add, stored } = lab();
+  const one = add('a');
+  await timers.advance(100);
+  const other = add('a');
+  for (const n of numbers(1, 10)) one.plane.packet(n);
+  for (const n of numbers(11, 20)) other.plane.packet(n);
   await timers.advance(30_000);
-  for (const { status } of [one, other]) {
-    assert.is(status.warnings.length, 1);
-    assert.match(status.warnings[0], /^fenced 3 times within a minute: does another instance have the name a too\?/);
+  const { status } = other;
+  assert.equal([status.isUsable, status.phase, status.generation, status.trouble?.kind, status.counts.written], [false, 'connecting', null, 'namesake', 0]);
+  assert.match(status.trouble?.message ?? '', /^another instance that is alive has the name a too: .*share\.instance/);
+  assert.ok(status.trouble!.forMs >= 29_900, 'since its start');
+  assert.is(other.events('share.degraded').length, 1, 'told once');
+  assert.is(other.events('share.degraded')[0].fields.trouble, 'namesake');
+  assert.equal([one.status.isUsable, one.status.generation, one.status.counts.fenced, one.events('share.fenced').length], [true, 1, 0, 0]);
+  assert.equal(stored(), numbers(1, 10));
+  assert.equal([...other.plane.all().keys()].sort((x, y) => x - y), numbers(11, 20), 'nor does it learn anything');
+  assert.not.ok(other.plane.isUsable);
+  one.crash();
+  await timers.advance(6000);
+  assert.ok(other.status.isUsable);
+  assert.equal(stored(), numbers(1, 20));
+});
+
+test('one that is killed and started again shares at once, though it was heard of a moment ago', async () => {
+  const { timers, add, space } = lab();
+  const one = add('a');
+  for (let i = 0; i < 200; i++) await timers.advance(10);
+  one.crash();
+  const again = add('a');
+  await timers.advance(50);
+  assert.ok(timers.nowMs() - space.peers.get('a')!.atMs < 3000);
+  assert.ok(again.status.isUsable);
+  assert.equal(again.events('share.degraded'), []);
+});
+
+test('who another router takes over from knows at once, is in use again a moment later, and tells nobody of trouble', async () => {
+  const { timers, add, space } = lab();
+  const a = add('a'), b = add('b');
+  a.sharing.order({ type: 'role', role: 'vip', isMaster: true });
+  for (const n of numbers(1, 100)) a.plane.packet(n);
+  for (let i = 0; i < 130; i++) await timers.advance(10);
+  const upMs = a.status.forMs;
+  assert.ok(a.status.isUsable && upMs > 1000);
+  b.sharing.order({ type: 'role', role: 'vip', isMaster: true });
+  for (let i = 0; i < 100 && space.roles.get('vip') !== 'b'; i++) await timers.advance(1);
+  assert.is(space.roles.get('vip'), 'b');
+  const seen: string[] = [];
+  for (let i = 0; i < 200; i++) {
+    await timers.advance(1);
+    const { isUsable, phase, trouble, forMs } = a.status;
+    if (!isUsable) assert.ok(forMs <= i + 1, `not in use for ${forMs} ms, ${i} ms after the claim`);
+    assert.is(trouble, null);
+    if (seen[seen.length - 1] !== phase) seen.push(phase);
   }
-  other.crash();
-  await timers.advance(70_000);
-  assert.equal(one.status.warnings, []);
-  assert.ok(one.status.isUsable);
+  assert.equal(seen.slice(seen.indexOf('registering')), ['registering', 'loading', 'running']);
+  assert.is(a.status.generation, 3);
+  assert.ok(a.status.isUsable && a.status.forMs < 200, `in use since ${a.status.forMs} ms`);
+  assert.equal([a.events('share.fenced').length, a.events('share.degraded').length, a.events('share.up').length], [1, 0, 1]);
 });
 
 test('a crashed instance begins anew with what the store has of it', async () => {

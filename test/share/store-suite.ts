@@ -3,14 +3,14 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BatchReader, BatchWriter } from '../../src/share/batch.js';
-import { GapError, StoreError } from '../../src/share/store.js';
-import type { LogEntry, Position, Store, StoreState, StoreTrouble } from '../../src/share/store.js';
+import { anyone, GapError, StoreError } from '../../src/share/store.js';
+import type { LogEntry, Position, Self, Store, StoreState, StoreTrouble } from '../../src/share/store.js';
 import { until } from '../support/redis.js';
 
 /** What stores of one test share. */
 export interface Ground {
-  /** A store that has been opened. `settles`: it gives no leases for a moment after its server has begun. */
-  connect(settles?: boolean): Promise<Store>;
+  /** A store that has been opened. `settles`: it gives no leases for a moment after its server has begun. `self`: absent = a process of its own. */
+  connect(settles?: boolean, self?: Self): Promise<Store>;
   /** Another ground: nothing is in it. Its log keeps so many bytes. */
   fresh(logBytes: number): Promise<Ground>;
   /** At least so long has passed by the store's clock and by the stores'. */
@@ -247,8 +247,10 @@ export function storeSuite(name: string, ground: () => Promise<Ground>, { runs }
   });
 
   test('generations rise; who registers learns what has become of the one before', async () => {
-    const a = await at.connect();
-    const twin = await at.connect();
+    // The twin is the same process: its share worker has been started again.
+    const self = anyone();
+    const a = await at.connect(false, self);
+    const twin = await at.connect(false, self);
     stores.push(a, twin);
     const first = await a.register('a', null);
     assert.equal(first, { generation: 1, before: 'none' });
@@ -275,6 +277,70 @@ export function storeSuite(name: string, ground: () => Promise<Ground>, { runs }
     await b.fence('a');
     assert.equal(await a.register('a', 8), { generation: 12, before: 'fenced' });
     assert.equal(await twin.register('a', 3), { generation: 13, before: 'fenced' });
+  });
+
+  test('a second living instance of a name is refused, and whoever comes back by it is not', async () => {
+    const self = (): Self => anyone(60_000);
+    const connect = async (who = self()): Promise<Store> => {
+      const store = await at.connect(false, who);
+      stores.push(store);
+      return store;
+    };
+    const refusal = (store: Store, before: number | null): Promise<string> => store.register('a', before).then(() => 'none', (error: StoreError) => {
+      assert.is(error.trouble, 'namesake');
+      return error.message;
+    });
+    const a = await connect();
+    await a.register('a', null);
+    const second = await connect();
+    for (let i = 0; i < 2; i++) assert.match(await refusal(second, null), /^another instance that is alive has the name a too: .*; give each instance a share\.instance of its own$/);
+    await a.beat('{}', 60_000);
+    assert.match(await refusal(second, null), /^another instance/);
+    // Nothing has happened to the first one.
+    await a.write(batchOf([{ key: 'k', value: 'v' }]));
+    assert.equal(await second.beat('{}', 60_000).then(() => 'none', (error: StoreError) => error.trouble), 'fenced');
+    // It is gone without a word, as after kill -9: no time need pass.
+    await a.close();
+    assert.equal(await until(() => second.register('a', null).catch(() => null), 'the second one to be let in'), { generation: 2, before: 'none' });
+    // Fenced, but there: the name is still its own.
+    const b = await as('b');
+    await b.fence('a');
+    const third = await connect();
+    assert.match(await refusal(third, 1), /^another instance/);
+    await second.register('a', 2);
+    // It ends in order, and its connection is still there.
+    await second.resign();
+    await third.register('a', null);
+  });
+
+  test('one that hangs is not alive: who comes in its place is let in, and it is the one that is refused then', async () => {
+    const self = (): Self => anyone(30);
+    const [a, second] = [await at.connect(false, self()), await at.connect(false, self())];
+    stores.push(a, second);
+    await a.register('a', null);
+    await at.pass(40);
+    assert.equal(await second.register('a', null), { generation: 2, before: 'none' });
+    assert.is(await troubleOf(a.write(batchOf([{ key: 'k', value: 'late' }]))), 'fenced');
+    const last = await at.connect(false, anyone(60_000));
+    stores.push(last);
+    await second.beat('{}', 30);
+    assert.is(await troubleOf(last.register('a', 1)), 'namesake');
+  });
+
+  test('who is fenced reads so in the log at once; a fence of long ago concerns nobody', async () => {
+    const a = await as('a');
+    const b = await as('b');
+    await b.claim('vr1');
+    const { position } = await loaded(b);
+    const told = troubleOf(b.follow(position, () => {}, new AbortController().signal));
+    assert.is(await a.claim('vr1'), 'b');
+    assert.is(await told, 'fenced');
+    await b.register('b', 2);
+    await a.write(batchOf([{ key: 'k', value: 'v' }]));
+    assert.is((await followed(b, position, (some) => some.length > 0)).entries.length, 1);
+    const again = troubleOf(b.follow(position, () => {}, new AbortController().signal));
+    await a.fence('b');
+    assert.is(await again, 'fenced');
   });
 
   test('without a generation nothing is written, and everything can be read', async () => {

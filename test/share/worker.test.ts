@@ -1,4 +1,5 @@
 /** The worker thread itself with a real redis-server: two of them tell each other of flows, live through the server's death, and end cleanly. */
+import { randomUUID } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -19,17 +20,19 @@ class Threaded {
   readonly words: string[] = [];
   isGone = false;
   error: Error | null = null;
+  readonly incarnation: string;
   private readonly worker: Worker;
   private readonly timer: NodeJS.Timeout;
 
-  constructor(name: string, server: RedisServer, more: Partial<Plan['share']> = {}) {
+  constructor(name: string, server: RedisServer, more: Partial<Plan['share']> = {}, incarnation: string = randomUUID()) {
+    this.incarnation = incarnation;
     const base = sharedPlan(name, { limits: { flows: 65_536, sharedChanges: 262_144 } });
     const plan: Plan = { ...base, share: { ...base.share, redis: server.plan(), ...more } };
     this.plane = new Plane({ plan, nowMs: () => performance.now(), journalWords: 1 << 18, inboxWords: 1 << 16, budget: 5000 });
     const counters = new SharedArrayBuffer(countersBytes(countersShape(plan)));
     const written = new Counters(counters, countersShape(plan));
     const options: ShareOptions = {
-      plan, version: '1.0.0', ...this.plane.memory, counters, leases: new SharedArrayBuffer(leaseBoardBytes(plan)), wakeFd: native().eventfd(), isRestart: false, generation: null,
+      plan, version: '1.0.0', ...this.plane.memory, counters, leases: new SharedArrayBuffer(leaseBoardBytes(plan)), wakeFd: native().eventfd(), isRestart: false, generation: null, incarnation,
     };
     this.timer = setInterval(() => {
       written.setRouter(NOW_MS, performance.now());
@@ -98,6 +101,24 @@ test('two workers replicate, live through the death of the server, and fill it a
   const { original } = tuplesOf(9000);
   c.plane.journal.fetch(1, original);
   await until(() => c.plane.fetched.get(1) === false, 'an answer about a flow nobody has');
+});
+
+test('of two workers that have one name in different processes the second is refused until the first has been killed, and then let in at once', async () => {
+  const first = new Threaded('twins', server);
+  threads.push(first);
+  await until(() => first.usable, 'the first to be usable');
+  const second = new Threaded('twins', server);
+  threads.push(second);
+  const trouble = await until(() => second.status?.trouble, 'the second to be refused');
+  assert.is(trouble.kind, 'namesake');
+  assert.match(trouble.message, /^another instance that is alive has the name twins too: it is connected to Redis at \S+ from \S+; /);
+  assert.is(first.status?.counts.fenced, 0);
+  await first.end();
+  await until(() => second.usable, 'the second to be usable');
+  // As a crashed share worker is followed by another one of the same process.
+  const again = new Threaded('twins', server, {}, second.incarnation);
+  threads.push(again);
+  await until(() => again.usable, 'the next worker of the same process to be usable');
 });
 
 test('with share.require a server that is not there is told of', async () => {
