@@ -138,7 +138,7 @@ const rows = {
   NEIGHBOUR_LIMIT: drop('neighbour table full'),
   NEIGHBOUR_FAILED: drop('the next hop does not answer ARP', HOST_UNREACHABLE),
   HELD_LIMIT: drop('too many packets wait'),
-  FETCH_LIMIT: drop('too many packets wait for the store to be asked for their flows'),
+  FETCH_LIMIT: drop('too many packets wait for the store to be asked for their flows, in all, of one source or of one link'),
   NO_BUFFER: drop('no room left for this turn'),
 } satisfies Record<string, Draft>;
 

@@ -402,7 +402,7 @@ export class Router {
     this.fates = new Fates(this);
     this.probes = new Probes(this);
     this.replicas = this.inbox === null ? null : new Replicas(this, this.inbox);
-    this.fetches = this.inbox === null || plan.share.holdMs === 0 ? null : new HeldFetches(plan.limits.heldFetches, plan.share.holdMs, this.random.next());
+    this.fetches = this.inbox === null || plan.share.holdMs === 0 ? null : new HeldFetches(plan.limits.heldFetches, plan.links.length, plan.share.holdMs, this.random.next());
     this.virtualServers = new VirtualServers(plan, this.counters, this.random, () => this.nowMs, (notice) => {
       if (notice.event === 'virtualServer') this.election?.changed();
       notify(notice);

@@ -5,8 +5,11 @@
  * that is answered moves to the list of those whose packets go on, at its end; one whose time is over is taken from the front of the first list. A token names a
  * question and how often its place has been used, so that an answer that comes too late finds nobody.
  *
- * Bounded by limits.heldFetches packets; one more is refused. Nothing is allocated in the steady state but the places of packets, when first used.
+ * Bounded by limits.heldFetches packets; one more is refused. No source address has more than SOURCE_PART of the places and no link more than LINK_PART, so that neither one host that sends
+ * packets of no flow nor one that forges its addresses keeps those of all others from being asked for. Sources are counted in buckets by a hash nobody outside can foretell, eight for each
+ * place, so one rarely counts for another. Nothing is allocated in the steady state but the places of packets, when first used.
  */
+import { finish, mix } from '../base/hash.js';
 import { HashIndex } from '../base/hash-index.js';
 import { ETHERNET_LENGTH } from '../wire/ethernet.js';
 import type { Packet } from '../wire/packet.js';
@@ -14,6 +17,10 @@ import { TUPLE_WORDS, Tuple } from '../wire/tuple.js';
 import { SlotPool } from './slot-pool.js';
 
 const NONE = -1;
+/** What one source, and one link, may have of the places. */
+const SOURCE_PART = 1 / 2;
+const LINK_PART = 3 / 4;
+const BUCKETS_PER_PLACE = 8;
 
 /** How a question ended. */
 export const ANSWER_NONE = 0;
@@ -21,14 +28,15 @@ export const ANSWER_FOUND = 1;
 export const ANSWER_NOT_FOUND = 2;
 export const ANSWER_LATE = 3;
 
-/** Word offsets in a question after its tuple: its packets, first and last; neighbours in its list; how it ended; how often its place has been used. */
+/** Word offsets in a question after its tuple: its packets, first and last; neighbours in its list; how it ended; how often its place has been used; its source's bucket. */
 const HEAD = TUPLE_WORDS;
 const TAIL = TUPLE_WORDS + 1;
 const OLDER = TUPLE_WORDS + 2;
 const NEWER = TUPLE_WORDS + 3;
 const ANSWER = TUPLE_WORDS + 4;
 const ROUND = TUPLE_WORDS + 5;
-const WORDS = TUPLE_WORDS + 6;
+const SOURCE = TUPLE_WORDS + 6;
+const WORDS = TUPLE_WORDS + 7;
 
 /** Word offsets in a packet: bytes, of them before the IP header, the next one of its question, and what is known of it. */
 const LENGTH = 0;
@@ -56,6 +64,12 @@ export class HeldFetches {
   /** The packet loaded was the last of its question. */
   isLast = false;
   private readonly holdMs: number;
+  private readonly limit: number;
+  private readonly sourceLimit: number;
+  private readonly linkLimit: number;
+  /** Packets waiting, by a hash of their source address and by the link they came in on. */
+  private readonly bySource: Int32Array;
+  private readonly byLink: Int32Array;
   private readonly slots: SlotPool;
   private readonly packets: Int32Array;
   private readonly words: Int32Array;
@@ -70,7 +84,7 @@ export class HeldFetches {
   private goingFirst = NONE;
   private goingLast = NONE;
 
-  constructor(limit: number, holdMs: number, seed: number) {
+  constructor(limit: number, links: number, holdMs: number, seed: number) {
     const big = Math.max(8, limit >> 3);
     this.holdMs = holdMs;
     this.slots = new SlotPool(limit, big);
@@ -81,18 +95,24 @@ export class HeldFetches {
     this.index = new HashIndex(limit);
     for (let place = limit - 1; place >= 0; place--) this.free.push(place);
     this.seed = seed;
+    this.sourceLimit = Math.max(1, Math.floor(limit * SOURCE_PART));
+    this.linkLimit = Math.max(1, Math.floor(limit * LINK_PART));
+    let buckets = 1;
+    while (buckets < limit * BUCKETS_PER_PLACE) buckets *= 2;
+    this.bySource = new Int32Array(buckets);
+    this.byLink = new Int32Array(links);
   }
-
-  private readonly limit: number;
 
   /** When the next packet goes on; Infinity = none waits. */
   get dueMs(): number { return this.goingFirst !== NONE ? -Infinity : this.oldest === NONE ? Infinity : this.deadlines[this.oldest]; }
 
-  /** Keep a packet until its tuple's question is answered. Its token, or NONE when there is no room. */
+  /** Keep a packet until its tuple's question is answered. Its token, or NONE when there is no room, for it or for any. */
   put(p: Packet, nowMs: number): number {
     this.isAsked = false;
     const { words, packets } = this;
-    if (this.count === this.limit) return NONE;
+    if (this.count === this.limit || this.byLink[p.link] >= this.linkLimit) return NONE;
+    const source = this.bucketOf(p.tuple);
+    if (this.bySource[source] >= this.sourceLimit) return NONE;
     // What has its frame keeps it: by which neighbour it came may count.
     const before = p.frames === 1 && p.ipAt - p.frameAt === ETHERNET_LENGTH ? ETHERNET_LENGTH : 0;
     const slot = this.slots.take(p.end - p.ipAt + before);
@@ -104,6 +124,7 @@ export class HeldFetches {
       p.tuple.store(words, at);
       words[at + HEAD] = NONE;
       words[at + ANSWER] = ANSWER_NONE;
+      words[at + SOURCE] = source;
       words[at + ROUND] = (words[at + ROUND] + 1) & ROUND_MASK;
       this.deadlines[place] = nowMs + this.holdMs;
       this.index.add(p.tuple.hash(this.seed), place);
@@ -125,6 +146,8 @@ export class HeldFetches {
     else packets[words[at + TAIL] * PACKET_WORDS + NEXT] = slot;
     words[at + TAIL] = slot;
     this.count++;
+    this.bySource[source]++;
+    this.byLink[p.link]++;
     return (words[at + ROUND] << PLACE_BITS) | place;
   }
 
@@ -169,6 +192,8 @@ export class HeldFetches {
     p.parseL4();
     this.slots.give(slot);
     this.count--;
+    this.bySource[words[place * WORDS + SOURCE]]--;
+    this.byLink[packets[from + LINK]]--;
     words[place * WORDS + HEAD] = packets[from + NEXT];
     this.isLast = packets[from + NEXT] === NONE;
     if (this.isLast) {
@@ -212,6 +237,8 @@ export class HeldFetches {
     else words[this.newest * WORDS + NEWER] = place;
     this.newest = place;
   }
+
+  private bucketOf({ s0, s1, s2, s3 }: Tuple): number { return finish(mix(mix(mix(mix(this.seed, s0), s1), s2), s3)) & (this.bySource.length - 1); }
 
   private find(tuple: Tuple): number {
     const hash = tuple.hash(this.seed);

@@ -117,13 +117,49 @@ test('with the store away nothing waits, and what waited goes on', () => {
 });
 
 test('no more than limits.heldFetches wait; one more is refused in silence', () => {
-  const { a, b, pump, talk } = tcpPair({ limits: { heldFetches: 3 } });
+  const { a, b, pump, talk } = tcpPair({ limits: { heldFetches: 6 } });
   for (let i = 0; i < 3; i++) talk.say(0, 'PA', { length: 10 });
-  assert.equal(b.refused('FETCH_LIMIT', 'lan', talk.packet(0, 'PA', { length: 10 })), []);
+  for (let i = 0; i < 3; i++) talk.say(1, 'PA', { length: 10 });
+  assert.equal(b.refused('FETCH_LIMIT', 'lan', segment(PC2, 4001)), []);
   assert.is(counted(b, 'refused'), 1);
   pump.answer(b);
-  assert.is(noArp(b.run()).length, 3);
+  assert.is(noArp(b.run()).length, 6);
   assert.is(talk.say(0, 'PA', { length: 10 }).length, 1);
+  atRest(a, b);
+});
+
+/** In the middle of a connection that nobody knows. */
+const segment = (source: string, sourcePort: number): Buffer => make.ipv4({ source, destination: SERVER }, make.tcp({ sourcePort, destinationPort: 80, flags: 'PA', sequence: 1, acknowledgement: 1, payload: Buffer.alloc(10) }));
+
+test('one source has half of the places at most, whatever flows it asks for; another one is served meanwhile', () => {
+  const { a, b, pump, talk } = tcpPair({ limits: { heldFetches: 32 } });
+  for (let i = 0; i < 16; i++) b.from('lan', segment(PC2, 1000 + i));
+  assert.is(b.verdict('lan', 'HELD'), 16);
+  for (let i = 16; i < 40; i++) assert.equal(b.refused('FETCH_LIMIT', 'lan', segment(PC2, 1000 + i)), []);
+  talk.say(0, 'PA', { length: 10 });
+  assert.is(b.verdict('lan', 'HELD'), 17);
+  pump.answer(b);
+  const sent = noArp(b.run());
+  assert.equal(sent.filter(({ link }) => link === 'wan1').map(({ packet }) => packet.length - 40), [10]);
+  assert.is(counted(b, 'found'), 1);
+  // Its places are free again once it is known that nobody has these flows.
+  for (let i = 0; i < 16; i++) b.from('lan', segment(PC2, 2000 + i));
+  assert.is(b.verdict('lan', 'HELD'), 16);
+  b.advance(300);
+  assert.is(b.verdict('lan', 'HELD'), 0);
+  atRest(a, b);
+});
+
+test('one link has three quarters of the places at most, however many sources its packets pretend to have', () => {
+  const { a, b, pump, talk } = tcpPair({ limits: { heldFetches: 32 } });
+  for (let i = 0; i < 24; i++) b.from('wan1', make.ipv4({ source: `203.0.113.${i + 1}`, destination: WAN1 }, make.tcp({ sourcePort: 80, destinationPort: 5000 + i, flags: 'PA', sequence: 1, acknowledgement: 1 })));
+  assert.is(b.verdict('wan1', 'HELD'), 24);
+  assert.equal(b.refused('FETCH_LIMIT', 'wan1', talk.packet(1, 'PA', { length: 10 })), []);
+  talk.say(0, 'PA', { length: 10 });
+  assert.is(b.verdict('lan', 'HELD'), 1);
+  pump.answer(b);
+  assert.is(noArp(b.run()).filter(({ link, packet }) => link === 'wan1' && packet.length === 50).length, 1);
+  assert.is(talk.say(1, 'PA', { length: 10 }).length, 1);
   atRest(a, b);
 });
 
@@ -214,7 +250,7 @@ test('fragments wait as the datagram they make', () => {
 });
 
 test('a token of before names nobody', () => {
-  const fetches = new HeldFetches(2, 100, 1);
+  const fetches = new HeldFetches(4, 4, 100, 1);
   const p = new Packet(new ArrayBuffer(4096));
   const lay = (port: number): void => {
     Buffer.from(p.u8.buffer).set(make.ipv4({ source: PC1, destination: SERVER }, make.udp({ sourcePort: port, destinationPort: 53 })), 64);

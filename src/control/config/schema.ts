@@ -564,7 +564,7 @@ const limits: Section<LimitsKeys> = {
     },
     heldFetches: {
       format: 'integer', min: 1, max: 65_536, unit: 'packets', default: 512,
-      doc: 'Packets of unknown flows that wait at once until the store has been asked for theirs.',
+      doc: 'Packets of unknown flows that wait at once until the store has been asked for theirs; those of one source address are half of them at most, those of one link three quarters.',
     },
     snatPortFirst: {
       format: 'integer', min: 1024, max: 65_535, default: 1024,
