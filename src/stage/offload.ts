@@ -42,10 +42,10 @@ import { countServed, countState } from './virtual-server.js';
 
 const NONE = -1;
 
-/** A direction is considered each time its packets reach a multiple of this: a power of two. What ends sooner is not worth writing down. */
+/** A flow is considered with a direction's second packet, which for TCP completes the handshake: what is only asked and answered once is not worth writing down. */
+export const CONSIDER_AT = 2;
+/** And again each time a direction's packets reach a multiple of this, a power of two: what was in its way may be gone. */
 export const CONSIDER_PACKETS = 8;
-/** And a TCP flow with the packet that completes its handshake: the kernel takes even a short one's question and answer for less than it costs to write it down. */
-export const CONSIDER_TCP_AT = 2;
 /** Flows considered a turn, and slots looked at. */
 const CANDIDATES_MAX = 256;
 const SLOTS_PER_TURN = 256;

@@ -28,7 +28,7 @@ import { awaken, lessThanReset, tellState } from './adopt.js';
 import { fetch } from './fetch.js';
 import { relate } from './icmp-error.js';
 import { midstream } from './midstream.js';
-import { CONSIDER_PACKETS, CONSIDER_TCP_AT } from './offload.js';
+import { CONSIDER_AT, CONSIDER_PACKETS } from './offload.js';
 import type { Router } from './router.js';
 import { checkSource } from './source-check.js';
 import { timeoutOf } from './timeout.js';
@@ -96,7 +96,7 @@ export function track(p: Packet, r: Router): Verdict {
     if ((restraint & ~FLAG_REPLICA) === 0) prolong(p, r, at, before, after);
   }
   const count = flows.account(p.flow, p.direction, p.end - p.ipAt);
-  if ((count & (CONSIDER_PACKETS - 1)) === 0 || (count === CONSIDER_TCP_AT && p.protocol === ip.PROTOCOL_TCP)) r.offload.consider(p.flow);
+  if ((count & (CONSIDER_PACKETS - 1)) === 0 || count === CONSIDER_AT) r.offload.consider(p.flow);
   if (p.link === uplinkLink) {
     r.counters.countUplinkPacket(uplink, UPLINK_RX_PACKETS, p.end - p.ipAt);
   }
