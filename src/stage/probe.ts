@@ -22,7 +22,7 @@
  * the sequence number, which holds its place in the table; the others are looked for among the probes under way.
  */
 import { finish, mix } from '../base/hash.js';
-import { PROBES_REFUSED } from '../table/counters.js';
+import { PROBES_REFUSED, UPLINK_RX_PACKETS } from '../table/counters.js';
 import { FAILED, INCOMPLETE } from '../table/neighbour.js';
 import { formatIpv4, V4_MAPPED } from '../wire/address.js';
 import { checksum, pseudoHeaderSum } from '../wire/checksum.js';
@@ -206,7 +206,7 @@ export class Probes {
     if (probe === null || p.tuple.s3 !== probe.request.target || p.tuple.d3 !== probe.source) return false;
     if (p.end - p.l4At !== icmp.ICMP_HEADER + ECHO_PAYLOAD || !this.hasCookie(p, p.l4At + icmp.ICMP_HEADER, probe)) return false;
     if (!icmp.checksumIsRight(p.view, p.l4At, p.end - p.l4At)) return false;
-    this.answer(probe, null);
+    this.take(p, probe, null);
     return true;
   }
 
@@ -225,7 +225,7 @@ export class Probes {
     const probe = isUdp ? this.byQuote(p, at, l4At, end) : ip.protocol(view, at) === ip.PROTOCOL_ICMP && icmp.type(view, l4At) === icmp.ECHO_REQUEST
       ? this.bySequence(p, l4At) : null;
     if (probe === null || !this.isQuoted(p, at, l4At, end, probe)) return false;
-    this.answer(probe, isUdp && probe.request.question === undefined && isEndOfWay(p) ? null : `${describeError(p)} from ${formatIpv4(p.tuple.s3)}`);
+    this.take(p, probe, isUdp && probe.request.question === undefined && isEndOfWay(p) ? null : `${describeError(p)} from ${formatIpv4(p.tuple.s3)}`);
     return true;
   }
 
@@ -237,7 +237,7 @@ export class Probes {
     for (const probe of this.active) {
       if (!this.isDatagram(probe, p.link, ports) || probe.request.target !== tuple.s3 || probe.source !== tuple.d3) continue;
       const expected = probe.request.question?.expect ?? null;
-      this.answer(probe, expected === null || holds(p.u8.subarray(p.l4At + UDP_HEADER, p.end), expected) ? null : 'the answer is another one');
+      this.take(p, probe, expected === null || holds(p.u8.subarray(p.l4At + UDP_HEADER, p.end), expected) ? null : 'the answer is another one');
       return true;
     }
     return false;
@@ -418,6 +418,13 @@ export class Probes {
 
   private hasCookie(p: Packet, at: number, probe: Probe): boolean {
     return p.view.getInt32(at) === probe.cookieHigh && p.view.getInt32(at + 4) === probe.cookieLow;
+  }
+
+  /** p is the probe's answer. It is counted where the probe was: an uplink on which nothing but checks goes shows both ways. */
+  private take(p: Packet, probe: Probe, reason: string | null): void {
+    const { uplink } = this.r.nexthops.get(probe.nexthop);
+    if (uplink !== NONE) this.r.counters.countUplinkPacket(uplink, UPLINK_RX_PACKETS, p.end - p.ipAt);
+    this.answer(probe, reason);
   }
 
   /** The probe has had its answer; one that comes when its time is over does not count. */

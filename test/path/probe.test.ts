@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 import type { UplinkPlan } from '../../src/base/plan.js';
 import { PROBES_MAX } from '../../src/stage/probe.js';
 import type { ProbeOutcome, ProbeRequest } from '../../src/stage/probe.js';
-import { PROBES_REFUSED } from '../../src/table/counters.js';
+import { PROBES_REFUSED, UPLINK_RX_BYTES, UPLINK_RX_PACKETS, UPLINK_TX_BYTES, UPLINK_TX_PACKETS } from '../../src/table/counters.js';
 import { parseIpv4 } from '../../src/wire/address.js';
 import { arp, bytes, echo, ethernet, expect, icmpError, ipv4, tcp, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
@@ -102,6 +102,22 @@ for (const [obstacle, { options = {}, hinder }] of Object.entries(OBSTACLES)) {
     }
   });
 }
+
+echoes('question and answer count for the uplink alike, whatever kind the answer is of', () => {
+  const r = rig();
+  const counted = (): number[][] => [0, 1].map((uplink) => [UPLINK_TX_PACKETS, UPLINK_TX_BYTES, UPLINK_RX_PACKETS, UPLINK_RX_BYTES].map((counter) => r.router.counters.uplink(uplink, counter)));
+  const none = [0, 0, 0, 0];
+  const [sent] = ask(r);
+  r.from('wan1', replyTo(sent.packet));
+  assert.equal(counted(), [[1, 84, 1, 84], none]);
+  r.from('wan1', replyTo(sent.packet));
+  assert.equal(counted(), [[1, 84, 1, 84], none], 'nobody’s answer is not the uplink’s');
+  const [datagram] = ask(r, { kind: 'udp', uplink: 1 });
+  const error = errorAbout(datagram.packet, { type: 11, destination: WAN2 });
+  r.from('wan2', error);
+  assert.equal(last(r), good());
+  assert.equal(counted()[1], [1, datagram.packet.length, 1, error.length]);
+});
 
 echoes('when all are answered nothing is due: the turns after their time sleep', () => {
   const r = rig();
