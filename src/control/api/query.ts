@@ -8,6 +8,9 @@ import { STATE_NAMES } from '../../table/tcp-state.js';
 import type { AffinityFilter, FlowFilter, PersistenceFilter, RouterView, VirtualServerStatus } from './types.js';
 import { FLOW_PAGE_DEFAULT, FLOW_PAGE_MAX } from './types.js';
 
+/** Bytes of a request's body; the longest that makes sense is a reason of some hundred. */
+const BODY_MAX_BYTES = 4096;
+
 /** A query or a body that cannot be answered; the server says so with status 400. */
 export class QueryError extends Error {
   override readonly name = 'QueryError';
@@ -25,6 +28,25 @@ export class QueryError extends Error {
 
 /** A name in a path that nothing bears; the server says so with status 404. */
 export class NoSuchName extends QueryError {}
+
+/** A body that nobody needs to read to its end; the server says so with status 413. */
+export class TooLong extends QueryError {
+  constructor() { super('the body is too long', 'body', null, `at most ${BODY_MAX_BYTES} bytes`); }
+}
+
+/** The text of a request's body: '' for one that has none, whether or not it says how long it is. No more of it is held than may be. */
+export async function readText(request: Request): Promise<string> {
+  if (Number(request.headers.get('content-length')) > BODY_MAX_BYTES) throw new TooLong();
+  if (request.body === null) return '';
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of request.body as AsyncIterable<Uint8Array>) {
+    length += part.length;
+    if (length > BODY_MAX_BYTES) throw new TooLong();
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
 
 /** The highest weight, as in the configuration. */
 export const WEIGHT_MAX = 65_535;

@@ -3,7 +3,6 @@
  * weight, affinity be erased, and each such action is an event. Every answer is JSON with `schemaVersion`, except the event stream, whose every event carries it.
  */
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import type { Context } from 'hono';
 import type { EventLog, EventPlace } from '../event.js';
 import type { Log } from '../log.js';
@@ -14,7 +13,8 @@ import type {
 import { SCHEMA_VERSION } from './types.js';
 import type { InstanceAnswer, LeaseList, ShareAnswer, VrrpList } from './share-types.js';
 import {
-  NoSuchName, QueryError, readAffinityQuery, readBody, readDrain, readErasure, readFlowQuery, readInteger, readParameters, readPersistenceQuery, readServersQuery, readUndrain, readWeight, readYes, serverNames,
+  NoSuchName, QueryError, readAffinityQuery, readBody, readDrain, readErasure, readFlowQuery, readInteger, readParameters, readPersistenceQuery, readServersQuery, readText, readUndrain,
+  readWeight, readYes, serverNames, TooLong,
 } from './query.js';
 import { findServer, warningsWithout } from './found-server.js';
 import { streamEvents } from './stream.js';
@@ -27,9 +27,6 @@ export const RESOURCES = ['status', 'links', 'uplinks', 'servers', 'routes', 'ne
 /** What can be done to an uplink, POST /uplinks/NAME/ACTION, and to a real server, POST /servers/VIRTUAL-SERVER/NAME/ACTION. */
 export const CHANGES = ['drain', 'undrain', 'weight'] as const;
 type Change = (typeof CHANGES)[number];
-
-/** Bytes of a request's body; the longest that makes sense is a reason of some hundred. */
-const BODY_MAX_BYTES = 4096;
 
 /** Event streams open at once unless told otherwise: each costs a socket and a timer. */
 export const STREAMS_MAX = 64;
@@ -220,17 +217,6 @@ export function createRoutes(options: RoutesOptions): Hono {
     return c.json({ schemaVersion: SCHEMA_VERSION, erased, erasedPersistence } satisfies AffinityErased);
   });
 
-  const limited = bodyLimit({
-    maxSize: BODY_MAX_BYTES,
-    onError: (c) => {
-      counters.badRequests++;
-      return c.json(refusal('the body is too long', 'body', null, `at most ${BODY_MAX_BYTES} bytes`), 413);
-    },
-  });
-  app.use(`${API_PREFIX}/instance/:action`, limited);
-  app.use(`${API_PREFIX}/uplinks/:name/:action`, limited);
-  app.use(`${API_PREFIX}/servers/:virtualServer/:name/:action`, limited);
-
   /** The uplinks new flows of a group could still go to when one of them takes none. */
   const warningsOf = (uplinks: readonly UplinkStatus[], uplink: UplinkStatus): string[] => uplink.groups
     .filter((group) => !uplinks.some((row) => row !== uplink && row.state === 'up' && row.groups.includes(group)))
@@ -239,7 +225,7 @@ export function createRoutes(options: RoutesOptions): Hono {
   app.post(`${API_PREFIX}/uplinks/:name/:action{${CHANGES.join('|')}}`, async (c) => {
     noParameters(c);
     const { name, action } = c.req.param() as { name: string; action: Change };
-    const text = await c.req.text();
+    const text = await readText(c.req.raw);
     const view = router();
     const before = view.uplinks();
     const index = before.findIndex((row) => row.name === name);
@@ -268,7 +254,7 @@ export function createRoutes(options: RoutesOptions): Hono {
   app.post(`${API_PREFIX}/servers/:virtualServer/:name/:action{${CHANGES.join('|')}}`, async (c) => {
     noParameters(c);
     const { virtualServer, name, action } = c.req.param() as { virtualServer: string; name: string; action: Change };
-    const text = await c.req.text();
+    const text = await readText(c.req.raw);
     const view = router();
     const before = findServer(view.virtualServers(), virtualServer, name);
     const index = view.findServer(virtualServer, name);
@@ -298,7 +284,7 @@ export function createRoutes(options: RoutesOptions): Hono {
 
   app.post(`${API_PREFIX}/instance/:action{drain|undrain}`, async (c) => {
     noParameters(c);
-    readBody(await c.req.text(), []);
+    readBody(await readText(c.req.raw), []);
     const view = router();
     const isDrained = c.req.param('action') === 'drain';
     const { store, instance, isDrained: was } = view.share();
@@ -341,7 +327,7 @@ export function createRoutes(options: RoutesOptions): Hono {
   app.onError((error, c) => {
     if (error instanceof QueryError) {
       counters.badRequests++;
-      return c.json(refusal(error.message, error.parameter, error.found, error.allowed), error instanceof NoSuchName ? 404 : 400);
+      return c.json(refusal(error.message, error.parameter, error.found, error.allowed), error instanceof NoSuchName ? 404 : error instanceof TooLong ? 413 : 400);
     }
     if (error instanceof Unavailable) return c.json(refusal(error.message), 503);
     // A programmer's mistake: the whole of it goes to the log, the client only learns that it was ours.

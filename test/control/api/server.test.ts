@@ -4,7 +4,7 @@ import fs, { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, statSync
 import { EventEmitter } from 'node:events';
 import type { Server } from 'node:http';
 import { syncBuiltinESMExports } from 'node:module';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -355,6 +355,34 @@ test('group files are read strictly', async () => {
   assert.is(await lookUpGroup('1234'), 1234);
   assert.is(await lookUpGroup('-x; rm'), null);
   assert.is(await lookUpGroup('no-such-group-here'), null);
+});
+
+/** What is answered to these very bytes: the status and the body. */
+function askRaw(socket: string, bytes: string): Promise<[status: number, body: string]> {
+  return new Promise((resolve, reject) => {
+    const connection = connect(socket, () => connection.write(bytes));
+    let text = '';
+    connection.setEncoding('utf8').on('data', (part: string) => { text += part; });
+    connection.on('error', reject);
+    connection.on('close', () => resolve([Number(text.split(' ')[1]), text.slice(text.indexOf('\r\n\r\n') + 4)]));
+  });
+}
+
+test('a body may be left out, or come in chunks of unsaid length, as other clients than ours do', async () => {
+  await withApi({}, async ({ socket, api, done }) => {
+    const post = (path: string, rest: string): Promise<[number, string]> => askRaw(socket, `POST /api/v1/uplinks/${path} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n${rest}`);
+    const chunked = (...parts: string[]): string => `Transfer-Encoding: chunked\r\n\r\n${[...parts, ''].map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join('')}`;
+    // What `curl -X POST` sends.
+    assert.is((await post('isp1/drain', '\r\n'))[0], 200);
+    assert.is((await post('isp1/undrain', chunked()))[0], 200);
+    assert.is((await post('isp1/weight', chunked('{"wei', 'ght":', '7}')))[0], 200);
+    assert.equal(done, ['drain 0 true', 'drain 0 false', 'weight 0 7']);
+    const [status, body] = await post('isp1/weight', chunked('{"weight":1', ' '.repeat(4000), ' '.repeat(100), '}'));
+    assert.is(status, 413);
+    assert.match(body, /at most 4096 bytes/);
+    for (const name of ['%ff', '%', '%00']) assert.is((await post(`${name}/drain`, '\r\n'))[0], 404, name);
+    assert.equal([done.length, api.counters.failures], [3, 0]);
+  });
 });
 
 test('a path too long for a socket is a mistake in the configuration', async () => {
