@@ -76,6 +76,11 @@ class ReachCheck {
       const { address } = readTarget(real.values.address!) as Target;
       this.#inside(address, (why, allowed) => this.#findings.error(real.at('address'), [...real.steps, 'address'], `${real.show('address')} (${why})`, allowed));
     }
+    for (const server of this.#values.virtualServers.items) {
+      const sorry = server.values.sorry === undefined ? '' : readTarget(server.values.sorry);
+      if (typeof sorry === 'string') continue;
+      this.#inside(sorry.address, (why, allowed) => this.#findings.error(server.at('sorry'), [...server.steps, 'sorry'], `${server.show('sorry')} (${why})`, allowed));
+    }
     this.#shadowed();
     this.#boxShadowed();
     this.#values.noNat.items.forEach((rule, index) => {

@@ -214,8 +214,10 @@ class ServerCheck {
    */
   #replyPath(server: VirtualServer, servers: readonly RealServer[]): void {
     const there = new Map<string, { address: string; names: string[] }>();
-    for (const real of servers) {
-      const target = readTarget(real.values.address ?? '');
+    const { sorry } = server.values;
+    const all = [...servers.map(({ name, values }) => ({ name, address: values.address ?? '' })), ...(sorry === undefined ? [] : [{ name: SORRY, address: sorry }])];
+    for (const real of all) {
+      const target = readTarget(real.address);
       if (typeof target === 'string') continue;
       for (const link of this.#values.links.items) {
         const own = (link.values.addresses ?? []).flatMap((text) => readPrefix(text) ?? []).find((prefix) => contains(prefix, target.address));

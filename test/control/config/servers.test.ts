@@ -127,6 +127,7 @@ for (const [text, errors] of [
     'web.realServers.e.adress: found an unknown key (did you mean address?), allowed: address, weight, upper, lower and check',
     'web.realServers.f: found 5, allowed: a map of address, weight, upper, lower and check',
   ]],
+  [one('sorry: 192.0.2.1:80'), ['web.sorry: found "192.0.2.1:80" (no route leads there), allowed: an address that a link\'s network or a route leads to']],
   [one('', 'a: { address: 192.0.2.1 }'), ['web.realServers.a.address: found "192.0.2.1" (no route leads there), allowed: an address that a link\'s network or a route leads to']],
   [one('').replace('203.0.113.2:80', 'wna:80'), ['web.listen: found "wna:80/tcp" (no link is called wna (did you mean wan?)), allowed: an address, or the name of a link: lan, wan or host']],
   [one('check: { tcp: {} }', 'a: { address: "10.0.1.11:80" }').replace('2:80/tcp', '2:80-90/tcp'), [
@@ -165,6 +166,12 @@ for (const [text, errors] of [
 
 test('all ports stand behind a port of its own', () => {
   assert.equal(compile(`${one('')}  rest: { listen: "wan:*/tcp", realServers: { a: { address: 10.0.1.12 } } }\n`).errors, []);
+});
+
+test('snat: never says it of the sorry server, too', () => {
+  const { errors, warnings } = compile(one('snat: never, sorry: "10.0.1.99:80"'));
+  assert.equal(errors, []);
+  assert.match(warnings[0], /clients on 10\.0\.1\.0\/24 are answered past weir by a and sorry, so their flows fail/);
 });
 
 test('snat: never says what breaks, and what servers need then', () => {
