@@ -10,6 +10,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigErrors } from '../base/error.js';
@@ -127,6 +128,8 @@ export class Hooks {
 
   private take(row: NumberedEvent): void {
     if (isFlowEvent(row.event) || row.event.event === FAILED) return;
+    // Without the directory nothing is to be run for those that wait.
+    if (this.queue.length >= HOOK_QUEUE_MAX && !existsSync(this.plan.directory)) this.queue.length = 0;
     if (this.queue.length >= HOOK_QUEUE_MAX) {
       this.counters.eventsDropped++;
       if (!this.isDropping) {

@@ -117,7 +117,7 @@ export class Notices {
     const word: StateWord = isUsable ? 'up' : why === 'drained' ? 'drained' : 'down';
     if (this.told[index] === word) return;
     this.told[index] = word;
-    const { reason } = this.view.uplinks()[index];
+    const reason = this.view.uplinkReason(index);
     this.events.emit(`uplink.${word}`, name, `uplink ${name} is ${word}${word === 'down' && reason !== null ? `: ${reason}` : ''}${word === 'drained' ? ': it takes no new flows, old ones go on' : ''}`,
       { uplink: name, link, reason: isUsable ? null : reason, severity: word === 'down' ? 'warning' : 'info' });
   }

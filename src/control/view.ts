@@ -2,7 +2,7 @@
  * What the control plane sees of a running router: the API's JSON made from shared memory, the plan and the links' states. Reads only; nothing
  * here waits for the data plane or makes it wait.
  */
-import type { GroupPlan, Plan, PortRangePlan } from '../base/plan.js';
+import type { Plan, PortRangePlan } from '../base/plan.js';
 import { VERDICTS } from '../base/verdict.js';
 import { affinityBytes, readAffinity } from '../balance/affinity.js';
 import { persistenceBytes, persistenceCapacity, persistenceOwners, readPersistence } from '../balance/persistence.js';
@@ -78,6 +78,9 @@ export interface ViewOptions {
   /** A clock that never goes back, milliseconds. */
   nowMs: () => number;
 }
+
+/** What an uplink is in a group. */
+interface Membership { group: string; tier: number; wantedShare: number; share: number }
 
 export class View implements RouterView {
   private readonly plan: Plan;
@@ -217,18 +220,18 @@ export class View implements RouterView {
 
   uplinks(): UplinkStatus[] {
     const { limits } = this.plan;
+    const memberships = this.memberships();
     return this.plan.uplinks.map((uplink, i) => {
       const { sinceMs, health, isDrained, weight } = this.uplinkStates[i];
-      const groups = this.plan.groups.filter((g) => g.uplinks.includes(i));
-      const group = groups.at(0);
+      const groups = memberships[i];
+      const first = groups.at(0);
       const count = (counter: number): number => this.counters.uplink(i, counter);
       const [txBps, rxBps] = this.rates.perSecond(i).map((bytes) => Math.round(bytes * 8));
       return {
         name: uplink.name, link: this.plan.links[uplink.link].name, gateway: uplink.gateway ?? null,
-        groups: groups.map((g) => g.name), tiers: groups.map((g) => ({ group: g.name, tier: g.tiers[g.uplinks.indexOf(i)] })),
+        groups: groups.map(({ group }) => group), tiers: groups.map(({ group, tier }) => ({ group, tier })),
         ...this.stateOf(i), sinceMs, weight, isDrained, health,
-        wantedShare: group === undefined ? 0 : share(i, group.uplinks, this.wantedIn(group)),
-        share: group === undefined ? 0 : share(i, group.uplinks, (j) => this.counters.uplink(j, UPLINK_NEW_FLOWS)),
+        wantedShare: first?.wantedShare ?? 0, share: first?.share ?? 0,
         snat: uplink.snat, flows: count(UPLINK_FLOWS), newFlows: count(UPLINK_NEW_FLOWS),
         txBytes: count(UPLINK_TX_BYTES), rxBytes: count(UPLINK_RX_BYTES), txPackets: count(UPLINK_TX_PACKETS), rxPackets: count(UPLINK_RX_PACKETS), txBps, rxBps,
         portsUsed: count(UPLINK_PORTS_USED),
@@ -266,13 +269,27 @@ export class View implements RouterView {
     return { state: 'down', reason: wrong ?? 'waits for its gateway to answer' };
   }
 
-  /** What each member of a group counts for now: its weight, if it takes new flows and stands on the lowest tier where one does. */
-  private wantedIn(group: GroupPlan): (uplink: number) => number {
-    const takes = (j: number): boolean => this.isUsable(j) && !this.uplinkStates[j].isDrained && this.uplinkStates[j].weight > 0;
-    const tierOf = (j: number): number => group.tiers[group.uplinks.indexOf(j)];
-    const tier = Math.min(...group.uplinks.filter(takes).map(tierOf));
-    return (j) => (takes(j) && tierOf(j) === tier ? this.uplinkStates[j].weight : 0);
+  /**
+   * By uplink: the groups it is in, in their order, and what it is to have and has had of their flows. To have is by weight, of those that take new flows
+   * and stand on the lowest tier where one does. Every group is looked at once, for there may be hundreds of uplinks.
+   */
+  private memberships(): Membership[][] {
+    const of: Membership[][] = this.plan.uplinks.map(() => []);
+    for (const group of this.plan.groups) {
+      const takes = group.uplinks.map((j) => this.isUsable(j) && !this.uplinkStates[j].isDrained && this.uplinkStates[j].weight > 0);
+      const tier = Math.min(...group.tiers.filter((_, place) => takes[place]));
+      const wanted = group.uplinks.map((j, place) => (takes[place] && group.tiers[place] === tier ? this.uplinkStates[j].weight : 0));
+      const taken = group.uplinks.map((j) => this.counters.uplink(j, UPLINK_NEW_FLOWS));
+      const [wantedOfAll, takenOfAll] = [sum(wanted), sum(taken)];
+      group.uplinks.forEach((j, place) => of[j].push({
+        group: group.name, tier: group.tiers[place], wantedShare: part(wanted[place], wantedOfAll), share: part(taken[place], takenOfAll),
+      }));
+    }
+    return of;
   }
+
+  /** Why an uplink is not up, or null. */
+  uplinkReason(index: number): string | null { return this.stateOf(index).reason; }
 
   routes(): RouteStatus[] {
     return planRoutes(this.plan).map((route) => ({
@@ -504,8 +521,4 @@ function protocolName(protocol: number): string { return PROTOCOLS.get(protocol)
 
 function sum(values: readonly number[]): number { return values.reduce((total, value) => total + value, 0); }
 
-/** Part of `of(i)` in the sum over all members; 0 when that is 0. */
-function share(i: number, members: readonly number[], of: (member: number) => number): number {
-  const total = sum(members.map(of));
-  return total === 0 ? 0 : of(i) / total;
-}
+function part(of: number, whole: number): number { return whole === 0 ? 0 : of / whole; }

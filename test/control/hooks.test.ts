@@ -260,6 +260,21 @@ test('events of flows and failures of hooks run none; a queue that is full drops
   });
 });
 
+test('without hooks no flood of events is told of as one that hooks miss', async () => {
+  await scene({}, async ({ add, events, hooks, read, directory, failures }) => {
+    renameSync(directory, `${directory}.away`);
+    // At once, so that none has been looked at: as at a start with hundreds of uplinks.
+    for (let i = 0; i < 3 * HOOK_QUEUE_MAX; i++) events.emit('e', String(i), '');
+    await until('none waits', () => hooks.isIdle);
+    assert.equal([hooks.counts.eventsDropped, failures.length], [0, 0]);
+    renameSync(`${directory}.away`, directory);
+    add('10-works', 'echo ran > $OUT/works');
+    events.emit('e', 's', '');
+    await until('it has run', () => hooks.isIdle && hooks.counts.runs === 1);
+    assert.is(read('works'), 'ran\n');
+  });
+});
+
 test('closing ends what runs and forgets what waits', async () => {
   await scene({}, async ({ add, events, hooks, read, out, failures }) => {
     add('10-sleeps', 'echo $$ > $OUT/pid.part; mv $OUT/pid.part $OUT/pid; exec sleep 600');

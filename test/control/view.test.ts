@@ -6,7 +6,7 @@ import type { AffinityPage, AffinityStatus, FlowStatus, HealthStatus } from '../
 import { Rates } from '../../src/control/rate.js';
 import { View } from '../../src/control/view.js';
 import type { OpenedLink } from '../../src/link/link.js';
-import { CLAIM, CLAIM_ASKING, CLAIM_NONE, CLAIM_REFUSED, NOW_MS } from '../../src/table/counters.js';
+import { CLAIM, CLAIM_ASKING, CLAIM_NONE, CLAIM_REFUSED, Counters, countersBytes, countersShape, NOW_MS } from '../../src/table/counters.js';
 import * as make from '../support/frames.js';
 import { PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { Rig, RigOptions } from '../support/rig.js';
@@ -153,7 +153,10 @@ const upView = (r: Rig): View => {
   return seen;
 };
 /** Name, state and reason of each uplink. */
-const states = (seen: View): (string | null)[][] => seen.uplinks().map(({ name, state, reason }) => [name, state, reason]);
+const states = (seen: View): (string | null)[][] => seen.uplinks().map(({ name, state, reason }, i) => {
+  assert.is(seen.uplinkReason(i), reason);
+  return [name, state, reason];
+});
 const problems = (seen: View): string[] => seen.status().problems.map(({ severity, subject, message }) => `${severity} ${subject}: ${message}`);
 
 test('an uplink: what it is and why, from its link, its gateway, its check and the operator', () => {
@@ -189,6 +192,30 @@ test('an uplink: what it is and why, from its link, its gateway, its check and t
   assert.equal(states(seen)[0], ['one', 'down', 'no carrier']);
   assert.equal(problems(seen), ['error uplink one: no carrier', 'error link wan1: no carrier']);
   assert.is(seen.status().state, 'degraded');
+});
+
+test('a list of uplinks looks at each a few times, however many share a group; one reason at none but its own', () => {
+  const r = rig();
+  const looks = (count: number): [list: number, reason: number] => {
+    const uplinks = Array.from({ length: count }, (_, index) => ({ ...r.router.plan.uplinks[0], index, name: `u${index}` }));
+    const all = uplinks.map(({ index }) => index);
+    const groups = [{ ...r.router.plan.groups[0], uplinks: all, tiers: all.map((i) => 1 + i % 3) }];
+    const plan = { ...r.router.plan, uplinks, groups };
+    const counters = new SharedArrayBuffer(countersBytes(countersShape(plan)));
+    const seen = new View({ plan, links: plan.links.map(opened), memory: { ...r.memory, counters }, kernelDrops: () => 0, nowMs: () => 0 });
+    let looked = 0;
+    const inner = (seen as unknown as { counters: Counters }).counters;
+    const look = inner.uplink.bind(inner);
+    inner.uplink = (...of) => { looked++; return look(...of); };
+    assert.equal([...new Set(seen.uplinks().map(({ tiers }) => tiers[0].tier))], [1, 2, 3]);
+    const list = looked;
+    looked = 0;
+    assert.type(seen.uplinkReason(count - 1), 'string');
+    return [list, looked];
+  };
+  const [few, many] = [looks(30), looks(300)];
+  assert.is(many[0], 10 * few[0], 'in proportion to their number');
+  assert.equal([few[1], many[1]], [1, 1]);
 });
 
 test('an uplink of weight 0 is drained; a group without any that takes flows is the first trouble', () => {
