@@ -6,7 +6,7 @@ import type { AffinityPage, AffinityStatus, FlowStatus, HealthStatus } from '../
 import { Rates } from '../../src/control/rate.js';
 import { View } from '../../src/control/view.js';
 import type { OpenedLink } from '../../src/link/link.js';
-import { CLAIM, CLAIM_ASKING, CLAIM_NONE, CLAIM_REFUSED, Counters, countersBytes, countersShape, NOW_MS } from '../../src/table/counters.js';
+import { CLAIM, CLAIM_ASKING, CLAIM_NONE, CLAIM_REFUSED, type Counters, countersBytes, countersShape, NOW_MS } from '../../src/table/counters.js';
 import * as make from '../support/frames.js';
 import { PC1, PC2, rig, SERVER, WAN1 } from '../support/rig.js';
 import type { Rig, RigOptions } from '../support/rig.js';
