@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FORMATS } from '../src/control/config/format.js';
-import { LATER_SECTIONS, SCHEMA, type Key, type Section, type SectionName } from '../src/control/config/schema.js';
+import { SCHEMA, type Key, type Section, type SectionName } from '../src/control/config/schema.js';
 import { allowedFor } from '../src/control/config/validate.js';
 
 /** A key's value in YAML, or the keys of the map it takes. */
@@ -221,10 +221,7 @@ function table(section: Section<unknown>): string[] {
 
 /** docs/config.md. */
 export function configDocs(): string {
-  const later = [...LATER_SECTIONS, ...sections().flatMap(([name, section]) => section.later.map((key) => `${name}.${section.named ? 'NAME.' : ''}${key}`))];
-  const laterChoices = sections().flatMap(([name, section]) => keysOf(section)
-    .filter(([, key]) => key.later !== undefined)
-    .map(([key, { later: values }]) => `${name}.${section.named ? 'NAME.' : ''}${key}: ${values!.join(', ')}`));
+  const later = sections().flatMap(([name, section]) => section.later.map((key) => `${name}.${section.named ? 'NAME.' : ''}${key}`));
   const lines = [
     '# The configuration',
     '',
@@ -288,7 +285,7 @@ export function configDocs(): string {
   lines.push(
     '', '## Not in this version', '',
     'These keys are part of the configuration\'s design and are refused by name until the part they belong to is there:',
-    '', ...later.map((key) => `- \`${key}\``), ...laterChoices.map((choice) => `- \`${choice}\``),
+    '', ...later.map((key) => `- \`${key}\``),
   );
   return `${lines.join('\n')}\n`;
 }

@@ -190,7 +190,7 @@ class Daemon {
       });
       const notices = new Notices({ plan: this.plan, events: this.events, view, onProbe: (outcome) => checks.answered(outcome) });
       await this.startDataPlane(notices);
-      if (this.isElectionReady) this.tell({ type: 'electionReady', isReady: true });
+      if (this.isElectionReady) this.tell({ type: 'electionReady' });
       this.watch = hostEvents(host, this.links, (link, isUp, reason) => this.onLink(view, checks, link, isUp, reason));
       this.checks = checks;
       checks.start();
@@ -236,7 +236,7 @@ class Daemon {
       onEvent: ({ event, subject, message, fields }) => this.events.emit(event, subject, message, fields),
       onReady: () => {
         this.isElectionReady = true;
-        this.tell({ type: 'electionReady', isReady: true });
+        this.tell({ type: 'electionReady' });
       },
     });
     await this.share.start();

@@ -51,7 +51,7 @@ export type ToDataPlane =
   | { type: 'eraseAffinity'; address: string | null }
   | { type: 'erasePersistence'; address: string | null }
   /** Everything shared has been loaded, or cannot be had: the election may take part, or not any more. Not needed while nothing is shared. */
-  | { type: 'electionReady'; isReady: boolean }
+  | { type: 'electionReady' }
   /** Resign from every virtual router and stand aside, or take part again. */
   | { type: 'electionDrain'; isDrained: boolean }
   | { type: 'stop' };
@@ -97,7 +97,7 @@ function run(options: DataPlaneOptions, port: NonNullable<typeof parentPort>): v
         case 'probe': router.probes.ask(message.id, message.request); break;
         case 'eraseAffinity': router.affinity.erase(message.address === null ? null : parseIpv4(message.address)); break;
         case 'erasePersistence': router.virtualServers.persistence.erase(message.address === null ? null : parseIpv4(message.address)); break;
-        case 'electionReady': router.election?.setReady(message.isReady); break;
+        case 'electionReady': router.election?.setReady(); break;
         case 'electionDrain': router.election?.setDrained(message.isDrained); break;
         case 'stop': return false;
       }

@@ -17,7 +17,7 @@ import { SCHEDULERS } from '../src/balance/scheduler/registry.js';
 import { VERDICTS } from '../src/base/verdict.js';
 import { commands } from '../src/cli/registry.js';
 import { loadConfig } from '../src/control/config/index.js';
-import { LATER_SECTIONS, SCHEMA } from '../src/control/config/schema.js';
+import { SCHEMA } from '../src/control/config/schema.js';
 import type { Key, Section } from '../src/control/config/schema.js';
 import { KINDS, STATEMENTS, WHOLE } from '../src/control/import/bng-parse.js';
 import { OPTIONS } from '../src/control/import/ipvsadm.js';
@@ -244,8 +244,8 @@ test('coming-from.md: every key it names exists, with a value that is allowed', 
       if (/^(?:weir |-)/.test(text)) continue;
       const [path, value] = text.split(': ');
       const inServer = `virtualServers.NAME.${path}`;
-      // A section, the name of a thing, or a key; a section of a coming version is told of as such.
-      if (path in SCHEMA || LATER_SECTIONS.includes(path) || (path.endsWith('.NAME') && [...keys.keys()].some((key) => key.startsWith(`${inServer}.`)))) continue;
+      // A section, the name of a thing, or a key.
+      if (path in SCHEMA || (path.endsWith('.NAME') && [...keys.keys()].some((key) => key.startsWith(`${inServer}.`)))) continue;
       const key = keys.get(inServer) ?? keys.get(path);
       found++;
       if (key === undefined) wrong.push(`${text}: no such key`);
@@ -304,13 +304,13 @@ test('README.md names as absent what the configuration refuses as not there yet'
   const [, absent] = /^## Not supported \(yet\)\n([\s\S]*?)^## /m.exec(read('README.md')) ?? [];
   assert.ok(absent !== undefined);
   const sections = Object.values(SCHEMA) as Section<unknown>[];
-  for (const key of [...LATER_SECTIONS, ...sections.flatMap((section) => section.later)]) {
+  for (const key of sections.flatMap((section) => section.later)) {
     assert.ok(words[key] !== undefined, `${key} is refused as not there yet: README.md and this test do not know of it`);
     assert.match(absent, words[key]);
   }
   // The other way round: what is there now must not be listed as absent.
   for (const key of Object.keys(words)) {
-    assert.ok(LATER_SECTIONS.includes(key) || sections.some((section) => section.later.includes(key)), `${key} is there: README.md lists it as absent`);
+    assert.ok(sections.some((section) => section.later.includes(key)), `${key} is there: README.md lists it as absent`);
   }
 });
 

@@ -95,45 +95,48 @@ export class RingWriter {
 export class RingReader {
   /** The ring's memory: a record's payload is read straight from it, until `done`. */
   readonly words: Int32Array;
-  /** Of the record found by `next`. */
+  /** The same, as bytes: texts stand in a payload from whole words on. */
+  readonly bytes: Uint8Array;
+  /** Of the record found by `next`: index of its payload's first word, and its words. */
   kind = 0;
-  payloadAt = 0;
-  payloadWords = 0;
+  at = 0;
+  length = 0;
   private readonly mask: number;
-  private at: number;
+  private place: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.words = new Int32Array(memory);
+    this.bytes = new Uint8Array(memory);
     this.mask = this.words.length - RING_HEADER_WORDS - 1;
-    this.at = this.words[RING_HEAD];
+    this.place = this.words[RING_HEAD];
   }
 
   /** Find the next record; false when there is none. */
   next(): boolean {
     const { words, mask } = this;
-    while (this.at !== Atomics.load(words, RING_TAIL)) {
-      const at = RING_HEADER_WORDS + (this.at & mask);
+    while (this.place !== Atomics.load(words, RING_TAIL)) {
+      const at = RING_HEADER_WORDS + (this.place & mask);
       const length = words[at];
       if (length > 1 && words[at + 1] !== RING_SKIP) {
         this.kind = words[at + 1];
-        this.payloadAt = at + LEAD;
-        this.payloadWords = length - LEAD;
+        this.at = at + LEAD;
+        this.length = length - LEAD;
         return true;
       }
-      this.at = (this.at + length) | 0;
-      Atomics.store(words, RING_HEAD, this.at);
+      this.place = (this.place + length) | 0;
+      Atomics.store(words, RING_HEAD, this.place);
     }
     return false;
   }
 
   /** The record found has been read: its room is the writer's again. */
   done(): void {
-    this.at = (this.at + LEAD + this.payloadWords) | 0;
-    Atomics.store(this.words, RING_HEAD, this.at);
+    this.place = (this.place + LEAD + this.length) | 0;
+    Atomics.store(this.words, RING_HEAD, this.place);
   }
 
   /** Words that wait to be read. */
-  get waiting(): number { return (Atomics.load(this.words, RING_TAIL) - this.at) >>> 0; }
+  get waiting(): number { return (Atomics.load(this.words, RING_TAIL) - this.place) >>> 0; }
 
   /** Records the writer had no room for. */
   get refused(): number { return Atomics.load(this.words, REFUSED) >>> 0; }

@@ -14,8 +14,8 @@ export interface Election {
   readonly dueMs: number;
   /** A link, an uplink or a virtual server has changed: it is looked at in the next turn. */
   changed(): void;
-  /** Everything that is shared has been loaded, or cannot be had: this router may take part. Or it may not any more. */
-  setReady(isReady: boolean): void;
+  /** Everything that is shared has been loaded, or cannot be had: this router may take part from now on. */
+  setReady(): void;
   /** Stand aside, for a person wants it, or take part again. Its addresses stay until another router has them, or for as long as that takes at most. */
   setDrained(isDrained: boolean): void;
   /** The router ends: resign. True when nothing is left that somebody else would have to take over first. */

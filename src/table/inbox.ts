@@ -107,27 +107,8 @@ export class InboxWriter {
 }
 
 /** The reading end: `next`, then `kind` and the words of the payload by the offsets above, from `at` on, until `done`. */
-export class InboxReader {
-  readonly words: Int32Array;
-  readonly bytes: Uint8Array;
-  private readonly ring: RingReader;
-
-  constructor(memory: SharedArrayBuffer) {
-    this.ring = new RingReader(memory);
-    this.words = this.ring.words;
-    this.bytes = new Uint8Array(memory);
-  }
-
-  /** Words that wait to be read. */
-  get waiting(): number { return this.ring.waiting; }
-  get kind(): number { return this.ring.kind; }
-  /** Index of the payload's first word, and its words. */
-  get at(): number { return this.ring.payloadAt; }
-  get length(): number { return this.ring.payloadWords; }
+export class InboxReader extends RingReader {
   /** Of a RECORD or FORGET: where its bytes begin and end in `bytes`. */
   get from(): number { return (this.at + BYTES) * 4; }
   get to(): number { return this.from + this.words[this.at + BYTES_LENGTH]; }
-
-  next(): boolean { return this.ring.next(); }
-  done(): void { this.ring.done(); }
 }

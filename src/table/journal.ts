@@ -148,27 +148,8 @@ export class JournalWriter {
 }
 
 /** The reading end: `next`, then `kind` and the words of the payload by the offsets above, from `at` on, until `done`. */
-export class JournalReader {
-  readonly words: Int32Array;
-  /** The same memory: keys and values stand in it from whole words on. */
-  readonly bytes: Uint8Array;
-  private readonly ring: RingReader;
-
-  constructor(memory: SharedArrayBuffer) {
-    this.ring = new RingReader(memory);
-    this.words = this.ring.words;
-    this.bytes = new Uint8Array(memory);
-  }
-
-  get refused(): number { return this.ring.refused; }
-  get waiting(): number { return this.ring.waiting; }
-  get kind(): number { return this.ring.kind; }
-  /** Index of the payload's first word. */
-  get at(): number { return this.ring.payloadAt; }
+export class JournalReader extends RingReader {
   /** Of a PUT or DELETE: where its key stands in `bytes`; and of a PUT, where its value does. */
   get keyAt(): number { return (this.at + (this.kind === JOURNAL_PUT ? PUT_KEY : DELETE_KEY)) * 4; }
   get valueAt(): number { return (this.at + PUT_KEY + ((this.words[this.at + PUT_KEY_BYTES] + 3) >> 2)) * 4; }
-
-  next(): boolean { return this.ring.next(); }
-  done(): void { this.ring.done(); }
 }

@@ -172,8 +172,8 @@ export class VirtualRouters implements Election {
 
   changed(): void { this.isChanged = true; }
 
-  setReady(isReady: boolean): void {
-    this.isReady = isReady;
+  setReady(): void {
+    this.isReady = true;
     this.isChanged = true;
   }
 

@@ -11,9 +11,9 @@ for (let isOver = false; !isOver;) {
   if (!reader.next()) continue;
   isOver = reader.kind === LAST;
   const length = isOver ? 0 : count % 29;
-  if (reader.payloadWords !== length) wrong ??= `record ${count} has ${reader.payloadWords} words instead of ${length}`;
-  for (let i = 0; i < reader.payloadWords; i++) {
-    if (reader.words[reader.payloadAt + i] !== Math.imul(count, 31) + i) wrong ??= `record ${count}, word ${i}`;
+  if (reader.length !== length) wrong ??= `record ${count} has ${reader.length} words instead of ${length}`;
+  for (let i = 0; i < reader.length; i++) {
+    if (reader.words[reader.at + i] !== Math.imul(count, 31) + i) wrong ??= `record ${count}, word ${i}`;
   }
   reader.done();
   if (!isOver) count++;

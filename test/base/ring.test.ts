@@ -29,7 +29,7 @@ function write(writer: RingWriter, kind: number, payload: readonly number[]): bo
 
 function read(reader: RingReader): { kind: number; payload: number[] } | null {
   if (!reader.next()) return null;
-  const payload = [...reader.words.subarray(reader.payloadAt, reader.payloadAt + reader.payloadWords)];
+  const payload = [...reader.words.subarray(reader.at, reader.at + reader.length)];
   const { kind } = reader;
   reader.done();
   return { kind, payload };

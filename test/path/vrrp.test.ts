@@ -376,7 +376,7 @@ test('not before what is shared has been loaded', () => {
   const r = rig({ ...UNTRANSLATED, plan: { vrrp: [one()], share } });
   r.advance(10_000, 100);
   assert.equal([stateOf(r), status(r).reason], ['init', 'notReady']);
-  r.router.election?.setReady(true);
+  r.router.election?.setReady();
   r.advance(1000, 10);
   assert.is(stateOf(r), 'master');
 });

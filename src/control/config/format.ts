@@ -24,8 +24,6 @@ export interface FormatOptions {
   fine?: true;
   /** choice, choiceOrMap: the values. */
   choices?: readonly string[];
-  /** choice: values of a coming version, refused by name. */
-  later?: readonly string[];
   /** reference, references: what the name is of. */
   of?: string;
   /** somePorts: the lowest there is, and whether a range will do. */
@@ -254,7 +252,6 @@ export const FORMATS = {
       const choices = options.choices ?? [];
       if (typeof value === 'string' && choices.includes(value)) return [];
       if (typeof value !== 'string') return [{ remark: '' }];
-      if (options.later?.includes(value)) return [{ remark: 'not supported by this version' }];
       return [{ remark: suggestion(value, choices) }];
     },
   },

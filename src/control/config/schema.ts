@@ -694,6 +694,3 @@ const control: Section<ControlKeys> = {
 /** The sections in the order of the file. */
 export const SCHEMA = { links, routes, uplinks, groups, policies, virtualServers, portForwards, oneToOne, noNat, filters, tcp, algs, vrrp, share, limits, timeouts, hooks, control };
 export type SectionName = keyof typeof SCHEMA;
-
-/** Sections of a coming version, refused by name. */
-export const LATER_SECTIONS: readonly string[] = [];

@@ -12,7 +12,7 @@ import type { VirtualServerKeys } from './server-schema.js';
 import type { ShareKeys, VrrpKeys } from './share-schema.js';
 import { maskUrl } from './share-text.js';
 import {
-  LATER_SECTIONS, NAME, NAME_ALLOWED, SCHEMA,
+  NAME, NAME_ALLOWED, SCHEMA,
   type AlgsKeys, type ControlKeys, type FilterKeys, type GroupKeys, type HooksKeys, type Key, type Keys, type LimitsKeys, type LinkKeys, type NoNatKeys,
   type OneToOneKeys, type PolicyKeys, type PortForwardKeys, type RouteKeys, type Section, type TcpKeys, type TimeoutsKeys, type UplinkKeys,
 } from './schema.js';
@@ -351,7 +351,7 @@ function readPlain<T>(section: Section<T>, name: string, tree: MapNode, findings
 export function validate(tree: MapNode, findings: Findings): Values {
   const sections = Object.keys(SCHEMA);
   for (const [key, entry] of tree.entries) {
-    if (!sections.includes(key)) tellUnknown(findings, [key], entry, key, sections, LATER_SECTIONS);
+    if (!sections.includes(key)) tellUnknown(findings, [key], entry, key, sections, []);
   }
   return {
     links: readNamed(SCHEMA.links, 'links', tree, findings),
