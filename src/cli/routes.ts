@@ -16,5 +16,5 @@ export const command = listing<RouteList, RouteStatus>({
     left('NAME', (row) => row.name),
   ],
   help: `The longest prefix that holds a destination wins. KIND is static (from the configuration), connected (a link's subnet), local
-(an address of the router) or broadcast. A route leads to a gateway (VIA), a LINK, a GROUP of uplinks, or REFUSES.`,
+(an address of the router, or of a virtual router that is master here) or broadcast. A route leads to a gateway (VIA), a LINK, a GROUP of uplinks, or REFUSES.`,
 });

@@ -6,7 +6,7 @@ import type { Plan } from '../base/plan.js';
 import { BRIDGE_RULES_SETTING, bridgedFramesMeetRules } from '../link/bridge-rules.js';
 import { createStore } from '../share/registry.js';
 import { StoreError } from '../share/store.js';
-import type { Store, StoreState, StoreTrouble } from '../share/store.js';
+import type { Store, StoreState, StoreTrouble, StoreWarning } from '../share/store.js';
 import type { VrrpTrouble } from '../stage/election.js';
 import type { VirtualRouterStatus } from './api/share-types.js';
 import { TROUBLES } from './share-view.js';
@@ -55,7 +55,7 @@ export function examineBridges({ links }: Plan, meetRules: () => boolean = bridg
 export async function examineStore({ share }: Plan, create: (plan: Plan['share']) => Promise<Store> = createStore, nowMs: () => number = () => performance.now()): Promise<Examined[]> {
   if (share.store === 'memory') return [];
   const store = await create(share);
-  let warnings: readonly string[] = [];
+  let warnings: readonly StoreWarning[] = [];
   store.onState = (state: StoreState) => { warnings = state.warnings; };
   try {
     await store.open();
@@ -76,7 +76,7 @@ export async function examineStore({ share }: Plan, create: (plan: Plan['share']
         name: 'share: latency', ok: true, isWarning: isSlow, detail: `${typicalMs.toFixed(2)} ms to answer, ${tookMs[ROUNDS - 1].toFixed(2)} ms at most of ${ROUNDS}`,
         advice: isSlow ? 'changes are that much older for the others; put the store nearer, or see what else it does' : null,
       },
-      ...warnings.map((warning): Examined => ({ name: 'share: settings', ok: true, isWarning: true, detail: warning, advice: 'CONFIG SET maxmemory-policy noeviction, and in redis.conf' })),
+      ...warnings.map(({ detail, advice }): Examined => ({ name: 'share: settings', ok: true, isWarning: true, detail, advice })),
     ];
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;

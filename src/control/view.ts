@@ -291,8 +291,10 @@ export class View implements RouterView {
   /** Why an uplink is not up, or null. */
   uplinkReason(index: number): string | null { return this.stateOf(index).reason; }
 
+  /** As they are now: a virtual router's addresses are ours while it is master here, and the network's otherwise. */
   routes(): RouteStatus[] {
-    return planRoutes(this.plan).map((route) => ({
+    const elsewhere = this.elections.addressesElsewhere();
+    return planRoutes(this.plan).filter((route) => route.kind !== 'local' || !elsewhere.has(route.prefix)).map((route) => ({
       kind: route.kind, name: route.name, to: formatPrefix(route), via: route.via === null ? null : formatIpv4(route.via),
       link: route.link < 0 ? null : this.plan.links[route.link].name, group: route.group < 0 ? null : this.plan.groups[route.group].name,
       refuse: route.kind === 'static' && route.refuse !== 0 ? VERDICTS[route.refuse].name.replace('ROUTE_', '').toLowerCase() : null,

@@ -4,6 +4,7 @@ import type { VrrpNotice } from '../stage/election.js';
 import type { Counters } from '../table/counters.js';
 import { NOW_MS, UPLINK_USABLE, VIRTUAL_UP } from '../table/counters.js';
 import { readVrrp } from '../vrrp/status.js';
+import { parseIpv4 } from '../wire/address.js';
 import type { VirtualRouterStatus, VirtualRouterTrouble } from './api/share-types.js';
 import type { Problem } from './api/types.js';
 import { VRRP_WORDS } from './vrrp-event.js';
@@ -51,6 +52,12 @@ export class VrrpView {
         sent: rest.sent, received: rest.received, refused: rest.refused, transitions: rest.transitions,
       };
     });
+  }
+
+  /** Addresses (int32) of virtual routers of which this one is not master. */
+  addressesElsewhere(): Set<number> {
+    const nowMs = this.#counters.getRouter(NOW_MS);
+    return new Set(this.#plan.vrrp.flatMap((plan) => (readVrrp(this.#counters, plan, nowMs).state === 'master' ? [] : plan.addresses.map(({ address }) => parseIpv4(address)))));
   }
 
   #isUp(kind: 'link' | 'uplink' | 'virtualServer', index: number): boolean {

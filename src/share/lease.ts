@@ -176,7 +176,7 @@ class AddressLeases {
     this.ordinary = all.filter((block) => this.ordinaryIn(block) > 0);
     this.services = plan.limits.snatPortFirst < SERVICES_END ? [] : all.filter((block) => this.ordinaryIn(block) === 0 && this.overlap(block, SERVICES_FIRST, SERVICES_END - 1) > 0);
     this.payload = new Int32Array(BLOCKS_BITMAP + ((blocks + 31) >>> 5));
-    this.order = board.order(row);
+    this.order = board.orderGiven(row);
     this.servicesWanted = board.servicesWanted(row);
     // A worker before us may have crashed, and left the data plane with blocks whose time is not over.
     for (let block = 0; block < blocks; block++) if (board.isUsable(row, block)) this.held.add(block);
@@ -334,7 +334,7 @@ class AddressLeases {
     else if (this.surplusSinceMs === Infinity) this.surplusSinceMs = nowMs;
     if (nowMs - this.surplusSinceMs < this.leaseMs * SURPLUS_PART || this.surplusSinceMs === Infinity) return;
     const going = isSurplus ? [ordinary[0], ...idle] : idle;
-    const order = this.order + 1;
+    const order = (this.order + 1) | 0;
     for (const block of going) this.draining.set(block, order);
     this.command(this.open());
   }
@@ -343,7 +343,10 @@ class AddressLeases {
   private async recall(): Promise<void> {
     const { instance } = this.plan.share;
     const ours = (await this.store.leases()).filter((lease) => lease.address === this.text && lease.instance === instance).map(({ block }) => block);
+    const { order } = this;
     await this.renew(ours.filter((block) => block < this.board.blocks));
+    // What a worker before us has ordered last may have been lost with it.
+    if (this.order === order && !this.hasObeyed(order)) this.command(this.open());
     this.isFirst = false;
   }
 
@@ -424,6 +427,7 @@ class AddressLeases {
     const { payload } = this;
     payload.fill(0);
     this.order = (this.order + 1) | 0;
+    this.board.setOrderGiven(this.row, this.order);
     this.moment[0] = this.untilThereMs;
     payload[BLOCKS_ADDRESS] = this.address;
     payload[BLOCKS_ORDER] = this.order;

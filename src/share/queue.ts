@@ -12,6 +12,8 @@
  * Places are counts of words since the start, modulo 2^32; the room of an entry that would pass the end of the ring is filled with one of kind SKIP.
  */
 
+import { assert } from '../base/assert.js';
+
 /** Words before an entry's payload. */
 const LEAD = 3;
 const SKIP = -1;
@@ -49,10 +51,14 @@ export class ChangeQueue {
   get length(): number { return (this.tail.count - this.head.count) >>> 0; }
   get unsent(): number { return (this.tail.count - this.cursor.count) >>> 0; }
 
-  /** Append; gives the index in `words` at which the payload is to be written before anything else is done with the queue. */
+  /**
+   * Append; gives the index in `words` at which the payload is to be written before anything else is done with the queue. An entry has half of the ring at most: a longer one, and
+   * what it skips, might find no room though all others had given way.
+   */
   push(kind: number, sinceMs: number, payloadWords: number): number {
     const { words, mask, tail } = this;
     const length = LEAD + payloadWords;
+    assert(payloadWords >= 0 && length <= (mask + 1) >> 1, 'a change longer than half its queue');
     const left = mask + 1 - (tail.at & mask);
     const skip = left < length ? left : 0;
     while (this.length >= this.limit || ((tail.at - this.head.at) >>> 0) + skip + length > mask + 1) this.drop();

@@ -17,7 +17,7 @@ import { answerTrouble, connectionTrouble } from './redis-trouble.js';
 import { SCRIPTS } from './scripts.js';
 import type { ScriptName } from './scripts.js';
 import { StoreError } from './store.js';
-import type { StoreTrouble } from './store.js';
+import type { StoreTrouble, StoreWarning } from './store.js';
 
 /** XREAD of streams with MINID trimming, and effects of scripts rather than scripts in replication. */
 const OLDEST_VERSION: readonly number[] = [6, 2];
@@ -63,7 +63,7 @@ export interface ServerFacts {
   version: string;
   isReplica: boolean;
   uptimeMs: number;
-  warnings: string[];
+  warnings: StoreWarning[];
 }
 
 export class RedisConnection {
@@ -156,10 +156,13 @@ export class RedisConnection {
       throw new StoreError('wrong-version', `${this.who} is Redis ${version}; ${OLDEST_VERSION.join('.')} or newer is needed`);
     }
     if (Number(values.get('loading') ?? 0) !== 0) throw new StoreError('loading', `${this.who} is loading its data`);
-    const warnings: string[] = [];
+    const warnings: StoreWarning[] = [];
     const policy = values.get('maxmemory_policy') ?? 'noeviction';
     if (Number(values.get('maxmemory') ?? 0) > 0 && policy !== 'noeviction') {
-      warnings.push(`${this.who} throws keys away when it is full (maxmemory-policy ${policy}): flows and leases of ports may get lost. Set it to noeviction.`);
+      warnings.push({
+        detail: `${this.who} throws keys away when it is full (maxmemory-policy ${policy}), so flows and leases of ports may get lost`,
+        advice: 'CONFIG SET maxmemory-policy noeviction, and in redis.conf',
+      });
     }
     return { server: values.get('run_id') ?? this.who, version, isReplica: values.get('role') === 'slave', uptimeMs: Number(values.get('uptime_in_seconds') ?? 0) * 1000, warnings };
   }

@@ -180,7 +180,7 @@ export class RedisStore implements Store {
       }
       called(signal);
       records += page.length;
-      await onPage(page, next === null ? records : Math.max(records, Math.round((records * keys) / Math.min(keys, scanned))));
+      await onPage(page, next === null ? records : estimateTotal(records, keys, scanned));
     }
     called(signal);
     return newest.length === 0 ? '0-0' : String(newest[0][0]);
@@ -410,6 +410,11 @@ export class RedisStore implements Store {
     }
     throw error;
   }
+}
+
+/** How many records there are in all, as far as can be told from those among the keys looked at: `scanned` of `keys`, which may have been none at the beginning. */
+export function estimateTotal(records: number, keys: number, scanned: number): number {
+  return Math.max(records, Math.round((records * keys) / Math.max(1, Math.min(keys, scanned))));
 }
 
 /** A load has been called off. */

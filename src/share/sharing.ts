@@ -44,7 +44,7 @@ import { Replicator, storeError } from './replicate.js';
 import { stampOf } from './stamp.js';
 import type { FromShare, ShareCounts, ShareEvent, ShareLoadStatus, SharePeer, SharePhase, ShareStatus, ToShare } from './status.js';
 import { GapError, StoreError } from './store.js';
-import type { Position, Store, StoreState, StoreTrouble } from './store.js';
+import type { Position, Store, StoreState, StoreTrouble, StoreWarning } from './store.js';
 import { Worst } from './worst.js';
 
 /** Everything is looked at so often at least: what a packet that waits for the store waits longer for it. */
@@ -163,7 +163,7 @@ export class Sharing {
   private readonly masterOf = new Set<string>();
   private readonly unclaimed = new Set<string>();
   private isDrained = false;
-  private warnings: readonly string[] = [];
+  private warnings: readonly StoreWarning[] = [];
   private followMs: number | null = null;
   private flushes: Flush[] = [];
   private readonly startedAtMs: number;
@@ -769,7 +769,7 @@ export class Sharing {
       queue: replicator.queue.length, queueLimit: replicator.queue.limit, inFlight: replicator.inFlight,
       journalWords: this.journal.waiting, journalLimit: options.journal.byteLength / 4, inboxWords: feed.words, inboxLimit: feed.limit,
       fetching: this.fetches.underWay, counts: { ...counts },
-      peers: this.peers, leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained, warnings: this.warnings,
+      peers: this.peers, leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained, warnings: this.warnings.map(({ detail, advice }) => `${detail}: ${advice}`),
     };
   }
 }

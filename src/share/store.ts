@@ -76,9 +76,12 @@ export interface LogEntry { position: Position; instance: string; generation: nu
 
 /**
  * What a store is like just now. `server` names the server that answers (never its address): when it is another one than before, some of what the one before
- * had acknowledged may be lost. `warnings` are sentences about what is dangerous in its configuration.
+ * had acknowledged may be lost.
  */
-export interface StoreState { isUsable: boolean; error: StoreError | null; server: string | null; warnings: readonly string[] }
+export interface StoreState { isUsable: boolean; error: StoreError | null; server: string | null; warnings: readonly StoreWarning[] }
+
+/** What is dangerous in a store's configuration, and what is to be done about it: parts of one sentence. */
+export interface StoreWarning { detail: string; advice: string }
 
 export interface Store {
   /** Connect. Rejects when that fails; goes on trying by itself until `close`. */

@@ -1,13 +1,14 @@
 /**
  * Leased ports in shared memory: what the data plane counts in the ports of leased addresses, block by block, and how far it has followed what it was told
- * of them. Written by the data plane alone (PortPool, Leases), read by the share worker (src/share/lease.ts).
+ * of them. Written by the data plane (PortPool, Leases) and read by the share worker (src/share/lease.ts), but for the number of the last order given: that is the
+ * share worker's, and stands here so that one that takes the place of a crashed one gives no number again that may yet be in the inbox.
  *
  * A translation address is leased when other instances translate to it at the same time as this one: state is shared, it is no link's own, and
  * no election decides whose it is. Its ports are cut into blocks of share.portBlock, by number: block b is ports b × portBlock … (b + 1) × portBlock - 1,
  * on every instance, for all protocols at once. An instance hands out ports of its own blocks only.
  *
  * Shape, in int32 words: a header (float64: the data plane's clock, as of its last turn), then by leased address: the number of the last order carried
- * out, a bitmap of the blocks it left usable, and for each of tcp, udp, icmp a section: its head (POOL_*), and three words a block
+ * out, that of the last one given, a bitmap of the blocks it left usable, and for each of tcp, udp, icmp a section: its head (POOL_*), and three words a block
  * (BLOCK_*).
  */
 import type { Plan } from '../base/plan.js';
@@ -74,6 +75,9 @@ export class LeaseBoard {
 
   /** The order last carried out, and after it what it left usable: who reads the number first sees no older bitmap than of that order. */
   order(row: number): number { return Atomics.load(this.words, this.bitmapAt(row) - 2); }
+  /** The order last given. */
+  orderGiven(row: number): number { return this.words[this.bitmapAt(row) - 1]; }
+  setOrderGiven(row: number, order: number): void { this.words[this.bitmapAt(row) - 1] = order; }
   isUsable(row: number, block: number): boolean { return (this.words[this.bitmapAt(row) + (block >>> 5)] & (1 << (block & 31))) !== 0; }
 
   setUsable(row: number, block: number, isUsable: boolean): void {

@@ -56,6 +56,17 @@ test('a store that can be used, and one that is slow', async () => {
   assert.match(slow[1]!.advice!, /put the store nearer/);
 });
 
+test('what is dangerous in a store\'s settings is told with an advice of its own each', async () => {
+  class Warning extends MemoryStore {
+    override async open(): Promise<void> {
+      await super.open();
+      this.onState({ isUsable: true, error: null, server: 'one', warnings: [{ detail: 'it forgets', advice: 'give it a memory' }, { detail: 'it talks', advice: 'close the door' }] });
+    }
+  }
+  const found = (await examineStore(planOf({} as RedisPlan), async () => new Warning())).filter(({ name }) => name === 'share: settings');
+  assert.equal(found.map(({ ok, isWarning, detail, advice }) => [ok, isWarning, detail, advice]), [[true, true, 'it forgets', 'give it a memory'], [true, true, 'it talks', 'close the door']]);
+});
+
 test('a real server: as it should be, one that evicts, a wrong password, one that is gone', async () => {
   const server = await RedisServer.start();
   try {

@@ -34,6 +34,23 @@ const forwards: RigOptions = { weights: [1, 0], plan: {
   oneToOne: [{ index: 0, name: 'pc2', uplink: 0, external: EXTERNAL, internal: PC2 }],
 } };
 
+test('routes: the addresses of a virtual router are local while it is master, and as the network goes otherwise', () => {
+  const r = rig({ weights: [1, 0], snat: [], up: false, plan: { vrrp: [{
+    index: 0, name: 'inside', link: 0, id: 7, version: 3, priority: 100, addresses: [{ address: '192.168.0.254', prefixLength: 24 }], advertIntervalMs: 100, preempt: true, preemptDelayMs: 0, peers: [],
+    checksum: 'plain', virtualMac: true, accept: true, track: [], announcements: { count: 0, againMs: 0, refreshMs: 0 },
+  }] } });
+  const local = (): string[] => view(r).routes().filter(({ kind, link }) => kind === 'local' && link === 'lan').map(({ to }) => to);
+  const own = ['192.168.0.1/32'];
+  r.setUp('lan', true);
+  assert.equal(local(), own, 'backup');
+  assert.ok(view(r).routes().some(({ kind, to }) => kind === 'connected' && to === '192.168.0.0/24'));
+  r.advance(1000, 10);
+  assert.equal(local(), [...own, '192.168.0.254/32'], 'master');
+  r.router.election?.setDrained(true);
+  r.advance(1000, 10);
+  assert.equal(local(), own, 'drained');
+});
+
 test('what tables count for themselves is told: TCP windows, SYNs that wait, ALGs, ports refused and shared', () => {
   const r = rig({
     weights: [1, 0], limits: { flows: 8, snatPortFirst: 40_000, snatPortLast: 40_000 }, uplink: { whenExhausted: 'refuse' },

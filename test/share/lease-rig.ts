@@ -11,6 +11,7 @@ import { MemoryStore, MemoryStoreSpace } from '../../src/share/memory.js';
 import type { ShareEvent } from '../../src/share/status.js';
 import type { StoreTrouble } from '../../src/share/store.js';
 import { FLAG_SHARED, FLAGS, FLOW_WORDS, HEADER_HIGH, HEADER_WORDS, ORIGINAL_TUPLE, REPLY_TUPLE, SERIAL } from '../../src/table/flow.js';
+import { BLOCKS_ORDER } from '../../src/table/inbox.js';
 import { JOURNAL_PORTS, JournalReader, JournalWriter, PORTS_ADDRESS, PORTS_FREE, PORTS_USED } from '../../src/table/journal.js';
 import type { PortLeases } from '../../src/table/port-lease.js';
 import { ringBytes } from '../../src/base/ring.js';
@@ -44,7 +45,9 @@ export class Side {
   isDeaf = false;
   generation: number | null = null;
   private readonly lab: Lab;
-  private readonly orders: Int32Array[] = [];
+  private orders: Int32Array[] = [];
+  /** Numbers of all orders ever given. */
+  readonly given: number[] = [];
   private readonly journal: JournalReader;
 
   constructor(lab: Lab, name: string) {
@@ -65,6 +68,9 @@ export class Side {
 
   /** The share worker crashes, and another one takes its place. */
   restartWorker(): void { this.manager = this.manage(); }
+
+  /** What was ordered and is not carried out yet is lost. */
+  loseOrders(): void { this.orders = []; }
 
   get leases(): PortLeases { return this.rig.router.mappings.leases as PortLeases; }
   get held(): number[] { return this.manager.status(this.lab.timers.nowMs())[0].held; }
@@ -136,7 +142,10 @@ export class Side {
   private manage(): Leasing {
     const { lab } = this;
     return new LeaseManager({
-      plan: this.rig.router.plan, store: this.store, board: this.leases.board.words.buffer as SharedArrayBuffer, blocks: (payload) => this.orders.push(payload.slice()),
+      plan: this.rig.router.plan, store: this.store, board: this.leases.board.words.buffer as SharedArrayBuffer, blocks: (payload) => {
+        this.orders.push(payload.slice());
+        this.given.push(payload[BLOCKS_ORDER]);
+      },
       isLoaded: () => this.isLoaded, tell: (event) => this.events.push(event), nowMs: () => lab.timers.nowMs(),
     }, lab.timers);
   }

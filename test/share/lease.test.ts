@@ -306,6 +306,33 @@ test('a share worker that crashes leaves the data plane its blocks; the next one
   }
 });
 
+test('orders of a share worker that crashed are told from those of the next one; one that was lost with it holds nobody up', async () => {
+  const lab = new Lab();
+  const a = await lab.begin('a', false);
+  a.isDeaf = true;
+  await a.connect();
+  await lab.pass(200);
+  const before = a.given.length;
+  assert.ok(before > 0);
+  a.store.cut('unreachable', 'cut');
+  a.restartWorker();
+  await a.mend();
+  await lab.pass(200);
+  assert.ok(a.given.length > before);
+  assert.is(new Set(a.given).size, a.given.length, a.given.join(' '));
+  // Nothing is left that the next one would begin with an order of its own for: neither here nor in the store.
+  a.loseOrders();
+  a.isDeaf = false;
+  lab.space.empty();
+  a.restartWorker();
+  lab.space.recover();
+  await a.connect();
+  await lab.pass(10_000);
+  assert.ok(a.held.length >= 2);
+  assert.equal(a.usable, [...a.held].sort((x, y) => x - y));
+  assert.is(new Set(a.given).size, a.given.length, a.given.join(' '));
+});
+
 test('the blocks of an instance that crashed are another’s when their life is over, and not before', async () => {
   const lab = new Lab(ports(4, { rig: refusing }));
   const a = await lab.begin('a');

@@ -153,4 +153,12 @@ test('the worst of a while is forgotten after it', () => {
   assert.is(worst.most, 0);
 });
 
+test('a change that could never find room is an error of whoever brings it, and not an endless search', () => {
+  const queue = new ChangeQueue(4);
+  const most = queue.words.length / 2 - 3;
+  for (let i = 0; i < 5; i++) queue.push(1, 0, most);
+  assert.throws(() => queue.push(1, 0, most + 1), /assertion failed: a change longer than half its queue/);
+  assert.throws(() => queue.push(1, 0, -1), /assertion failed/);
+});
+
 test.run();

@@ -1,7 +1,7 @@
 /** The store in Redis, with real servers: the suite of all stores. What can go wrong with a server is in redis-trouble.test.ts. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { LOG_BYTES, RedisStore, taggedPrefix } from '../../src/share/redis.js';
+import { estimateTotal, LOG_BYTES, RedisStore, taggedPrefix } from '../../src/share/redis.js';
 import { formatEndpoint, parseNode, parseUrl } from '../../src/share/redis-connection.js';
 import { anyone, SETTLE_MS } from '../../src/share/store.js';
 import type { StoreState } from '../../src/share/store.js';
@@ -70,6 +70,14 @@ test('where a server is: URLs, nodes, prefixes', () => {
   assert.is(taggedPrefix('weir:'), '{weir:}');
   assert.is(taggedPrefix('a{b}c'), 'a{b}c');
   assert.is(taggedPrefix('a{}c'), '{a__c}');
+});
+
+test('how many records there are is told from those among the keys looked at, whatever the server said of their number', () => {
+  assert.is(estimateTotal(500, 10_000, 1000), 5000);
+  assert.is(estimateTotal(500, 800, 1000), 500);
+  // They came after it was asked.
+  assert.is(estimateTotal(10, 0, 1000), 10);
+  assert.is(estimateTotal(0, 0, 1000), 0);
 });
 
 test('the log keeps to its bytes, whatever its batches weigh', async () => {
@@ -158,7 +166,8 @@ test('what throws keys away is warned of', async () => {
   const { store, told } = await connected('a');
   assert.is(told.length, 1);
   assert.is(told[0].warnings.length, 1);
-  assert.match(told[0].warnings[0], /maxmemory-policy allkeys-lru.*noeviction/);
+  assert.match(told[0].warnings[0].detail, /maxmemory-policy allkeys-lru/);
+  assert.match(told[0].warnings[0].advice, /noeviction/);
   await store.close();
   server.ask('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
   const { store: again, told: quiet } = await connected('a');
