@@ -84,6 +84,7 @@ rows('each packet by the hash of its own direction: all flows complete', async (
   allOk(await tcpFlows(lab.client, SERVER, FLOWS / 2), FLOWS / 2);
 });
 
+// conforms: ha-ports
 rows('both want the same ports at the same time: no two flows share a mapping', async ({ lab }) => {
   lab.pin(CLIENT, 'gw1');
   lab.pin(OTHER_CLIENT, 'gw2');
@@ -109,6 +110,7 @@ rows('both want the same ports at the same time: no two flows share a mapping', 
   assert.equal(first.filter((block) => second.includes(block)), []);
 });
 
+// conforms: ha-takeover
 rows('one gateway dies: its flows go on by the other', async ({ lab }) => {
   lab.route('both', 'both');
   const crowds = await Promise.all([Lasting.crowd(lab.client, SERVER, COUNTS[0]), Lasting.crowd(lab.server, EXTERNAL, COUNTS[1], { port: FORWARDED_PORT })]);

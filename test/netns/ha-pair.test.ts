@@ -80,6 +80,7 @@ const rows = pair('ha-pair: flows outlive the gateway they went by', { more: { b
 const KILLED = 'the master is killed: TCP through SNAT and to a virtual server, UDP, and FTP with its control connection go on, within a second';
 rows(KILLED, killed);
 
+// conforms: ha-takeover ha-loaded-first
 rows('the killed one comes back, knows every flow before it takes over, and the same flows go on', async (context) => {
   const { lab, talk } = context;
   await lab.returns('gw1');
@@ -122,6 +123,7 @@ rows('a master that has lost one cable is master of neither side', async ({ lab,
   await talk.goesOn();
 });
 
+// conforms: ha-fencing
 rows('a master that hangs and wakes up: its late writes are refused, it stands back, learns what has happened, and every flow goes on', async ({ lab, talk }) => {
   const { gw1 } = lab.gateways;
   const before = (await gw1.share()).counts.fenced;

@@ -49,6 +49,7 @@ function page(peer: 'weir' | 'kernel'): void {
     }
   });
 
+  // conforms: vs-rewriting
   rows("the page's example of rewriting, byte for byte", async ({ lab, wires }) => {
     await lab.untilWeb1();
     const answer = readAnswer((await lab.client.run(curl('--interface', CLIENT, '--local-port', '3456', lab.url))).stdout);
@@ -81,6 +82,7 @@ function page(peer: 'weir' | 'kernel'): void {
     assert.equal([...checksumErrors(lab.client), ...checksumErrors(lab.hosts.web1), ...checksumErrors(lab.hosts.web2)], []);
   });
 
+  // conforms: vs-known-flows
   rows('what a real server sends of its own accord bears the outside address', async ({ lab, wires }) => {
     for (const host of Object.values(lab.hosts)) assert.is((await host.ping(CLIENT, 3)).received, 3);
     const echoes = await waitFor(async () => {
@@ -100,6 +102,7 @@ function page(peer: 'weir' | 'kernel'): void {
     });
 
     for (const mode of FTP_MODES) {
+      // conforms: vs-ftp
       rows(`FTP ${mode.name}: the data follow to 172.16.0.3 and come from the virtual address`, async ({ lab, wires }) => {
         assert.is(await fetchFtp(lab.client, VIRTUAL, mode, 2), lab.ftpHash);
         assert.equal(await readFrames(wires.web1.file, `tcp.port == ${FTP_PORT}`), [], 'web1 has no part in it');

@@ -69,6 +69,7 @@ function article(peer: 'weir' | 'kernel'): void {
   });
 
   if (peer === 'weir') {
+    // conforms: vs-same-subnet
     rows('weir check names the clients that get no answer and the commands for the servers, and these cure it too', async ({ lab }) => {
       const { stderr } = await run([WEIR, 'check', '-c', lab.weir.configFile]);
       const warning = stderr.split('\n').find((line) => line.includes('virtualServers.web.snat')) ?? '';
@@ -85,6 +86,7 @@ function article(peer: 'weir' | 'kernel'): void {
     });
   }
 
+  // conforms: vs-same-subnet
   rows("ours, snat: auto: the client is answered and so is the server by its own virtual address; who comes from outside is seen as itself", async ({ lab }) => {
     await lab.change('auto');
     assert.equal(await seen(lab, [lab.visitor, lab.client, lab.server]), { visitor: VISITOR, client: ROUTER, server: ROUTER });

@@ -118,6 +118,7 @@ rows('a web server killed: who was given to it is refused at once until it is fo
   await fails(lab, { fail: () => web2.kill(), mend: () => web2.start() });
 });
 
+// conforms: vs-down
 rows('a real server gone with its host: who waits for it is reset when it is found down, and a UDP flow goes on with the other', async ({ lab }) => {
   const datagrams = await Datagrams.start(lab.client, VIRTUAL, DATAGRAM_PORT, { localPort: 5353, perSecond: 50 });
   const known = events(lab.weir).length;
@@ -139,6 +140,7 @@ rows('a real server gone with its host: who waits for it is reset when it is fou
   assert.is(numbers.at(-1)! - numbers[0], numbers.length - 1, 'none was lost after detection');
 });
 
+// conforms: vs-drain
 rows('a drain loses nothing: new flows go elsewhere, those under way end whole', async ({ lab }) => {
   const requests = await start(lab);
   const out = join(lab.lab.directory, 'slow');
@@ -169,6 +171,7 @@ rows('a drain loses nothing: new flows go elsewhere, those under way end whole',
   assert.ok(fetched.includes(whole('web2')), 'web2 had downloads, and they ended whole');
 });
 
+// conforms: vs-nobody
 rows('both killed: the sorry server stands in, and steps back when one returns', async ({ lab }) => {
   const { web1, web2 } = lab.web;
   const known = events(lab.weir).length;

@@ -71,6 +71,7 @@ const FAULTS: readonly Fault[] = [
 ];
 
 FAULTS.forEach(({ what, troubles, begin, end }, i) => {
+  // conforms: ha-store
   rows(`Redis is ${what}: no packet of a known flow is lost, new flows go on, it is named, and all is shared again afterwards`, async ({ lab, talk, crowds }) => {
     const { gw1 } = lab.gateways;
     const quick = await Dialogue.start(lab.pc1, 'udp', SERVER, TALK_PORT, { periodMs: QUICK_MS, localPort: FIRST_PORT + i });
@@ -100,6 +101,7 @@ FAULTS.forEach(({ what, troubles, begin, end }, i) => {
   });
 });
 
+// conforms: ha-store
 rows('Redis comes back empty while both gateways run, then the master dies: the other has every flow all the same', async ({ lab, talk, crowds }) => {
   await lab.returns('gw2');
   await lab.redis.kill();

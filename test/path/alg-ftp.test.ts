@@ -139,6 +139,7 @@ test('nobody but the server is expected, and only once', () => {
   assert.equal(gotIn(r.from('wan1', syn(SERVER, 2020, WAN1, 51_234))), []);
 });
 
+// conforms: vs-ftp
 test('what follows an edit is numbered on, both ways, and what is sent again is edited again', () => {
   const { client, server } = clientInside();
   const line = `PORT ${commas(PC1, 51_234)}\r\n`;
@@ -390,6 +391,7 @@ test('passive answers are not honoured when nobody asked, within another reply, 
   }
 });
 
+// conforms: vs-ftp
 test('227 cut at every place', () => {
   const line = (address: string): string => `227 Entering Passive Mode (${commas(address, 30_000)}).\r\n`;
   for (let cut = 1; cut < line(PC2).length; cut++) {

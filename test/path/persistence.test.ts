@@ -41,6 +41,7 @@ function later(r: Rig, seconds: number): void {
   }
 }
 
+// conforms: vs-persistence
 test('a client comes back to its server; others are scheduled', () => {
   const r = lab();
   const homes = ['198.51.100.1', '198.51.100.2', '198.51.100.3'].map((client) => [client, to(r, client)] as const);
@@ -57,6 +58,7 @@ test('by the network of the mask', () => {
   assert.is.not(to(r, '198.51.101.1'), home);
 });
 
+// conforms: vs-persistence
 test('for as long as it has a flow, and for the timeout after the last one', () => {
   const r = lab();
   const { server, call } = ask(r, '198.51.100.1');
@@ -73,6 +75,7 @@ test('for as long as it has a flow, and for the timeout after the last one', () 
   assert.is.not(to(s, '198.51.100.1'), home, 'round robin has gone on');
 });
 
+// conforms: vs-persistence
 test('never to one that is dead, drained, full or without a weight; it stays with the one it gets instead', () => {
   for (const leave of [
     (r: Rig, i: number) => r.router.setServerHealth(i, false), (r: Rig, i: number) => r.router.setServerDrained(i, true, false), (r: Rig, i: number) => r.router.setServerWeight(i, 0),
@@ -95,6 +98,7 @@ test('never to one that is dead, drained, full or without a weight; it stays wit
   assert.is.not(asked[2], asked[0]);
 });
 
+// conforms: vs-persistence
 test('several ports tied together, each with a pool of its own', () => {
   const persistence = { timeout: 60, mask: 32, tie: 'shop' };
   const r = rig({

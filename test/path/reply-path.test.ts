@@ -25,6 +25,7 @@ function seen(r: Rig, want: Partial<ConstructorParameters<typeof Call>[1]>): str
   return [origin(call.toServer!), origin(call.toClient!), towards(call.toClient!)];
 }
 
+// conforms: vs-same-subnet
 test('auto: who shares the server’s network is seen as the router, everybody else as themselves; all are answered by the virtual address', () => {
   const r = lab('auto');
   for (const protocol of ['tcp', 'udp'] as const) {

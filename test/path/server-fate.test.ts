@@ -29,6 +29,7 @@ function calls(r: Rig, each: number, want: Partial<ConstructorParameters<typeof 
 const resets = (sent: Sent[]): string[] => sent.filter(({ packet }) => packet[9] === TCP && (packet[33] & 4) !== 0).map((one) => `${one.link} ${origin(one)} → ${towards(one)}`).sort();
 const told = (r: Rig): unknown[] => r.notices.flatMap((notice) => (notice.event === 'serverFailover' ? [[notice.server, notice.reason, notice.detail, notice.reset, notice.moved, notice.kept]] : []));
 
+// conforms: vs-down
 test('a server dies: its TCP flows are reset at both ends, as each end knows them; the others go on', () => {
   const r = lab();
   const { first, second } = calls(r, 3);
@@ -65,6 +66,7 @@ test('a packet that comes before the walk has come to its flow meets the same fa
   assert.is(realServer(r, PC1).flows, 0);
 });
 
+// conforms: vs-down
 test('its UDP flows are let go: the client’s very next packet is another server’s, none is lost', () => {
   for (const onServerDown of ['reset', 'keep', 'move'] as const) {
     for (const waits of [false, true]) {
@@ -101,6 +103,7 @@ test('a dead server that speaks on is no reason for its UDP client to come back 
   assert.is(call.server, first === `${PC1}:5000` ? `${PC2}:5000` : `${PC1}:5000`);
 });
 
+// conforms: vs-one-packet
 test('one packet at a time: a dead server gets no more of them', () => {
   const r = lab({ protocols: [UDP], onePacket: true });
   const call = new Call(r, { to: WAN1, protocol: 'udp' });
@@ -114,6 +117,7 @@ test('one packet at a time: a dead server gets no more of them', () => {
   assert.is(realServer(r, PC1).flows, 0);
 });
 
+// conforms: vs-down
 test('keep: TCP flows wait for their server, are told of once, and go on when it is back', () => {
   const r = lab({ onServerDown: 'keep' });
   const { first: [call] } = calls(r, 1);
@@ -137,6 +141,7 @@ test('keep: TCP flows wait for their server, are told of once, and go on when it
   assert.is(r.notices.filter((notice) => notice.event === 'serverFate').length, 3, 'another outage is told of');
 });
 
+// conforms: vs-drain
 test('drain: not one flow is touched; flush ends them now, kept ones as well, and none hangs', () => {
   for (const onServerDown of ['reset', 'keep', 'move'] as const) {
     const r = lab({ onServerDown });

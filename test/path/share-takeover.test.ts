@@ -15,6 +15,7 @@ const udpOut = (port: number, destination = SERVER, farPort = 53): Buffer => mak
 const udpBack = (port: number, source = SERVER, farPort = 53): Buffer => make.ipv4({ source, destination: WAN1 }, make.udp({ sourcePort: farPort, destinationPort: port }));
 const portOf = (packet: Buffer): number => packet.readUInt16BE(20);
 
+// conforms: ha-takeover
 test('a TCP flow by SNAT goes on at the other instance, in both directions, with the same port', () => {
   const { a, b, pump } = pair();
   const talk = new Conversation(a).open();
@@ -148,6 +149,7 @@ test('a replica whose uplink is down here meets its fate when it comes here, and
 const VIP = '192.168.201.80';
 const farm = servers({ addresses: VIP, realServers: [{ address: PC1 }, { address: PC2 }], persistence: { timeout: 300, mask: 32 } });
 
+// conforms: ha-takeover
 test('a flow through a virtual server goes on with its real server, and counts for it', () => {
   const { a, b, pump } = pair({ plan: farm });
   const calls = [41_000, 41_001].map((port, i) => new Call(a, { to: VIP, port, client: `198.51.100.${70 + i}` }));

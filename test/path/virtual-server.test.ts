@@ -23,6 +23,7 @@ const counts = (r: Rig, address: string): { active: number; inactive: number } =
   return { active, inactive };
 };
 
+// conforms: vs-rewriting
 test('the page’s packet rewriting example, byte for byte', () => {
   // Virtual server via NAT: 202.100.1.2:3456 → 202.103.106.5:80 → 172.16.0.3:8000, and back.
   const r = rig({
@@ -59,6 +60,7 @@ test('the page’s packet rewriting example, byte for byte', () => {
   assert.is(data.packet.toString('hex'), segment('202.100.1.2', '172.16.0.3', 3456, 8000, 63, 'PA', payload).toString('hex'));
 });
 
+// conforms: vs-known-flows
 test('a real server’s own traffic takes the normal translation, and what comes to no flow of the virtual server stays out', () => {
   const r = rig({ plan: servers({ addresses: VIRTUAL, realServers: [{ address: PC1, port: 80 }] }), weights: [1, 0] });
   const [out] = r.from('lan', make.ipv4({ source: PC1, destination: SERVER }, make.tcp({ sourcePort: 80, destinationPort: 7000 })));
@@ -194,6 +196,7 @@ test('flows refused on the way count for nobody', () => {
   assert.is(r.router.counters.server(0, SERVER_NEW), 0);
 });
 
+// conforms: vs-thresholds
 test('upper and lower thresholds: full at the one, open again at the other; refused in between', () => {
   const r = rig({ plan: servers({ addresses: WAN1, realServers: [{ address: PC1, upper: 4, lower: 2 }] }), limits: { icmpErrorsPerDestination: 1000 } });
   const calls = Array.from({ length: 4 }, (_, i) => new Call(r, { to: WAN1, port: 5000 + i }));
@@ -211,6 +214,7 @@ test('upper and lower thresholds: full at the one, open again at the other; refu
   assert.is(late.open(), `${PC1}:80`);
 });
 
+// conforms: vs-nobody
 test('nobody takes it: a reset or a port unreachable at once, from the virtual address, and however many ask', () => {
   const plan = servers({ addresses: [WAN1, VIRTUAL, ROUTED], protocols: [TCP, UDP], realServers: two });
   const r = rig({ plan, limits: { icmpErrorsPerSecond: 5, icmpErrorsPerDestination: 5 }, dmz: true });
@@ -233,6 +237,7 @@ test('nobody takes it: a reset or a port unreachable at once, from the virtual a
   expect(inside.frame, ethernet({ destination: MAC.dmzHost }), ipv4({ source: VIRTUAL, destination: DMZ_HOST }), tcp({ flags: 'RA' }));
 });
 
+// conforms: vs-nobody
 test('the sorry server takes what nobody else does, and gives it back', () => {
   const r = rig({ plan: servers({ addresses: WAN1, realServers: [{ address: PC1 }], sorry: { address: PC2, port: 8888 } }) });
   assert.is(new Call(r, { to: WAN1, port: 1 }).open(), `${PC1}:80`);
@@ -245,6 +250,7 @@ test('the sorry server takes what nobody else does, and gives it back', () => {
   assert.is(sorry.server, `${PC2}:8888`, 'who is there stays');
 });
 
+// conforms: vs-quorum
 test('a quorum, with hysteresis, told of', () => {
   const r = rig({ plan: servers({ addresses: WAN1, quorum: { weight: 2, hysteresis: 1 }, realServers: [{ address: PC1 }, { address: PC2 }, { address: DMZ_HOST }] }), dmz: true });
   const asked = (port: number): string => new Call(r, { to: WAN1, port }).open();
@@ -275,6 +281,7 @@ function destinationOf(r: Rig, port: number): string {
   return sent.link === 'wan1' ? 'nowhere' : towards(sent);
 }
 
+// conforms: vs-drain
 test('weight 0 and draining: no new flows, the old ones go on', () => {
   const r = rig({ plan: servers({ addresses: WAN1, scheduler: 'wrr', realServers: two }) });
   const old = [1, 2].map((port) => new Call(r, { to: WAN1, port }));
@@ -322,6 +329,7 @@ test('slow start: sixteenths of its weight, one after the other', () => {
   assert.is(share(), 17);
 });
 
+// conforms: vs-one-packet
 test('one packet at a time: each is scheduled, and every answer finds its way back', () => {
   const r = rig({ plan: servers({ addresses: WAN1, protocols: [UDP], ports: { first: 53, last: 53 }, onePacket: true, realServers: [{ address: PC1 }, { address: PC2, port: 5353 }] }) });
   const call = new Call(r, { to: WAN1, toPort: 53, protocol: 'udp' });
@@ -378,6 +386,7 @@ test('TCP that no flow knows: never given to a server, answered as the plan says
   }
 });
 
+// conforms: vs-icmp
 test('ICMP errors of both sides find their way, with the quote each knows', () => {
   const r = rig({ plan: servers({ addresses: WAN1, realServers: [{ address: PC2, port: 8000 }] }) });
   const call = new Call(r, { to: WAN1 });

@@ -371,6 +371,7 @@ test('a link that asks for its addresses before it uses them does not ask for a 
   assert.is(stateOf(r), 'master', 'and it takes part once the link is in use');
 });
 
+// conforms: ha-loaded-first
 test('not before what is shared has been loaded', () => {
   const share = { store: 'redis', instance: 'one', require: false, flushMs: 5, holdMs: 0, leaseMs: 600_000, portBlock: 1024, aliveMs: 3000 } as const;
   const r = rig({ ...UNTRANSLATED, plan: { vrrp: [one()], share } });

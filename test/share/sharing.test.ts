@@ -77,6 +77,7 @@ test('a packet takes a replica over: it is written by its new owner, and the old
   assert.equal(stored(), []);
 });
 
+// conforms: ha-loaded-first
 test('who comes later loads everything, is ready only then, and follows from there', async () => {
   const { timers, add } = lab();
   const a = add('a');
@@ -197,6 +198,7 @@ test('a write that failed after it had taken effect is done again in its order',
   assert.ok(a.status.counts.retried >= 1);
 });
 
+// conforms: ha-fencing
 test('who is fenced drops what it had to write, gives its flows up, loads, and goes on with what comes its way', async () => {
   const { timers, add, space, stored } = lab();
   const a = add('a'), b = add('b');
@@ -564,6 +566,7 @@ test('a restarted share worker is ready when it has loaded, not before', async (
   assert.equal(again.messages.filter(({ type }) => type === 'ready'), [{ type: 'ready', isLoaded: true }]);
 });
 
+// conforms: ha-clock
 test('steps of the wall clock change nothing', async () => {
   const { timers, add, space, stored } = lab();
   const wallMs = Date.now;

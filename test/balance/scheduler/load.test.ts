@@ -47,6 +47,7 @@ test('lc: the least flows, an active one being 256 inactive ones, whatever the w
   picks(lc, (pool) => leastBy(pool, (one) => overhead(one) * one.weight));
 });
 
+// conforms: vs-wlc
 test('wlc: the least flows for its weight', () => { picks(wlc, (pool) => leastBy(pool, overhead)); });
 
 test('sed: the least active flows for its weight, the new one counted', () => { picks(sed, (pool) => leastBy(pool, ({ active }) => active + 1)); });

@@ -67,6 +67,7 @@ test('parts are the weights’, off by less than a place and one more for each t
   }), 30);
 });
 
+// conforms: vs-mh
 test('the order of the pool and what has been before do not matter: only keys and weights do', () => {
   check(fc.property(weights, fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 9 })), { maxLength: 4 }), (all, changes) => {
     const pool = poolOf(...all);
@@ -84,6 +85,7 @@ test('the order of the pool and what has been before do not matter: only keys an
   }), 20);
 });
 
+// conforms: vs-mh
 test('one that is removed moves its own and few of the others, and the other way round', () => {
   for (const count of [3, 10, 50]) {
     const all = Array.from({ length: count + 1 }, (_, i) => target(i, 1));

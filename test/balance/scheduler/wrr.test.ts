@@ -10,6 +10,7 @@ const weight = fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 1, max
 const weights = fc.array(weight, { minLength: 1, maxLength: 8 }).filter((all) => all.some((w) => w > 0));
 const sum = (all: readonly number[]): number => all.reduce((total, w) => total + w, 0);
 
+// conforms: vs-wrr
 test('over each whole round every target gets exactly its weight', () => {
   check(fc.property(weights, (all) => {
     const scheduler = made(wrr, poolOf(...all));
@@ -37,6 +38,7 @@ test('at every moment no target is a whole turn ahead of its share, and of two n
   }), 150);
 });
 
+// conforms: vs-wrr
 test('it is interleaved: 5:1:1 comes as one of five, not as five in a row', () => {
   const scheduler = made(wrr, poolOf(5, 1, 1));
   assert.equal(Array.from({ length: 7 }, () => scheduler.pick(0)), [0, 0, 1, 0, 2, 0, 0]);

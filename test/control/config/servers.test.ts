@@ -174,6 +174,7 @@ test('snat: never says it of the sorry server, too', () => {
   assert.match(warnings[0], /clients on 10\.0\.1\.0\/24 are answered past weir by a and sorry, so their flows fail/);
 });
 
+// conforms: vs-same-subnet
 test('snat: never says what breaks, and what servers need then', () => {
   const warnings = (real: string): string[] => compile(one('snat: never', real)).warnings.map((line) => line.split('warning: ')[1]);
   const self = 'a real server that asks this virtual server and is given itself gets no answer, whatever its routes; snat: auto answers it';
