@@ -432,7 +432,7 @@ class Importer {
       { key: 'scheduler', value: this.#scheduler(thing, realServers, weights) },
       ...(persistence === undefined ? [] : [{ key: 'persistence', value: persistence }]),
       ...(snat ? [{ key: 'snat', value: 'always' }] : []),
-      ...(sorry === undefined ? [] : [{ key: 'sorry', value: sorry.real.address }]),
+      ...(sorry === undefined ? [] : [{ key: 'sorry', source: sourceOf(sorry.target), value: sorry.real.address }]),
       { key: 'realServers', value: realServers },
     ];
   }

@@ -60,7 +60,8 @@ export function importText(format: Format, file: string, text: string, options: 
         if (list === undefined || entry === undefined || source === undefined) throw new ConfigErrors(error.errors.map((each) => moved(each, file, sections)), []);
         const index = list.indexOf(entry);
         if (index >= 0) list.splice(index, 1);
-        notes.leftOut(source, source.what, `it would be ${one.path}: found ${one.found}, allowed: ${one.allowed}`);
+        // Nothing but an empty list is wrong with the whole of them, and what they were has been told.
+        notes.leftOut(source, source.what, one.path.endsWith('.realServers') ? 'it has no real server left' : `it would be ${one.path}: found ${one.found}, allowed: ${one.allowed}`);
       }
     }
   }

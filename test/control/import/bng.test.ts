@@ -133,6 +133,16 @@ test('what the file has and weir does otherwise, or not', () => {
   }
 });
 
+test('a backup that nothing leads to is left out alone', () => {
+  const text = SEED.replace('    targets 1,2\n', '    targets 1,2\n    backup 3\n').replace('// end of configuration', 'target 3 {\n    ipaddr 10.9.9.9\n    port 80\n}\nregister target 3\nenable target 3\n// end of configuration');
+  const { yaml, remarks, errors } = run('bng', 'c', text);
+  assert.equal(errors, []);
+  assert.match(yaml, /target2: \{ address: 10\.1\.1\.2:80/);
+  assert.not.match(yaml, /sorry/);
+  assert.is(remarks.length, 1);
+  assert.match(remarks[0], /left out: target 3: it would be virtualServers\.server1\.sorry: found "10\.9\.9\.9:80"/);
+});
+
 test('what is no sense', () => {
   for (const [from, to, error] of [
     ['    mask 255.255.255.0\n    real 10', '    mask 255.0.255.0\n    real 10', 'found mask 255.0.255.0, allowed: a netmask, such as 255.255.255.0'],

@@ -133,6 +133,12 @@ test('what cannot be had is told, each with what to do', () => {
   }
 });
 
+test('a service whose only server cannot be had is left out with it, in words', () => {
+  const { remarks } = told([...PAIR, '-A -t 202.103.106.5:82', '-a -t 202.103.106.5:82 -r 192.0.2.9:80 -m']);
+  assert.is(remarks[0], 'r:3:1: left out: -A -t 202.103.106.5:82: it has no real server left');
+  assert.match(remarks[1], /^r:4:1: left out: .* found "192\.0\.2\.9:80" \(no route leads there\)/);
+});
+
 test('what is no sense is an error with its place, all at once, and nothing is printed', () => {
   assert.equal(told(['-A -t 10.0.0.1:443 -s', '-a -t 1.2.3.4:5 -r 1.2.3.4:5', '-A -t 300.1.1.1:5', 'ipvsadm', '-Q', '-A -t 1.1.1.1:99999', '-A', '-A -t 1.2.3.4:1 -u 1.2.3.4:1', '-A -f x', '-A -D -t 1.2.3.4:1', '-A -t 1.2.3.4:1 x', '--set 1 2']), {
     remarks: [],
