@@ -200,7 +200,7 @@ export const share: Section<ShareKeys> = {
     },
     instance: {
       format: 'instance', default: undefined, example: 'gw1',
-      doc: 'This instance\'s name, unlike every other\'s; without it, the host\'s name.',
+      doc: 'This instance\'s name, unlike every other\'s: the second living one of a name shares nothing. Without it, the host\'s name.',
     },
     redis: {
       format: 'map', default: undefined, example: '{ url: "redis://10.0.9.1:6379/0" }', part: { one: 'the store', keys: redis },
