@@ -138,9 +138,12 @@ class Daemon {
     logEvents(componentLog(this.log, 'daemon'), this.events);
     const onSignal = (signal: NodeJS.Signals): void => this.onSignal(signal);
     const onHangUp = (): void => this.onHangUp();
+    // Node's own answer would be a debugger on a port of this box, where anybody on it could take over a process with our privileges.
+    const onUser = (): void => this.log.warn({ signal: 'SIGUSR1' }, 'weir does nothing on this signal');
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
     process.on('SIGHUP', onHangUp);
+    process.on('SIGUSR1', onUser);
     try {
       // The socket first: it tells whether another weir runs here, before anything of the box is touched.
       this.api = await startApi({
@@ -204,6 +207,7 @@ class Daemon {
       process.off('SIGTERM', onSignal);
       process.off('SIGINT', onSignal);
       process.off('SIGHUP', onHangUp);
+      process.off('SIGUSR1', onUser);
     }
   }
 

@@ -4,7 +4,8 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { existsSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { run } from '../../netns/kit/command.js';
 import type { Host } from '../../netns/kit/lab.js';
 import { tcpFlows, udpEchoes } from '../../netns/kit/traffic.js';
@@ -80,11 +81,32 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
     assert.equal(await lab.weir.stop(), { code: 0, signal: null }, lab.weir.log());
   });
 
+  life('USR1, on which Node opens a debugger, opens none', async ({ lab }) => {
+    await lab.start();
+    const listening = async (): Promise<string> => (await lab.router.run(['ss', '-Hltn'])).stdout;
+    const before = await listening();
+    process.kill(lab.weir.process!.pid, 'SIGUSR1');
+    await waitFor(() => /SIGUSR1.*does nothing/.test(lab.weir.log()), 10_000, 'the log to speak of it');
+    await forwards(lab);
+    assert.is(await listening(), before);
+    assert.not.match(lab.weir.log(), /Debugger/);
+    assert.equal(await lab.weir.stop(), { code: 0, signal: null }, lab.weir.log());
+  });
+
   life('a second daemon on the same socket and devices is refused, the first goes on', async ({ lab }) => {
     await lab.start();
     const second = await lab.router.run([WEIR, 'run', '-c', lab.weir.configFile], { check: false, timeoutMs: 20_000 });
     assert.ok(second.code > 0, `exit code ${second.code}`);
     assert.not.match(second.stderr + second.stdout, /^\s+at .*:\d+:\d+\)?$/m, 'a sentence, not a stack');
+    await forwards(lab);
+    // Nor with a socket of its own: every packet would be forwarded twice.
+    const other = join(lab.lab.directory, 'second.yaml');
+    copyFileSync(lab.weir.configFile, other);
+    mkdirSync(`${other}.d`);
+    writeFileSync(join(`${other}.d`, 'socket.yaml'), `control: { socket: ${lab.weir.socket}2 }\n`);
+    const third = await lab.router.run([WEIR, 'run', '-c', other], { check: false, timeoutMs: 20_000 });
+    assert.is(third.code, 71, third.stderr);
+    assert.match(third.stderr, /weir: link \w+: device '\w[\w-]*' is (taken over already, by another weir|in use)/);
     await forwards(lab);
     await lab.weir.stop();
   });
