@@ -60,6 +60,9 @@ export interface Frame {
   arpSource: string;
   arpTarget: string;
   tcpStream: string;
+  /** Source's, then destination's. */
+  tcpPorts: string[];
+  isReset: boolean;
   tcpPayloadBytes: number;
   /** Names of the protocols whose checksum is wrong, and of those whose checksum was validated and right. */
   bad: string[];
@@ -68,7 +71,7 @@ export interface Frame {
 }
 
 const CHECKED = ['ip', 'icmp', 'udp', 'tcp'];
-const FIELDS = ['frame.number', 'frame.len', 'frame.cap_len', 'eth.src', 'ip.src', 'ip.dst', 'arp.src.proto_ipv4', 'arp.dst.proto_ipv4', 'tcp.stream', 'tcp.len', 'tcp.checksum.ffff', ...CHECKED.map((protocol) => `${protocol}.checksum.status`), '_ws.col.Info'];
+const FIELDS = ['frame.number', 'frame.len', 'frame.cap_len', 'eth.src', 'ip.src', 'ip.dst', 'arp.src.proto_ipv4', 'arp.dst.proto_ipv4', 'tcp.stream', 'tcp.len', 'tcp.checksum.ffff', ...CHECKED.map((protocol) => `${protocol}.checksum.status`), 'tcp.srcport', 'tcp.dstport', 'tcp.flags.reset', '_ws.col.Info'];
 const BAD = '0';
 const GOOD = '1';
 
@@ -88,9 +91,10 @@ export async function readFrames(file: string, filter?: string): Promise<Frame[]
     return {
       number: Number(value[0]), lengthBytes: Number(value[1]), capturedBytes: Number(value[2]), sourceMac: value[3],
       sources: list(value[4]), destinations: list(value[5]), arpSource: value[6], arpTarget: value[7], tcpStream: value[8], tcpPayloadBytes: Number(value[9] || 0),
+      tcpPorts: [...list(value[15]), ...list(value[16])], isReset: value[17] === '1',
       bad: status.filter(({ values }) => values.includes(BAD)).map(({ protocol }) => protocol),
       good: status.filter(({ values }) => values.includes(GOOD)).map(({ protocol }) => protocol),
-      info: value[15] ?? '',
+      info: value[18] ?? '',
     };
   });
 }
@@ -134,8 +138,8 @@ export function judge(frames: readonly Frame[], rule: WireRule = {}): string[] {
   return faults;
 }
 
-/** Frames whose checksum was validated and right, by protocol. */
-export interface WireCounts { frames: number; good: Record<string, number> }
+/** What was seen, how many frames that were, and how many of them had a checksum that was validated and right, by protocol. */
+export interface WireCounts { seen: readonly Frame[]; frames: number; good: Record<string, number> }
 
 /** Throws unless the wire is clean; says how much was judged, so that a test can tell a clean wire from an empty one. */
 export async function assertWireClean(file: string, rule: WireRule = {}): Promise<WireCounts> {
@@ -144,5 +148,5 @@ export async function assertWireClean(file: string, rule: WireRule = {}): Promis
   if (faults.length > 0) throw new Error(`${faults.length} faults on the wire in ${file}:\n${faults.slice(0, 10).join('\n')}`);
   const good: Record<string, number> = {};
   for (const protocol of CHECKED) good[protocol] = frames.filter((frame) => frame.good.includes(protocol)).length;
-  return { frames: frames.length, good };
+  return { seen: frames, frames: frames.length, good };
 }

@@ -115,11 +115,11 @@ export function oneArm(name: string, options: OneArmOptions): void {
   rows('what a target sends of its own accord leaves with the virtual address outside', async ({ lab, wires }) => {
     for (const host of Object.values(lab.hosts)) for (const address of [CLIENT, PC]) assert.is((await host.ping(address, 3)).received, 3, `${host.name} to ${address}`);
     for (const [wire, address] of [[wires.gateway, CLIENT], [wires.pc, PC]] as const) {
-      const echoes = await waitFor(async () => {
-        const frames = await readFrames(wire.file, `icmp.type == 8 && ip.dst == ${address}`);
-        return frames.length >= 6 ? frames : null;
+      const echoes = await waitFor(() => {
+        const seen = wire.recording.frames.filter((one) => one.protocol === ICMP && one.icmpType === 8 && one.destination === address);
+        return tally(seen.map(({ source, icmpId, icmpSequence }) => `${source} ${icmpId} ${icmpSequence}`)).size >= 6 ? seen : null;
       }, WAIT_MS, 'the echo requests to be in the recording');
-      assert.equal([...tally(echoes.map(({ sources }) => sources[0]))], [[OUTSIDE_VIRTUAL, 6]]);
+      assert.equal([...tally(echoes.map(({ source }) => source)).keys()], [OUTSIDE_VIRTUAL]);
     }
   });
 

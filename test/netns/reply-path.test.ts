@@ -5,9 +5,10 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { assertWireClean, readFrames, type Capture } from '../../netns/kit/capture.js';
+import { assertWireClean, type Capture } from '../../netns/kit/capture.js';
 import { run } from '../../netns/kit/command.js';
 import type { Host } from '../../netns/kit/lab.js';
+import { RST, TCP, type Sighting } from '../../netns/kit/recording.js';
 import { tally } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { readAnswer } from '../../netns/kit/web.js';
@@ -31,10 +32,12 @@ async function seen(lab: ReplyPath, answered: readonly Host[]): Promise<Record<s
   return rows;
 }
 
-/** TCP packets on the client's wire of its flows to port 80 and back: who to whom, how often. */
-async function endsOnClientWire(wires: Context['wires']): Promise<Map<string, number>> {
-  return tally((await readFrames(wires.client.file, `tcp.port == 80 && ip.addr == ${CLIENT}`)).map(({ sources, destinations }) => `${sources[0]} > ${destinations[0]}`));
+/** TCP packets on the client's wire of its flows to port 80 and back. */
+function onClientWire(wires: Context['wires']): Sighting[] {
+  return wires.client.recording.frames.filter((one) => one.protocol === TCP && (one.sourcePort === 80 || one.destinationPort === 80) && (one.source === CLIENT || one.destination === CLIENT));
 }
+/** Who to whom, how often. */
+const endsOnClientWire = (wires: Context['wires']): Map<string, number> => tally(onClientWire(wires).map(({ source, destination }) => `${source} > ${destination}`));
 
 function article(peer: 'weir' | 'kernel'): void {
   const rows = suite<Context>(`reply-path, ${peer}: wires judged`);
@@ -49,12 +52,12 @@ function article(peer: 'weir' | 'kernel'): void {
   rows("the trouble: the server answers the client as one it never asked, and nobody on the server's network gets a connection", async ({ lab, wires }) => {
     assert.is(lab.snat, 'never');
     assert.equal(await seen(lab, [lab.visitor]), { visitor: VISITOR, client: null, server: null });
-    const ends = await waitFor(async () => {
-      const found = await endsOnClientWire(wires);
+    const ends = await waitFor(() => {
+      const found = endsOnClientWire(wires);
       return found.size === 3 ? found : null;
     }, WAIT_MS, "the client's wire to show who asked and who answered");
     assert.equal([...ends.keys()], [`${CLIENT} > ${VIRTUAL}`, `${SERVER} > ${CLIENT}`, `${CLIENT} > ${SERVER}`]);
-    const refused = await readFrames(wires.client.file, `tcp.flags.reset == 1 && ip.src == ${CLIENT} && ip.dst == ${SERVER}`);
+    const refused = onClientWire(wires).filter(({ tcpFlags, source, destination }) => (tcpFlags & RST) !== 0 && source === CLIENT && destination === SERVER);
     assert.ok(refused.length > 0, 'the client refuses what the stranger sends');
   });
 

@@ -4,8 +4,9 @@
  */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readFrames, type Capture } from '../../netns/kit/capture.js';
+import type { Capture } from '../../netns/kit/capture.js';
 import type { Host } from '../../netns/kit/lab.js';
+import { SYN, TCP } from '../../netns/kit/recording.js';
 import { checksumErrors, tally, tcpFlows, TrafficServer, udpEchoes } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { Multiwan, PC1, ROUTER, SERVER, WAN1, WAN2 } from '../../netns/multiwan.js';
@@ -62,11 +63,11 @@ rules('a port forward by each uplink: the server inside sees the client, the cli
   for (const address of [WAN1, WAN2]) {
     for (let i = 0; i < CONNECTIONS; i++) assert.equal(await curl(lab.server, address, WEB_PORT), { code: 0, body: SERVER }, address);
   }
-  const answers = async (wire: number, source: string): Promise<number> =>
-    (await readFrames(wires[wire].file, `ip.src == ${source} && tcp.srcport == ${WEB_PORT} && tcp.flags.syn == 1`)).length;
+  const answers = (wire: number, source: string): number =>
+    wires[wire].recording.frames.filter((one) => one.source === source && one.protocol === TCP && one.sourcePort === WEB_PORT && (one.tcpFlags & SYN) !== 0).length;
   for (const [wire, own, other] of [[0, WAN1, WAN2], [1, WAN2, WAN1]] as const) {
-    await waitFor(async () => (await answers(wire, own)) >= CONNECTIONS, 10_000, `the answers of ${own} on its wire`);
-    assert.is(await answers(wire, other), 0, `no answer of ${other} on the wire of ${own}`);
+    await waitFor(() => answers(wire, own) >= CONNECTIONS, 10_000, `the answers of ${own} on its wire`);
+    assert.is(answers(wire, other), 0, `no answer of ${other} on the wire of ${own}`);
   }
   const { flows } = await lab.weir.askJson<FlowPage>('flows', '--port', String(WEB_PORT));
   for (const [uplink, inLink, address] of [['isp1', 'wan1', WAN1], ['isp2', 'wan2', WAN2]]) {
