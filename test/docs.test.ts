@@ -22,6 +22,7 @@ import type { Key, Section } from '../src/control/config/schema.js';
 import { KINDS, STATEMENTS, WHOLE } from '../src/control/import/bng-parse.js';
 import { OPTIONS } from '../src/control/import/ipvsadm.js';
 import { NEEDED_COMMANDS } from '../src/share/scripts.js';
+import { LOADER } from './support/loader.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -374,7 +375,7 @@ test('extending.md: its examples compile and pass their tests in a copy of the t
     assert.ok(statSync(join(copy, name)).size > 0);
   }
   const suite = run('--import', 'tsx', 'test/balance/scheduler.test.ts');
-  const before = spawnSync(process.execPath, ['--import', 'tsx', 'test/balance/scheduler.test.ts'], { cwd: ROOT, encoding: 'utf8', timeout: 90_000 }).stdout;
+  const before = spawnSync(process.execPath, [...LOADER, 'test/balance/scheduler.test.ts'], { cwd: ROOT, encoding: 'utf8', timeout: 90_000 }).stdout;
   const count = (output: string): number => Number(/Total: +(\d+)/.exec(output)?.[1]);
   assert.ok(count(suite) > count(before), 'the shared suite runs over the new scheduler');
 }));

@@ -2,20 +2,20 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { ImportRequest } from '../../src/cli/command.js';
 import { temporaryDirectory } from '../support/api.js';
 import { weir } from '../support/cli.js';
+import { LOADER } from '../support/loader.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const tsx = ['--import', pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'esm', 'index.mjs')).href];
 const fixture = (name: string): string => join(root, 'test', 'control', 'import', name);
 
 /** The whole program, with what it reads from standard input. */
 function run(args: readonly string[], input = ''): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [...tsx, join(root, 'src', 'main.ts'), ...args], { input, encoding: 'utf8', timeout: 60_000 });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...LOADER, join(root, 'src', 'main.ts'), ...args], { input, encoding: 'utf8', timeout: 60_000 });
   return { code: status, out: stdout, err: stderr };
 }
 

@@ -12,8 +12,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { temporaryDirectory, until, withApi } from '../support/api.js';
 import { fakeFlow } from '../support/fake-view.js';
+import { LOADER } from '../support/loader.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+/** For a copy, of which nothing is compiled. */
 const tsx = ['--import', pathToFileURL(join(root, 'node_modules', 'tsx', 'dist', 'esm', 'index.mjs')).href];
 
 interface Ended { code: number | null; signal: NodeJS.Signals | null; out: string; err: string }
@@ -38,7 +40,7 @@ function start(program: string, args: readonly string[], env: NodeJS.ProcessEnv 
 
 /** `weir ...args` from a root: the repository's own unless another is given. */
 function weir(args: readonly string[], from = root, env: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  return start(process.execPath, [...tsx, join(from, 'src', 'main.ts'), ...args], env).ended;
+  return start(process.execPath, [...(from === root ? LOADER : tsx), join(from, 'src', 'main.ts'), ...args], env).ended;
 }
 
 /** A package with nothing of src/ but what the command line may know, and a daemon and a lab made for the test. */
@@ -128,7 +130,7 @@ test('lab runs the program of the checkout, and an interrupt leaves it time to c
 test('a reader that leaves early ends a listing quietly, in text and in JSON', async () => {
   await withApi({ flows: 1_000_000 }, async ({ socket, view }) => {
     for (const json of ['', '-j']) {
-      const { ended } = start('bash', ['-c', 'set -o pipefail; "$@" | head -c 200 >/dev/null; echo "${PIPESTATUS[0]}"', 'bash', process.execPath, ...tsx, join(root, 'src', 'main.ts'), 'flows', ...(json === '' ? [] : [json]), '--socket', socket]);
+      const { ended } = start('bash', ['-c', 'set -o pipefail; "$@" | head -c 200 >/dev/null; echo "${PIPESTATUS[0]}"', 'bash', process.execPath, ...LOADER, join(root, 'src', 'main.ts'), 'flows', ...(json === '' ? [] : [json]), '--socket', socket]);
       const { out, err } = await ended;
       assert.is(out.trim(), '0', json);
       assert.is(err, '', json);
@@ -141,7 +143,7 @@ test('a listing larger than the memory the process may have arrives whole', asyn
   const flows = 300_000;
   await withApi({ flows }, async ({ socket }) => {
     // 130 MB of JSON through a heap of 40 MB: held in one piece, in any form, it would not fit.
-    const child = spawn(process.execPath, ['--max-old-space-size=40', ...tsx, join(root, 'src', 'main.ts'), 'flows', '-j', '--socket', socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--max-old-space-size=40', ...LOADER, join(root, 'src', 'main.ts'), 'flows', '-j', '--socket', socket], { stdio: ['ignore', 'pipe', 'inherit'] });
     running.add(child);
     const found = createHash('sha1');
     let length = 0;

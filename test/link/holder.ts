@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { LinkPlan } from '../../src/base/plan.js';
+import { LOADER } from '../support/loader.js';
 import type { Namespace } from './namespace.js';
 
 /** A link's plan with the usual values for whatever a test does not care about. */
@@ -21,7 +22,7 @@ export interface Holder {
 export function holder(ns: Namespace, options: { journalPath: string; links: LinkPlan[]; pins?: string[] }): Holder {
   const file = fileURLToPath(new URL('./child.ts', import.meta.url));
   // `ip netns exec` becomes the program it starts, so this is the holder's own process.
-  const child = spawn('ip', ['netns', 'exec', ns.name, process.execPath, '--import', 'tsx', file, JSON.stringify(options)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn('ip', ['netns', 'exec', ns.name, process.execPath, ...LOADER, file, JSON.stringify(options)], { stdio: ['pipe', 'pipe', 'inherit'] });
   let output = '';
   let ended = false;
   child.stdout.setEncoding('utf8').on('data', (part: string) => { output += part; });

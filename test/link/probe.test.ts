@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Check } from '../../src/link/probe.js';
+import { LOADER } from '../support/loader.js';
 import { namespace, type Namespace } from './namespace.js';
 
 const probing = suite('probe');
@@ -13,7 +14,7 @@ const PROGRAM = `import('${new URL('../../src/link/probe.ts', import.meta.url).h
 
 /** Probes inside a namespace, where a device more does no harm. */
 function probeIn(ns: Namespace, ...wrapper: string[]): Check[] {
-  const checks = JSON.parse(ns.run(...wrapper, process.execPath, '--import', 'tsx', '-e', PROGRAM)) as Check[];
+  const checks = JSON.parse(ns.run(...wrapper, process.execPath, ...LOADER, '-e', PROGRAM)) as Check[];
   assert.equal(checks.map(({ name }) => name), NAMES);
   for (const { name, ok, advice } of checks) assert.is(advice === null, ok, name);
   return checks;

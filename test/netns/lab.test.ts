@@ -12,6 +12,7 @@ import { Lab, sweep, type Cable, type Host } from '../../netns/kit/lab.js';
 import { bulkTcp } from '../../netns/kit/traffic.js';
 import { waitFor } from '../../netns/kit/wait.js';
 import { scenarios } from '../../netns/registry.js';
+import { LOADER } from '../support/loader.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LATE = join(ROOT, 'netns/traffic/late.py');
@@ -87,7 +88,7 @@ test('devices of a lab are never seen outside it', () => {
 });
 
 test('without a name the lab lists what there is, and a name it does not know is told with those it does', () => {
-  const lab = (...args: string[]): ReturnType<typeof runNow> => runNow([process.execPath, '--import', 'tsx', 'netns/lab.ts', ...args], { check: false, cwd: ROOT });
+  const lab = (...args: string[]): ReturnType<typeof runNow> => runNow([process.execPath, ...LOADER, 'netns/lab.ts', ...args], { check: false, cwd: ROOT });
   const list = lab();
   assert.is(list.code, 0);
   assert.equal([...list.stdout.matchAll(/^ {2}([a-z-]+) {2,}\S/gm)].map(([, name]) => name), scenarios.map(({ name }) => name));
@@ -100,7 +101,7 @@ test('without a name the lab lists what there is, and a name it does not know is
 
 /** A lab in a process of its own, up. */
 async function elsewhere(): Promise<{ pid: number; exited: Promise<number | null>; prefix: string; directory: string }> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'netns/lab.ts', 'multiwan', '--peer', 'kernel'], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...LOADER, 'netns/lab.ts', 'multiwan', '--peer', 'kernel'], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text; });
   const exited = new Promise<number | null>((resolve) => child.on('exit', (code) => resolve(code)));

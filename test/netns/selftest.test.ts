@@ -4,13 +4,14 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { run } from '../../netns/kit/command.js';
 import { rows } from '../../scripts/generate-conformance.js';
+import { LOADER } from '../support/loader.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MEASURED_AT_LEAST = 20;
 
 interface Result { id: string; standing: string; detail: string }
 
-const selftest = (...args: string[]): ReturnType<typeof run> => run([process.execPath, '--import', 'tsx', 'netns/selftest.ts', ...args], { cwd: ROOT, check: false, timeoutMs: 100_000 });
+const selftest = (...args: string[]): ReturnType<typeof run> => run([process.execPath, ...LOADER, 'netns/selftest.ts', ...args], { cwd: ROOT, check: false, timeoutMs: 100_000 });
 
 test('every row has its standing, enough are measured, none fails, and nothing is left', async () => {
   const { code, stdout, stderr } = await selftest('--json');

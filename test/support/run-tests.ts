@@ -1,21 +1,31 @@
 /**
- * Runs every test file in a process of its own and adds up what uvu reports, two files at a time: first units, then those that use namespaces or
- * devices (test/netns, test/link), which mostly wait, and whose labs have names of their own. A failure stops nothing. A file that reports
+ * Compiles the tests once, then runs every test file in a process of its own and adds up what uvu reports. A failure stops nothing. A file that reports
  * no totals, holds no test, does not end within its time, or ends badly although its tests passed, counts as one failed.
+ *
+ * Three files at a time: two of those that use namespaces or devices (test/netns, test/link), whose labs have names of their own and which mostly wait, and
+ * beside them one of the others, which compute. When the labs are through, the others are run in their places as well.
+ *
  * The last line is `N passed, N failed`; the exit code is 0 only when nothing failed and something passed.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** What a file needs to be run as scripts/compile-tests has left it. */
+const COMPILED = pathToFileURL(join(ROOT, 'build/tests/test/support/compiled.js')).href;
 const UNIT_LIMIT_MS = 240_000;
 const LAB_LIMIT_MS = 480_000;
 /** What a file gets to clean up after being asked to end. */
 const GRACE_MS = 10_000;
-/** Files at a time. */
-const LANES = 2;
+/** Labs at a time, and files beside them. */
+const LAB_LANES = 2;
+const UNIT_LANES = 1;
+/** Of the files with labs those that take longest, longest first: begun late, one of them would be left to run by itself at the end. */
+const LONGEST = [
+  'offload', 'ha-pair', 'one-arm', 'share-faults', 'server-failure', 'one-arm-import', 'checks', 'vrrp', 'reply-path', 'failover', 'daemon', 'flapping', 'lvs-nat', 'multiwan-tap', 'multiwan-raw',
+].map((name) => `test/netns/${name}.test.ts`);
 /** Output kept of one file: its beginning and its end. */
 const OUTPUT_LIMIT_BYTES = 256 * 1024;
 
@@ -86,7 +96,7 @@ function totals(output: string): { total: number; passed: number; skipped: numbe
 }
 
 async function runFile(name: string, limitMs: number): Promise<Outcome> {
-  const run = await execute([process.execPath, '--import', 'tsx', name], limitMs);
+  const run = await execute([process.execPath, '--import', COMPILED, name], limitMs);
   const sum = totals(run.output);
   const outcome: Outcome = {
     name, passed: sum?.passed ?? 0, failed: sum === null ? 0 : sum.total - sum.passed, skipped: sum?.skipped ?? 0,
@@ -100,10 +110,11 @@ async function runFile(name: string, limitMs: number): Promise<Outcome> {
   return outcome;
 }
 
-async function runLint(): Promise<Outcome> {
-  const run = await execute([join(ROOT, 'scripts/lint')], UNIT_LIMIT_MS);
+/** A script that judges the sources; counts as one test. */
+async function runScript(name: string, ...args: string[]): Promise<Outcome> {
+  const run = await execute([join(ROOT, name), ...args], UNIT_LIMIT_MS);
   const passed = run.code === 0;
-  return { name: 'scripts/lint', passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0, durationMs: run.durationMs, reason: passed ? null : 'found something', output: run.output };
+  return { name, passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0, durationMs: run.durationMs, reason: passed ? null : 'found something', output: run.output };
 }
 
 function report(outcome: Outcome): Outcome {
@@ -114,14 +125,18 @@ function report(outcome: Outcome): Outcome {
   return outcome;
 }
 
-/** Works a list off with so many lanes at a time. */
-async function inLanes(jobs: (() => Promise<Outcome>)[], lanes: number): Promise<Outcome[]> {
+type Job = () => Promise<Outcome>;
+
+/** Works the lists off, each in its lanes; a lane whose list is done goes on with the next one. */
+async function inLanes(...lists: { jobs: readonly Job[]; lanes: number }[]): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];
-  const queue = [...jobs];
-  const lane = async (): Promise<void> => {
-    for (let job = queue.shift(); job !== undefined && !interrupted; job = queue.shift()) outcomes.push(report(await job()));
+  const queues = lists.map(({ jobs }) => [...jobs]);
+  const lane = async (first: number): Promise<void> => {
+    for (let i = first; i < queues.length; i++) {
+      for (let job = queues[i].shift(); job !== undefined && !interrupted; job = queues[i].shift()) outcomes.push(report(await job()));
+    }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  await Promise.all(lists.flatMap(({ lanes }, i) => Array.from({ length: lanes }, () => lane(i))));
   return outcomes;
 }
 
@@ -133,10 +148,16 @@ async function main(filters: string[]): Promise<number> {
     .sort();
   const labs = files.filter((name) => /^test\/(netns|link)\//.test(name));
   const unit = files.filter((name) => !labs.includes(name));
-  const unitJobs = unit.map((name) => () => runFile(name, UNIT_LIMIT_MS));
+  const rank = (name: string): number => (LONGEST.includes(name) ? LONGEST.indexOf(name) : LONGEST.length);
+  labs.sort((a, b) => rank(a) - rank(b));
+  const unitJobs: Job[] = unit.map((name) => () => runFile(name, UNIT_LIMIT_MS));
+  // Types are judged where everything is; a few files run whatever others look like.
+  const compilation = await runScript('scripts/compile-tests');
+  if (filters.length === 0 || compilation.failed > 0) report(compilation);
+  if (filters.length === 0) unitJobs.unshift(() => runScript('scripts/lint', '--compiled'));
   const outcomes = [
-    ...await inLanes(filters.length === 0 ? [runLint, ...unitJobs] : unitJobs, LANES),
-    ...await inLanes(labs.map((name) => () => runFile(name, LAB_LIMIT_MS)), LANES),
+    ...filters.length === 0 ? [compilation] : [],
+    ...await inLanes({ jobs: labs.map((name) => () => runFile(name, LAB_LIMIT_MS)), lanes: LAB_LANES }, { jobs: unitJobs, lanes: UNIT_LANES }),
   ];
   const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0);
   const failed = outcomes.reduce((sum, outcome) => sum + outcome.failed, 0);

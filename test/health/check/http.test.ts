@@ -11,6 +11,7 @@ import { BODY_LIMIT_BYTES } from '../../../src/health/check/http.js';
 import { never, noContext, withCheck } from '../check-suite.js';
 import { startNameServer } from '../dns-server.js';
 import { startHttp, startHttps, startTcp } from '../servers.js';
+import { LOADER } from '../../support/loader.js';
 
 type Answering = (request: IncomingMessage, response: ServerResponse) => void;
 type HttpPlan = Partial<Extract<ProbePlan, { kind: 'http' }>>;
@@ -132,7 +133,7 @@ test('https: a certificate by a trusted authority is good for its name and no ot
   const resolver = await startNameServer({ 'www.weir.test': { addresses: ['127.0.0.1'] }, 'other.weir.test': { addresses: ['127.0.0.1'] } });
   const child = async (host: string): Promise<ProbeResult> => {
     const { stdout } = await promisify(execFile)(process.execPath,
-      ['--import', 'tsx', fileURLToPath(new URL('https-child.ts', import.meta.url)), `https://${host}:${server.port}/`, `127.0.0.1:${resolver.port}`],
+      [...LOADER, fileURLToPath(new URL('https-child.ts', import.meta.url)), `https://${host}:${server.port}/`, `127.0.0.1:${resolver.port}`],
       { env: { ...process.env, NODE_EXTRA_CA_CERTS: fileURLToPath(new URL('../fixtures/ca.pem', import.meta.url)) }, timeout: 60_000 });
     return JSON.parse(stdout) as ProbeResult;
   };
