@@ -9,7 +9,7 @@ import { persistenceBytes, persistenceCapacity, persistenceOwners, readPersisten
 import { OFFLOAD_CSUM, OFFLOAD_ECN, OFFLOAD_TSO4, OFFLOAD_TSO6, OFFLOAD_USO } from '../link/batch.js';
 import type { OpenedLink } from '../link/link.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, DECLINED, EXPECTATIONS_REFUSED,
+  AFFINITY_EVICTED, BRIEF_CUT_PERCENT, BUCKETS_EVICTED, CLAIM, CLAIM_ASKING, CLAIM_NONE, CONTROL_FLOWS_UNWATCHED, Counters, countersShape, DECLINED, EXPECTATIONS_REFUSED,
   FILTER_BYTES, FILTER_PACKETS, LONGEST_TURN_US, NOW_MS, OFFLOADED_FLOWS, OFFLOADED_RX_BYTES, OFFLOADED_RX_PACKETS, OFFLOADED_TX_BYTES,
   OFFLOADED_TX_PACKETS, OFFLOAD_DECLINED, PERSISTENCE_EVICTED, PERSISTENCE_REFUSED, PROBES_REFUSED, RX_BYTES, RX_ERRORS, RX_PACKETS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN,
   TURNS, TX_BYTES, TX_ERRORS, TX_PACKETS, UPLINK_FLOWS, UPLINK_NEW_FLOWS, UPLINK_PORTS_REFUSED, UPLINK_PORTS_SHARED, UPLINK_PORTS_USED,
@@ -42,6 +42,8 @@ const FLOW_SCAN = 50_000;
 const AFFINITY_SCAN = 10_000;
 /** Port pools of one translation address: TCP, UDP, ICMP. */
 const POOLS_PER_ADDRESS = 3;
+/** What is over makes room earlier on any busy box; kept for half of its time only, it is worth telling. */
+const CUT_WARNS_PERCENT = 50;
 const OFFLOADS: readonly [number, string][] = [
   [OFFLOAD_CSUM, 'csum'], [OFFLOAD_TSO4, 'tso4'], [OFFLOAD_TSO6, 'tso6'], [OFFLOAD_ECN, 'ecn'], [OFFLOAD_USO, 'uso'],
 ];
@@ -404,6 +406,10 @@ export class View implements RouterView {
     const problems: Problem[] = [];
     const { count, capacity } = this.reader;
     if (count > capacity * 0.9) problems.push({ severity: 'warning', subject: 'flows', message: `${count} of ${capacity} flows in use` });
+    const cutPercent = this.counters.getRouter(BRIEF_CUT_PERCENT);
+    if (cutPercent > CUT_WARNS_PERCENT) {
+      problems.push({ severity: 'warning', subject: 'flows', message: `short of entries (${count} of ${capacity}): what is over or unanswered is kept for ${cutPercent} % less than timeouts says; more limits.flows would help` });
+    }
     for (const uplink of uplinks) {
       if (uplink.portsTotal > 0 && uplink.portsUsed > (uplink.portsTotal / POOLS_PER_ADDRESS) * 0.9) {
         problems.push({ severity: 'warning', subject: `uplink ${uplink.name}`, message: `${uplink.portsUsed} external ports in use` });

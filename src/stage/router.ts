@@ -14,7 +14,7 @@ import type { RealServer, ServerNotice } from '../balance/virtual-server.js';
 import { KIND_TUN } from '../link/batch.js';
 import type { Exchange } from '../link/exchange.js';
 import {
-  AFFINITY_EVICTED, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
+  AFFINITY_EVICTED, BRIEF_CUT_PERCENT, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
   WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
 import { Elected, isHeld, unacceptedAddresses } from '../table/elected.js';
@@ -58,7 +58,7 @@ import { giveBack, release } from './mapping.js';
 import { Offload } from './offload.js';
 import { Probes } from './probe.js';
 import type { ProbeOutcome } from './probe.js';
-import { timeoutTable } from './timeout.js';
+import { Timeouts } from './timeout.js';
 import { discharge } from './virtual-server.js';
 
 export const NONE = -1;
@@ -259,6 +259,7 @@ export class Router {
   readonly virtualServers: VirtualServers;
   /** How long flows live on, by protocol and state (stage/timeout.ts). */
   readonly timeouts: Int32Array;
+  private readonly lifetimes: Timeouts;
   /** Virtual addresses that are nothing else, int32. */
   readonly onlyVirtual: ReadonlySet<number>;
   /** Addresses of virtual routers that do not answer for them (RFC 9568 §6.1, Accept_Mode), int32. */
@@ -409,7 +410,8 @@ export class Router {
     }, memory.persistence);
     this.claims = new Claims(this, (link) => this.useLink(link, true));
     this.tellRest();
-    this.timeouts = timeoutTable(plan.timeouts);
+    this.lifetimes = new Timeouts(plan.timeouts);
+    this.timeouts = this.lifetimes.table;
     this.routes = planRoutes(plan);
     this.fillFib();
     if (!this.elected.isEmpty) this.findElectedRoutes();
@@ -444,6 +446,7 @@ export class Router {
   /** Copy what tables count for themselves to where the control plane reads it. */
   private publish(): void {
     const { counters, windows, synHold, watch } = this;
+    counters.setRouter(BRIEF_CUT_PERCENT, this.lifetimes.press(this.flows.count / this.flows.capacity, windows.used / windows.capacity));
     counters.setRouter(WINDOWS_USED, windows.used);
     counters.setRouter(WINDOWS_EXHAUSTED, windows.exhausted);
     counters.setRouter(SEGMENTS_STRANGE, windows.strange);

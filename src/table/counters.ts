@@ -116,8 +116,10 @@ export const WINDOWS_RELEARNED = 14;
 export const SYNS_HELD = 15;
 export const SYNS_TAKEN = 16;
 export const SYNS_REFUSED = 17;
+/** By how much of its time what is over or unanswered is kept for less (stage/timeout.ts). */
+export const BRIEF_CUT_PERCENT = 18;
 /** Each ALG's, in the plan's order and that of ALG_COUNTS; there are two, and room for more. */
-const ALGS_AT = 18;
+const ALGS_AT = 19;
 const ALGS_MAX = 4;
 export const ALG_COUNTS = ['watched', 'unwatched', 'announced', 'edited', 'foreign', 'refused', 'unasked', 'unreadable'] as const;
 export type AlgCount = (typeof ALG_COUNTS)[number];

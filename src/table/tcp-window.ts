@@ -96,6 +96,8 @@ export class TcpWindows {
   /** The window `take` will give, NONE when none is left: a flow may use it before it is sure to live. */
   get candidate(): number { return this.freeCount === 0 ? NONE : this.free[this.freeCount - 1]; }
 
+  get capacity(): number { return this.free.length; }
+
   get used(): number { return this.free.length - this.freeCount; }
 
   take(): void { this.freeCount--; }

@@ -1,6 +1,8 @@
 /** Flows end by injected time, and give back what they held. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { V } from '../../src/base/verdict.js';
+import { BRIEF_CUT_PERCENT } from '../../src/table/counters.js';
 import { Conversation } from '../support/conversation.js';
 import { ethernet, expect, ipv4, udp } from '../support/expect.js';
 import * as make from '../support/frames.js';
@@ -128,5 +130,42 @@ test('a jump of the clock by days ends everything that is due and nothing else',
   r.advance(200_000);
   assert.is(r.flowCount, 1);
 });
+
+/** A table that would be full after a minute if everything lived for its whole time; one long connection and one answered conversation lie in it. */
+const SMALL: RigOptions = { ...ONE, limits: { flows: 256 } };
+
+for (const [what, open] of [
+  ['connections come and go', (r: Rig, port: number) => {
+    const talk = new Conversation(r, { ports: [port, 80] });
+    for (const step of ['S', '<SA', 'A', 'FA', '<FA', 'A']) assert.is(talk.say(step.startsWith('<') ? 1 : 0, step.replace('<', '')).length, 1, `${port}: ${step}`);
+  }],
+  ['SYNs nobody answers', (r: Rig, port: number) => { assert.is(r.from('lan', out(make.tcp({ sourcePort: port, destinationPort: 80, flags: 'S' }))).length, 1, `${port}`); }],
+  ['datagrams nobody answers', (r: Rig, port: number) => { assert.is(r.from('lan', out(make.udp({ sourcePort: port, destinationPort: 80 }))).length, 1, `${port}`); }],
+] as const) {
+  test(`the table runs short: ${what}, four a second for five minutes, and none is refused; what is under way stays`, () => {
+    const r = rig(SMALL);
+    const long = new Conversation(r, { ports: [2000, 80] }).open();
+    r.from('lan', out(udpOut));
+    r.from('wan1', back(udpBack));
+    let most = 0;
+    for (let second = 0; second < 300; second++) {
+      for (let i = 0; i < 4; i++) open(r, 3000 + second * 4 + i);
+      most = Math.max(most, r.router.counters.getRouter(BRIEF_CUT_PERCENT));
+      if (second === 200) r.from('lan', out(udpOut));
+      r.advance(1000);
+      r.teach();
+    }
+    assert.ok(most > 80, `${most} % less at most`);
+    assert.is(r.router.windows.exhausted, 0, 'windows for all');
+    assert.is(long.say(0, 'A').length, 1, 'the long connection');
+    assert.is(r.from('wan1', back(udpBack)).length, 1, 'the answered conversation');
+    assert.is(r.router.counters.verdict(r.index('lan'), V.TABLE_FULL), 0);
+    r.advance(300_000, 1000);
+    const alone = r.flowCount;
+    r.from('lan', out(make.udp({ sourcePort: 2999, destinationPort: 80 })));
+    r.advance(290_000, 1000);
+    assert.is(r.flowCount, alone + 1, 'with room again everything has its whole time');
+  });
+}
 
 test.run();
