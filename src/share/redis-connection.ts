@@ -32,6 +32,9 @@ const HELD_UP_MS = 50;
 export type Reply = Buffer | number | null | Reply[];
 type Argument = string | number | Uint8Array;
 
+/** Bytes as the client sends them: of an array that is no Buffer it would send its numbers, with commas between them. */
+const asSent = (one: Argument): string | number | Buffer => (typeof one === 'object' && !Buffer.isBuffer(one) ? Buffer.from(one.buffer, one.byteOffset, one.byteLength) : one);
+
 /** Where the server listens: a host and port, or the path of a unix socket. */
 export interface Endpoint { host: string; port: number; path?: string }
 
@@ -197,7 +200,7 @@ export class RedisConnection {
     this.sentMs.push(this.context.clock.nowMs());
     if (this.watchdog === null) this.watch();
     try {
-      return await this.client.callBuffer(command, args as (string | number | Buffer)[]) as Reply;
+      return await this.client.callBuffer(command, args.map(asSent)) as Reply;
     } catch (error) {
       if (this.error !== null) throw this.error;
       throw this.judge(error, command, lua);

@@ -69,6 +69,9 @@ for (const { outward, inward } of WAYS) {
     assert.equal([...tally(flows.map(({ peer }) => peer)).keys()], [EXTERNAL]);
     assert.equal((await udpEchoes(lab.client, SERVER, 10, [100])).filter(({ echoed }) => !echoed), []);
     assert.is((await lab.client.ping(SERVER, 5)).received, 5);
+    // What came before its record was asked for, and was there: it did not wait for its whole share.hold.
+    const { fetches, fetched } = (await lab.gateways[inward].share()).counts;
+    assert.ok(fetched > fetches / 2, `${fetched} of ${fetches} flows asked for were found`);
   });
 }
 

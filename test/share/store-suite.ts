@@ -112,6 +112,8 @@ export function storeSuite(name: string, ground: () => Promise<Ground>, { runs }
     assert.is(text(await b.fetch(bytes(all))), `${all}${all}`);
     assert.is(text(await b.fetch(bytes(`${all.slice(1)}\0`))), `${all}${all}`);
     assert.is(text(await b.fetch(bytes('\r\n*'))), '');
+    // As the share worker asks: with bytes that are no Buffer, in the middle of others.
+    assert.is(text(await b.fetch(new Uint8Array([0, ...bytes('other'), 0]).subarray(1, 6))), 'one');
     assert.is(await b.fetch(bytes('nothing')), null);
     assert.is(await b.fetch(NONE), null);
   });
