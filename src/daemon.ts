@@ -138,12 +138,14 @@ class Daemon {
     logEvents(componentLog(this.log, 'daemon'), this.events);
     const onSignal = (signal: NodeJS.Signals): void => this.onSignal(signal);
     const onHangUp = (): void => this.onHangUp();
-    // Node's own answer would be a debugger on a port of this box, where anybody on it could take over a process with our privileges.
-    const onUser = (): void => this.log.warn({ signal: 'SIGUSR1' }, 'weir does nothing on this signal');
+    // Others tell their counters on these. Node's own answers would be a debugger on a port of this box, where anybody on it could take over a process with our
+    // privileges, and the end.
+    const onUser = (signal: NodeJS.Signals): void => this.log.warn({ signal }, 'weir does nothing on this signal: weir status tells how it stands');
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
     process.on('SIGHUP', onHangUp);
     process.on('SIGUSR1', onUser);
+    process.on('SIGUSR2', onUser);
     try {
       // The socket first: it tells whether another weir runs here, before anything of the box is touched.
       this.api = await startApi({
@@ -208,6 +210,7 @@ class Daemon {
       process.off('SIGINT', onSignal);
       process.off('SIGHUP', onHangUp);
       process.off('SIGUSR1', onUser);
+      process.off('SIGUSR2', onUser);
     }
   }
 

@@ -81,12 +81,14 @@ for (const form of ['raw', 'tap'] satisfies Form[]) {
     assert.equal(await lab.weir.stop(), { code: 0, signal: null }, lab.weir.log());
   });
 
-  life('USR1, on which Node opens a debugger, opens none', async ({ lab }) => {
+  life('USR1, on which Node opens a debugger, opens none, and USR2 does not end it', async ({ lab }) => {
     await lab.start();
     const listening = async (): Promise<string> => (await lab.router.run(['ss', '-Hltn'])).stdout;
     const before = await listening();
-    process.kill(lab.weir.process!.pid, 'SIGUSR1');
-    await waitFor(() => /SIGUSR1.*does nothing/.test(lab.weir.log()), 10_000, 'the log to speak of it');
+    for (const signal of ['SIGUSR1', 'SIGUSR2'] as const) {
+      process.kill(lab.weir.process!.pid, signal);
+      await waitFor(() => new RegExp(`${signal}.*does nothing`).test(lab.weir.log()), 10_000, 'the log to speak of it');
+    }
     await forwards(lab);
     assert.is(await listening(), before);
     assert.not.match(lab.weir.log(), /Debugger/);
