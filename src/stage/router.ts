@@ -491,6 +491,11 @@ export class Router {
   /** What an uplink's check has found; `reason` is its phrase for what is wrong. */
   setUplinkHealth(index: number, isHealthy: boolean, reason: string | null = null): void {
     const uplink = this.uplinks[index];
+    // The box's own questions that brought it back went by its gateway; the data plane's vouch for themselves (stage/probe.ts).
+    const { check } = this.plan.uplinks[index];
+    if (isHealthy && !uplink.isHealthy && uplink.gateway !== null && check?.probes.every(({ kind }) => kind !== 'arp' && kind !== 'script') === true) {
+      this.neighbours.confirm(uplink.link, 0, 0, V4_MAPPED, uplink.gateway, this.nowMs);
+    }
     uplink.isHealthy = isHealthy;
     this.fates.explain(uplink, reason);
     this.settleUplink(uplink);

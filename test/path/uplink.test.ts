@@ -1,6 +1,7 @@
 /** An uplink follows its link and its gateway: what a group may choose, and when. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { ProbePlan } from '../../src/base/plan.js';
 import * as make from '../support/frames.js';
 import { GATEWAY, MAC, PC1, rig, SERVER } from '../support/rig.js';
 import type { LinkName, Rig } from '../support/rig.js';
@@ -17,6 +18,24 @@ function links(r: Rig, from: number): LinkName[] {
 }
 
 const uplinkNotices = (r: Rig): unknown[] => r.notices.filter((notice) => notice.event === 'uplink');
+
+for (const [kinds, vouches] of [[['tcp'], true], [['http', 'dns'], true], [['tcp', 'arp'], false], [['script'], false]] as const) {
+  // conforms: fwd-probes
+  test(`a check by ${kinds.join(' and ')} that brings an uplink back ${vouches ? 'vouches' : 'does not vouch'} for its gateway`, () => {
+    const probes = kinds.map((kind) => ({ kind, target: 'somewhere' }) as unknown as ProbePlan);
+    const r = rig({ uplink: { check: { probes, need: 1, intervalMs: 200, timeoutMs: 160, fall: 3, rise: 3, initial: 'up', window: 20 } } });
+    r.advance(31_000, 1000);
+    links(r, 2000);
+    r.put('wan2', r.arpReply('wan2', GATEWAY, MAC.gateway2));
+    // Flows make the router ask for the gateway; it is silent for a while, and the check finds so, too.
+    r.router.setUplinkHealth(0, false, 'timed out');
+    r.advance(2900, 100);
+    r.router.setUplinkHealth(0, true);
+    const before = uplinkNotices(r).length;
+    r.advance(3000, 100);
+    assert.equal(uplinkNotices(r).slice(before).filter((notice) => JSON.stringify(notice).includes('gatewaySilent')).length, vouches ? 0 : 1);
+  });
+}
 
 test('a link that comes back takes new flows only once its gateway has answered', () => {
   const r = rig();
