@@ -160,6 +160,8 @@ export class Sharing {
   private isReady = false;
   private isBurying = false;
   private peers: SharePeer[] = [];
+  /** When their ages were what they say. */
+  private peersAtMs = 0;
   private readonly masterOf = new Set<string>();
   private readonly unclaimed = new Set<string>();
   private isDrained = false;
@@ -525,6 +527,7 @@ export class Sharing {
       });
     }
     this.peers = peers;
+    this.peersAtMs = this.now();
   }
 
   // Trouble
@@ -769,7 +772,7 @@ export class Sharing {
       queue: replicator.queue.length, queueLimit: replicator.queue.limit, inFlight: replicator.inFlight,
       journalWords: this.journal.waiting, journalLimit: options.journal.byteLength / 4, inboxWords: feed.words, inboxLimit: feed.limit,
       fetching: this.fetches.underWay, counts: { ...counts },
-      peers: this.peers, leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained, warnings: this.warnings.map(({ detail, advice }) => `${detail}: ${advice}`),
+      peers: this.peers.map((peer) => ({ ...peer, ageMs: peer.ageMs + nowMs - this.peersAtMs })), leases: this.leasing?.status(nowMs) ?? [], isDrained: this.isDrained, warnings: this.warnings.map(({ detail, advice }) => `${detail}: ${advice}`),
     };
   }
 }

@@ -444,11 +444,17 @@ test('a packet of an unknown flow: found under either name, asked for again whil
 });
 
 test('instances know of each other, and when one has gone', async () => {
-  const { timers, add } = lab();
+  const { timers, add, space } = lab();
   const a = add('a'), b = add('b');
   b.sharing.order({ type: 'role', role: 'vip', isMaster: true });
   await timers.advance(3000);
   assert.equal(a.status.peers.map(({ instance, state, masterOf, version }) => ({ instance, state, masterOf, version })), [{ instance: 'b', state: 'running', masterOf: ['vip'], version: '1.0.0' }]);
+  space.fail('unreachable', 'no route');
+  const heardMs = a.status.peers[0]!.ageMs;
+  await timers.advance(1500);
+  assert.is(a.status.peers[0]!.ageMs, heardMs + 1500, 'while nobody can be heard, what was heard grows older');
+  space.recover();
+  await timers.advance(5000);
   b.crash();
   await timers.advance(6000);
   assert.equal(a.status.peers, []);
