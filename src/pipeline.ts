@@ -83,6 +83,7 @@ export function turn(r: Router, timeoutMs: number): number {
   const { exchange, packet: p, counters } = r;
   const count = exchange.turn(r.idleMs(timeoutMs));
   r.readClock();
+  r.offload.takeEnded();
   const { rx } = exchange;
   for (let i = 0; i < count; i++) {
     const at = i * RX_WORDS;

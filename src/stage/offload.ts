@@ -138,18 +138,24 @@ export class Offload {
       if (reason >= 0) r.counters.addRouter(OFFLOAD_DECLINED + reason, 1);
     }
     this.candidateCount = 0;
-    for (let slot = table.takeEnded(); slot !== NONE; slot = table.takeEnded()) {
-      const flow = table.flows[slot];
-      if (flow === NONE) continue;
-      if (table.count > table.capacity * LINGER) this.catchUp(flow);
-      else this.close(flow, slot);
-    }
     if (this.left === 0 && r.nowMs >= this.passAtMs) this.startPass();
     for (let budget = Math.min(this.left, SLOTS_PER_TURN); budget > 0; budget--) {
       if (this.cursor >= table.high) this.cursor = 0;
       if (table.flows[this.cursor] !== NONE) this.look(this.cursor);
       this.cursor++;
       this.left--;
+    }
+  }
+
+  /** Connections the kernel has seen closed, before the packets of a turn: who is scheduled next is to find the servers' counts as they are. */
+  takeEnded(): void {
+    const { table } = this;
+    if (table === null) return;
+    for (let slot = table.takeEnded(); slot !== NONE; slot = table.takeEnded()) {
+      const flow = table.flows[slot];
+      if (flow === NONE) continue;
+      if (table.count > table.capacity * LINGER) this.catchUp(flow);
+      else this.close(flow, slot);
     }
   }
 

@@ -524,6 +524,24 @@ test('a virtual server counts a connection that was closed in the kernel as inac
   assert.equal([server.active, server.inactive], [0, 1]);
 });
 
+test('a flow that is opened after another one was closed in the kernel is scheduled by the counts there are then', () => {
+  const r = lab({ plan: servers({ addresses: '192.168.201.80', scheduler: 'lc', realServers: [{ address: PC1, port: 8080 }, { address: PC2, port: 8080 }] }) });
+  const calls = [1001, 1002].map((port) => new Call(r, { port, to: '192.168.201.80' }));
+  for (const call of calls) {
+    call.open();
+    for (let i = 0; i < CONSIDER_PACKETS; i++) {
+      call.say('A');
+      call.answer('A');
+    }
+  }
+  const counts = (): number[][] => [PC1, PC2].map((address) => [realServer(r, address).active, realServer(r, address).inactive]);
+  assert.equal([offloaded(r), counts()], [2, [[1, 0], [1, 0]]]);
+  // The later of two alike would not be taken if its connection still counted.
+  for (const direction of [0, 1]) r.kernel.finish(1, direction);
+  new Call(r, { port: 1003, to: '192.168.201.80' }).open();
+  assert.equal(counts(), [[1, 0], [1, 1]]);
+});
+
 test('packets that are scheduled by themselves all come up', () => {
   const r = lab({ plan: servers({ addresses: '192.168.201.80', protocols: [make.PROTOCOL.udp], onePacket: true, realServers: [{ address: PC1, port: 8080 }] }) });
   const call = new Call(r, { to: '192.168.201.80', protocol: 'udp' });
