@@ -94,7 +94,7 @@ function page(peer: 'weir' | 'kernel'): void {
   });
 
   if (peer === 'weir') {
-    rows('a port of the address that is no virtual server is refused at once, and the address is the router\'s own', async ({ lab }) => {
+    rows('a port of the address that is no virtual server is refused, after the pause of RFC 5382 REQ-4, and the address is the router\'s own', async ({ lab }) => {
       const { code, stderr } = await lab.client.run(['curl', '-sS', '-m', '10', `http://${VIRTUAL}:81/`], { check: false });
       assert.is(code, 7, stderr);
       assert.match(stderr, /refused|Couldn't connect/);
