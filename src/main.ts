@@ -75,16 +75,16 @@ async function importForeign({ format, name, text, into, ...options }: ImportReq
   return { yaml, remarks: remarks.map(formatRemark) };
 }
 
-/** The box, then the bridges and the store of a configuration, then the virtual routers of a running weir. */
+/** The box, then the devices, the bridges and the store of a configuration, then the virtual routers of a running weir. */
 async function examine(file: string | null, ask: () => Promise<VirtualRouterStatus[] | null>): Promise<DoctorCheck[]> {
   const { probe } = await import('./link/probe.js');
   const checks: DoctorCheck[] = await probe();
-  const { examineBridges, examineStore, examineVrrp } = await import('./control/doctor.js');
+  const { examineBridges, examineDevices, examineStore, examineVrrp } = await import('./control/doctor.js');
   if (file !== null) {
     const { loadConfig } = await import('./control/config/index.js');
     try {
       const { plan } = loadConfig(file);
-      checks.push(...examineBridges(plan), ...await examineStore(plan));
+      checks.push(...examineDevices(plan), ...examineBridges(plan), ...await examineStore(plan));
     } catch (error) {
       if (!(error instanceof ConfigErrors)) throw error;
       checks.push({ name: 'configuration', ok: false, detail: `${file}: ${error.errors.length === 1 ? 'a mistake' : `${error.errors.length} mistakes`}`, advice: `weir check -c ${file} tells ${error.errors.length === 1 ? 'it' : 'them'}` });

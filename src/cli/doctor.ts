@@ -30,10 +30,10 @@ export const command: CommandFile = {
   define(command: Command): void {
     defineReading(command);
     command
-      .option('-c, --config <file>', `configuration whose store is asked (${DEFAULT_CONFIG} where that is there)`)
+      .option('-c, --config <file>', `configuration whose devices and store are looked at (${DEFAULT_CONFIG} where that is there)`)
       .addHelpText('after', `
-Looks at privileges, devices, offloads and the kernel's features, without touching what runs; asks the store that the configuration shares
-by (whether it can be used, how fast it answers, what in its settings is dangerous), and a running weir about its virtual routers (whether
+Looks at privileges, devices, offloads and the kernel's features, without touching what runs; whether the devices of the
+configuration are there; asks the store that it shares by (whether it can be used, how fast it answers, what in its settings is dangerous), and a running weir about its virtual routers (whether
 there are two masters, and adverts that do not fit).
 
 Exit codes: 0 nothing is wrong ("warn" is worth knowing), 1 something is; the advice below the table says what to do.`);

@@ -1,9 +1,12 @@
 /**
- * What `weir doctor` finds out about the things a configuration names: the bridges of its tap links; the store several instances share by, which is asked the way the
+ * What `weir doctor` finds out about the things a configuration names: the devices its links take over; the bridges of its tap links; the store several instances share by, which is asked the way the
  * daemon asks it and left as it was; and the virtual routers of a running weir, which are looked at twice.
  */
+import { isPermissionError, isSystemError } from '../base/error.js';
 import type { Plan } from '../base/plan.js';
 import { BRIDGE_RULES_SETTING, bridgedFramesMeetRules } from '../link/bridge-rules.js';
+import { netnsPath } from '../link/host.js';
+import { Rtnetlink } from '../link/rtnetlink.js';
 import { createStore } from '../share/registry.js';
 import { StoreError } from '../share/store.js';
 import type { Store, StoreState, StoreTrouble, StoreWarning } from '../share/store.js';
@@ -38,6 +41,47 @@ const VRRP_ADVICE: Readonly<Record<VrrpTrouble, string>> = {
   hops: 'adverts came through a router: they must be sent on the wire itself', peer: 'name each router as the other one\'s peer, or none as anybody\'s',
   owner: 'only one router can own the addresses: give all others a priority below 255',
 };
+
+/** The names of a namespace's devices (a path; null = our own); null when there is no such namespace. */
+function devicesOf(netns: string | null): string[] | null {
+  let rtnetlink: Rtnetlink;
+  try {
+    rtnetlink = new Rtnetlink(netns ?? undefined);
+  } catch (error) {
+    if (isSystemError(error) && error.code === 'ENOENT') return null;
+    throw error;
+  }
+  try {
+    return rtnetlink.devices().map(({ name }) => name);
+  } finally {
+    rtnetlink.close();
+  }
+}
+
+/** Whether what the links need is there: the namespaces of all, the devices of raw ones, which weir does not make. */
+export function examineDevices({ links }: Plan, list: (netns: string | null) => string[] | null = devicesOf): Examined[] {
+  const wrong: Examined[] = [];
+  for (const { name, type, device, netns } of links) {
+    let found: string[] | null;
+    try {
+      found = list(netnsPath(netns));
+    } catch (error) {
+      // Without the right to look into a namespace nothing is known of it, and the privileges have been told of.
+      if (isPermissionError(error)) continue;
+      throw error;
+    }
+    const place = netns === undefined ? '' : ` in namespace ${netns}`;
+    if (found === null) {
+      wrong.push({ name: `link ${name}`, ok: false, detail: `there is no network namespace '${netns}'`, advice: `make it (ip netns add ${netns}), or name another: ip netns lists them` });
+    } else if (type === 'raw' && !found.includes(device)) {
+      const others = found.filter((other) => other !== 'lo');
+      wrong.push({ name: `link ${name}`, ok: false, detail: `there is no device '${device}'${place}`, advice: others.length === 0 ? 'there is none at all' : `there are ${others.join(', ')}` });
+    }
+  }
+  const raw = links.filter(({ type }) => type === 'raw');
+  if (wrong.length > 0 || raw.length === 0) return wrong;
+  return [{ name: `devices: ${raw.map(({ device }) => device).join(', ')}`, ok: true, detail: raw.length === 1 ? 'is there' : 'are there', advice: null }];
+}
 
 /** Bridged tap links of the box's own namespace; nothing when there are none. */
 export function examineBridges({ links }: Plan, meetRules: () => boolean = bridgedFramesMeetRules): Examined[] {

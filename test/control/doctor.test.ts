@@ -6,7 +6,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Plan, RedisPlan, SharePlan } from '../../src/base/plan.js';
 import type { VirtualRouterStatus } from '../../src/control/api/share-types.js';
-import { examineBridges, examineStore, examineVrrp } from '../../src/control/doctor.js';
+import { examineBridges, examineDevices, examineStore, examineVrrp } from '../../src/control/doctor.js';
 import { VRRP_WORDS } from '../../src/control/vrrp-event.js';
 import { bridgedFramesMeetRules } from '../../src/link/bridge-rules.js';
 import { MemoryStore } from '../../src/share/memory.js';
@@ -24,6 +24,27 @@ test('bridges: nothing without one, fine where frames are only bridged, a warnin
   const [warned] = examineBridges(two, () => true);
   assert.equal([warned!.name, warned!.ok, warned!.isWarning], ['bridges: br-lan, br-wan', true, true]);
   assert.match(warned!.advice!, /sysctl -w net\.bridge\.bridge-nf-call-iptables=0$/);
+});
+
+test('devices: raw links need theirs, every link its namespace; none of both is told of where there is none to need', () => {
+  const planWith = (...links: { name: string; type: string; device: string; netns?: string }[]): Plan => ({ links }) as Plan;
+  const box: Record<string, string[] | null> = { own: ['lo', 'eth0', 'eth1'], '/run/netns/far': ['lo'], '/run/netns/none': null };
+  const list = (netns: string | null): string[] | null => box[netns ?? 'own'];
+  const lan = { name: 'lan', type: 'raw', device: 'eth0' };
+  assert.equal(examineDevices(planWith({ name: 'lan', type: 'tap', device: 'weir-lan' }), list), []);
+  assert.equal(examineDevices(planWith(lan, { name: 'wan', type: 'raw', device: 'eth1' }), list), [{ name: 'devices: eth0, eth1', ok: true, detail: 'are there', advice: null }]);
+  const wrong = examineDevices(planWith(lan, { name: 'wan', type: 'raw', device: 'eth7' }, { ...lan, name: 'far', netns: 'far' }, { name: 'made', type: 'tap', device: 't0', netns: 'none' }), list);
+  assert.equal(wrong.map(({ name, ok, detail, advice }) => [name, ok, detail, advice]), [
+    ['link wan', false, "there is no device 'eth7'", 'there are eth0, eth1'],
+    ['link far', false, "there is no device 'eth0' in namespace far", 'there is none at all'],
+    ['link made', false, "there is no network namespace 'none'", 'make it (ip netns add none), or name another: ip netns lists them'],
+  ]);
+  const denied = Object.assign(new Error('denied'), { code: 'EPERM', errno: -1, syscall: 'setns' });
+  assert.equal(examineDevices(planWith({ name: 'made', type: 'tap', device: 't0', netns: 'far' }), () => { throw denied; }), []);
+  // The kernel itself.
+  assert.match(examineDevices(planWith({ name: 'wan', type: 'raw', device: 'weir-no-such' }))[0].detail, /^there is no device 'weir-no-such'$/);
+  assert.is(examineDevices(planWith({ name: 'wan', type: 'raw', device: 'lo' }))[0].ok, true);
+  assert.match(examineDevices(planWith({ name: 'wan', type: 'raw', device: 'lo', netns: 'weir-no-such' }))[0].detail, /no network namespace/);
 });
 
 test('what the kernel says of bridged frames: 1, 0, and nothing where br_netfilter is not loaded', () => {
