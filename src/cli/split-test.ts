@@ -164,14 +164,16 @@ export function formatSplit(result: SplitResult, color: boolean): string {
   if (seen > 0) {
     const { statistic, degreesOfFreedom, pValue } = result;
     const p = pValue < 0.0001 ? '< 0.0001' : `= ${pValue.toFixed(4)}`;
-    const isJudged = degreesOfFreedom > 0 || pValue < P_MIN;
-    if (isJudged) lines.push(`chi-square ${statistic.toFixed(3)}, ${degreesOfFreedom} degree${degreesOfFreedom === 1 ? '' : 's'} of freedom, p ${p}`);
-    if (degreesOfFreedom === 0) lines.push('only one uplink shares the new flows of the group now: there is no split to test');
-    else if (result.uplinks.some((row) => row.weight > 0 && row.expectedFlows < EXPECTED_MIN)) {
+    // With one uplink to expect there is nothing to compare, but flows that left by another are not the group's.
+    const isSplit = degreesOfFreedom > 0;
+    if (isSplit) lines.push(`chi-square ${statistic.toFixed(3)}, ${degreesOfFreedom} degree${degreesOfFreedom === 1 ? '' : 's'} of freedom, p ${p}`);
+    else if (pValue >= P_MIN) lines.push('only one uplink shares the new flows of the group now: there is no split to test');
+    else lines.push('only one uplink shares the new flows of the group now, and not all of these left by it: a policy or a route takes them to another group (--group), or they have affinity');
+    if (isSplit && result.uplinks.some((row) => row.weight > 0 && row.expectedFlows < EXPECTED_MIN)) {
       lines.push(`fewer than ${EXPECTED_MIN} flows are expected on an uplink, which says little: give --flows ${Math.ceil((EXPECTED_MIN * whole) / Math.min(...result.uplinks.filter((row) => row.weight > 0).map((row) => row.weight)))} or more`);
     }
     if (result.failed.length > 0 || result.unseen > 0) lines.push('not all flows took part, so the test has failed whatever the others did');
-    if (isJudged) lines.push(pValue >= P_MIN ? 'the split follows the weights' : 'the split does not follow the weights (do affinity, balance by address or a policy hold these flows together?)');
+    if (isSplit) lines.push(pValue >= P_MIN ? 'the split follows the weights' : 'the split does not follow the weights (do affinity, balance by address or a policy hold these flows together?)');
   }
   return `${lines.join('\n')}\n`;
 }
