@@ -80,6 +80,8 @@ async function failsAndReturns({ lab }: Context, isAsked: boolean, hindered: (bo
     // When it was left: by the questions and answers on its wire.
     if (isAsked) {
       assert.match(down.reason ?? '', /icmp 198\.18\.0\.10: timed out/);
+      // The wire is read by another program, which may be behind the event.
+      await waitFor(() => lab.asked(ISP1).requests.some((atMs) => atMs > down.atMs), WAIT_MS, 'the next question of the check');
       const { requests, replies } = lab.asked(ISP1);
       const lastAnswerMs = Math.max(...replies.filter((atMs) => atMs < down.atMs));
       const unanswered = requests.filter((atMs) => atMs > lastAnswerMs && atMs <= down.atMs);
@@ -136,6 +138,7 @@ async function failsAndReturns({ lab }: Context, isAsked: boolean, hindered: (bo
   // Back: after `rise` answers, and without a herd.
   const mended = lab.monitor.events.length;
   const up = await lab.monitor.next(known, 'uplink.up', 'isp1');
+  await waitFor(() => lab.asked(ISP1).requests.some((atMs) => atMs > up.atMs), WAIT_MS, 'the next question of the check');
   const { requests, replies } = lab.asked(ISP1);
   const answered = replies.filter((atMs) => atMs > down.atMs && atMs <= up.atMs);
   assert.ok(answered.length >= RISE && answered.length <= RISE + 2, `back after ${answered.length} answers`);
