@@ -24,7 +24,7 @@ export interface CheckResult {
 export interface DoctorCheck { name: string; ok: boolean; /** Nothing wrong, but worth knowing. */ isWarning?: boolean; detail: string; advice: string | null }
 
 /** What `weir import` can read. */
-export const IMPORT_FORMATS = ['ipvsadm', 'bng'] as const;
+export const IMPORT_FORMATS = ['ipvsadm', 'keepalived', 'bng'] as const;
 
 /** A foreign configuration to turn into one of weir's, with what the command line adds to it. */
 export interface ImportRequest {
@@ -37,6 +37,10 @@ export interface ImportRequest {
   gateway?: string;
   /** The configuration the result is to be a drop-in of. */
   into?: string;
+  /** Which of several boxes this is. */
+  instance?: string;
+  /** The files a pattern means that stands in the file `from`, or why there is none. */
+  include?: (pattern: string, from: string) => readonly { file: string; text: string }[] | string;
 }
 
 /** What came of it: a configuration, and a line for everything that is not in it as it was. */

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { ConfigErrors, EXIT_FAILED, EXIT_OK, EXIT_USAGE, isSystemError } from '../base/error.js';
 import { IMPORT_FORMATS, type CommandFile, type ImportRequest } from './command.js';
 import { CliFailure } from './failure.js';
+import { includeReader } from './include.js';
 
 /** A file that is longer is not one of these. */
 const BYTES_MAX = 16 * 1024 * 1024;
@@ -67,11 +68,12 @@ export const command: CommandFile = {
   define(command: Command): void {
     command
       .addArgument(new Argument('<format>', 'what the file is of').choices(IMPORT_FORMATS))
-      .argument('<file>', 'what ipvsadm -Sn printed, or a bng.conf; - is standard input')
-      .option('--link <name=device>', 'ipvsadm: a link, as NAME=DEVICE,ADDRESS/LENGTH,…; bng: the device that is to be an interface, as INTERFACE=DEVICE; may be repeated', readLink)
-      .option('--gateway <address>', 'ipvsadm: the gateway to everybody else, on the network of a link')
-      .option('--mark <mark=listen>', 'ipvsadm: what a firewall mark stands for, as MARK=ADDRESS:PORT/PROTOCOL,…; may be repeated', readMark)
-      .option('--into <file>', 'ipvsadm: the configuration that is to get the result as a drop-in, and has the links')
+      .argument('<file>', 'what ipvsadm -Sn printed, a keepalived.conf, or a bng.conf; - is standard input')
+      .option('--link <name=device>', 'ipvsadm, keepalived: a link, as NAME=DEVICE,ADDRESS/LENGTH,…; bng: the device that is to be an interface, as INTERFACE=DEVICE; may be repeated', readLink)
+      .option('--gateway <address>', 'ipvsadm, keepalived: the gateway to everybody else, on the network of a link')
+      .option('--mark <mark=listen>', 'ipvsadm, keepalived: what a firewall mark stands for, as MARK=ADDRESS:PORT/PROTOCOL,…; may be repeated', readMark)
+      .option('--into <file>', 'ipvsadm, keepalived: the configuration that is to get the result as a drop-in, and has the links')
+      .option('--instance <name>', 'keepalived: which of several boxes this is: lines that begin with @NAME are its own')
       .addHelpText('after', `
 Prints a configuration that weir check accepts to standard output, and to standard error one line for everything that is not in it as it was:
 FILE:LINE:COLUMN: left out (or changed, or guessed): what it was: why, and what to do instead. docs/coming-from.md has every word of the old
@@ -81,21 +83,24 @@ Examples:
   ipvsadm -Sn > rules
   weir import ipvsadm rules --link wan=eth0,202.103.106.5/24 --link lan=eth1,172.16.0.1/24 --gateway 202.103.106.1 > weir.yaml
   weir import ipvsadm rules --into /etc/weir/weir.yaml > /etc/weir/weir.yaml.d/virtual-servers.yaml
+  weir import keepalived /etc/keepalived/keepalived.conf --link wan=eth0,203.0.113.2/24 --link lan=eth1,10.0.1.2/24 > weir.yaml
   weir import bng /etc/bng.conf --link eth0=enp1s0 > weir.yaml
 
 Exit codes: 0 all of it was taken, 1 something was left out, changed or guessed (the configuration is printed all the same), 2 usage,
 78 the file has mistakes (each is told with its place, and nothing is printed).`);
   },
   async run({ io, actions }, given, [format, file]): Promise<number> {
-    const { link = [], mark = [], gateway, into } = given as { link?: Link[]; mark?: Mark[]; gateway?: string; into?: string };
+    const { link = [], mark = [], gateway, into, instance } = given as { link?: Link[]; mark?: Mark[]; gateway?: string; into?: string; instance?: string };
     for (const [name, value] of [['--gateway', gateway], ['--mark', given['mark']], ['--into', into]] as const) {
-      if (value !== undefined && format !== 'ipvsadm') throw new CliFailure(EXIT_USAGE, `${name} is for ipvsadm; a bng.conf is a whole configuration`);
+      if (value !== undefined && format === 'bng') throw new CliFailure(EXIT_USAGE, `${name} is for ipvsadm and keepalived; a bng.conf is a whole configuration`);
     }
+    if (instance !== undefined && format !== 'keepalived') throw new CliFailure(EXIT_USAGE, '--instance is for keepalived: no other file is for several boxes');
     if (into !== undefined && (link.length > 0 || gateway !== undefined)) throw new CliFailure(EXIT_USAGE, '--into goes without --link and --gateway: the configuration it names has them');
     const name = file === '-' ? 'standard input' : file;
     const { yaml, remarks } = await actions.import({
       format: format as ImportRequest['format'], name, text: await read(file, name), links: link, marks: mark,
       ...(gateway === undefined ? {} : { gateway }), ...(into === undefined ? {} : { into }),
+      ...(instance === undefined ? {} : { instance }), ...(format === 'keepalived' ? { include: includeReader(BYTES_MAX) } : {}),
     });
     await io.write(yaml);
     for (const line of remarks) io.writeError(`${line}\n`);

@@ -7,8 +7,9 @@ import { contains, formatNetwork, networkOf, readAddress, reserved, type Prefix,
 import { PORT_MAX } from '../config/rule-text.js';
 import { parseBng, readList, type BngFile, type Kind, type Statement, type Thing } from './bng-parse.js';
 import { NOWHERE, type Draft, type ImportOptions, type Notes, type Word } from './imported.js';
-import { maskLength } from './ipvsadm.js';
+import { IPV6, maskLength, WEIGHT_MAX } from './lvs.js';
 import { paceOf, readPace } from './pace.js';
+import { boxLink } from './surroundings.js';
 import { nameOf, type Entry, type Flow } from './yaml.js';
 
 /** What runs in weir always, or has nothing to run for. */
@@ -17,21 +18,16 @@ const MODULES: readonly string[] = ['vrrp', 'arp', 'ping', 'hc', 'master', 'slb'
 /** Seconds a client keeps its target where sessionid stands without stimeout. */
 const SESSION_SECONDS = 600;
 const SESSION_SECONDS_MAX = 24 * 24 * 60 * 60;
-const WEIGHT_MAX = 65_535;
 /** The highest that is not an owner's. */
 const PRIORITY_MAX = 254;
 const NO: readonly string[] = ['0', 'no', 'off', 'disable'];
 const YES_OR_NO: readonly string[] = ['0', '1', 'no', 'yes', 'off', 'on', 'disable', 'enable'];
-
-/** Where the box itself can be reached: the first that is in nobody's network. */
-const BOX: readonly (readonly [string, string])[] = [['100.64.0.1', '100.64.0.2'], ['100.127.255.1', '100.127.255.2'], ['169.254.118.1', '169.254.118.2']];
 
 /** Ways to choose a target: the schedulers that do so with equal weights and with others. */
 const METHODS: Readonly<Record<string, readonly [string, string]>> = {
   rr: ['rr', 'wrr'], session: ['lc', 'wlc'], hash: ['sh', 'sh'],
 };
 
-const IPV6 = 'IPv6 is not supported in this version';
 const EVENTS = 'every executable file in hooks.directory is run on every event';
 const TRACKED = 'track names what takes how much off the priority: vrrp: { …: { track: [{ name: …, weight: … }] } }';
 const SHARED = 'flows are shared through a Redis server: share: { store: redis, redis: { url: … } }';
@@ -568,11 +564,7 @@ class Importer {
   #box(links: readonly Link[]): Entry[] {
     if (!this.#asksByTcp) return [];
     const prefixes = links.flatMap((link) => link.networks.map(({ prefix }) => prefix));
-    const free = BOX.find((ends) => !prefixes.some((prefix) => ends.some((end) => contains(prefix, readAddress(end)!)))) ?? BOX[0];
-    return [{
-      key: 'host', comments: ['Checks by TCP are asked by the box itself.'],
-      value: { type: 'tun', device: 'weir0', addresses: [`${free[0]}/30`], peer: free[1] },
-    }];
+    return [boxLink(prefixes, 'Checks by TCP are asked by the box itself.').entry];
   }
 
   /** What nothing was made of, though its thing was taken. */

@@ -4,8 +4,8 @@ import { Findings } from '../config/findings.js';
 import type { Source } from '../config/parse.js';
 import type { Entry } from './yaml.js';
 
-/** Counted from 1; line 0 = of no line: the file as a whole, or the command line. */
-export interface At { line: number; column: number }
+/** Counted from 1; line 0 = of no line: the file as a whole, or the command line. `file` = of a file that was included. */
+export interface At { line: number; column: number; file?: string }
 
 /** Of the command line. */
 export const NOWHERE: At = { line: 0, column: 0 };
@@ -36,6 +36,10 @@ export interface ImportOptions {
   gateway?: string;
   /** The configuration the result is to be a drop-in of: its files. Absent = the result stands alone. */
   into?: readonly Source[];
+  /** Which of several boxes' lines count: `--instance NAME`. */
+  instance?: string;
+  /** The files a pattern means that stands in the file `from`, by their names' order, or why there is none. Absent = nothing is read but the file itself. */
+  include?: (pattern: string, from: string) => readonly { file: string; text: string }[] | string;
 }
 
 export interface Imported {
@@ -77,17 +81,19 @@ export class Notes {
     this.#remark('guessed', at, what, why);
   }
 
-  #remark(kind: RemarkKind, { line, column }: At, what: string, why: string): void {
-    if (this.#isNew({ line, column }, what, why)) this.#remarks.push({ file: this.#file, line, column, kind, what, why });
+  #remark(kind: RemarkKind, at: At, what: string, why: string): void {
+    const { line, column, file = this.#file } = at;
+    if (this.#isNew(at, what, why)) this.#remarks.push({ file, line, column, kind, what, why });
   }
 
   /** `found` follows the word "found", `allowed` the word "allowed:". */
-  error({ line, column }: At, found: string, allowed: string): void {
-    if (this.#isNew({ line, column }, found, allowed)) this.#findings.error({ file: this.#file, fileIndex: 0, line, column }, [], found, allowed);
+  error(at: At, found: string, allowed: string): void {
+    const { line, column, file = this.#file } = at;
+    if (this.#isNew(at, found, allowed)) this.#findings.error({ file, fileIndex: 0, line, column }, [], found, allowed);
   }
 
-  #isNew({ line, column }: At, what: string, why: string): boolean {
-    const key = `${line}:${column} ${what} ${why}`;
+  #isNew({ line, column, file }: At, what: string, why: string): boolean {
+    const key = `${file ?? ''}:${line}:${column} ${what} ${why}`;
     if (this.#said.has(key)) return false;
     this.#said.add(key);
     return true;
@@ -102,8 +108,10 @@ export class Notes {
     if (this.#findings.failed) throw new ConfigErrors(this.#findings.errors(), []);
   }
 
+  /** The file's own first, then those of the files it includes. */
   remarks(): Remark[] {
-    return [...this.#remarks].sort((a, b) => a.line - b.line || a.column - b.column);
+    const files = [this.#file, ...this.#remarks.map(({ file }) => file)];
+    return [...this.#remarks].sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file) || a.line - b.line || a.column - b.column);
   }
 }
 

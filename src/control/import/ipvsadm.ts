@@ -4,10 +4,14 @@
  * know (devices, networks, the gateway) comes from the command line, or is guessed and told.
  */
 import { formatIpv4 } from '../../wire/address.js';
-import { contains, networkOf, notAHost, readAddress, readPrefix, reserved, type Prefix } from '../config/ip.js';
-import { formatPorts, PORT_MAX, readVirtualListen, TCP, UDP } from '../config/rule-text.js';
-import { NOWHERE, type At, type Draft, type ImportOptions, type MarkOption, type Notes, type Word } from './imported.js';
-import { nameOf, type Entry, type Flow } from './yaml.js';
+import { readAddress, reserved } from '../config/ip.js';
+import { PORT_MAX, UDP } from '../config/rule-text.js';
+import type { At, Draft, ImportOptions, Notes, Word } from './imported.js';
+import {
+  DEFAULT_SCHEDULER, entriesOf, ftpSection, IPV6, maskLength, natInstead, NO_SCTP, PERSISTENCE_SECONDS_MAX, readListen, readMarks, refusedAddress, refusedLower, refusedPort, SCHEDULERS,
+  THRESHOLD_MAX, unknownMark, WEIGHT_MAX, type Listen, type Server, type Service,
+} from './lvs.js';
+import { guessLinks, linkEntries, ownAddresses, wayOut } from './surroundings.js';
 
 /** What an option takes: nothing, a word, a word or nothing, three words. */
 type Takes = 'nothing' | 'word' | 'maybe' | 'three';
@@ -37,31 +41,16 @@ const COMMANDS: readonly string[] = [
 /** Commands that show or count and leave the table as it is. */
 const WITHOUT_EFFECT: readonly string[] = ['restore', 'save', 'list', 'zero', 'help', 'version'];
 
-const SCHEDULERS: readonly string[] = ['rr', 'wrr', 'lc', 'wlc', 'sed', 'nq', 'sh', 'dh', 'mh', 'lblc', 'lblcr', 'fo', 'ovf', 'twos'];
-const DEFAULT_SCHEDULER = 'wlc';
 /** The one that was marked in the first versions' kernel options, before -s. */
 const FIRST_SCHEDULER = 'wrr';
 /** Seconds, of -p alone. */
 const PERSISTENCE_SECONDS = 300;
-/** Seconds a configuration can say at most: 24 days. */
-const PERSISTENCE_SECONDS_MAX = 24 * 24 * 60 * 60;
-const WEIGHT_MAX = 65_535;
-const THRESHOLD_MAX = 16_777_216;
-const FTP_PORT = 21;
 
 const CAN_BE = 'a script of ipvsadm, such as ipvsadm -Sn prints';
 
 interface Given extends At { value: string; more: readonly string[] }
 type Line = ReadonlyMap<string, Given>;
 
-/** Port 0 = the one the flow came for. */
-interface Server { at: At; text: string; address: string; port: number; weight: number; upper: number; lower: number }
-/** Where a service listens, as a configuration says it; `port` is that of its only one, or 0. */
-interface Listen { text: string; port: number; isAll: boolean; protocols: readonly number[] }
-interface Service {
-  at: At; text: string; listens: readonly Listen[]; mark: number | undefined; scheduler: string; hashPort: boolean; fallBack: boolean;
-  persistence?: { seconds: number; mask: number }; onePacket: boolean; servers: Map<string, Server>;
-}
 /** A service that is not taken: where it stands, for the lines of its servers. */
 interface Refused { refusedAt: At }
 
@@ -212,7 +201,7 @@ class Reader {
 
   /** An address with a port; undefined (and told) when it makes no sense, a reason when it makes sense elsewhere only. */
   #host(at: At, text: string): Host | undefined {
-    if (text.startsWith('[') || text.split(':').length > 2) return { why: 'IPv6 is not supported in this version' };
+    if (text.startsWith('[') || text.split(':').length > 2) return { why: IPV6 };
     const [host, portText] = text.split(':');
     const address = readAddress(host);
     if (address === undefined) {
@@ -245,14 +234,15 @@ class Reader {
       this.#notes.leftOut(at, whole, why);
       this.#services.set(key, { refusedAt: at });
     };
-    if (line.has('sctp-service')) return refuse('SCTP is not balanced; a route or a port forward to one server carries it');
-    if (line.has('ipv6')) return refuse('IPv6 is not supported in this version');
+    if (line.has('sctp-service')) return refuse(NO_SCTP);
+    if (line.has('ipv6')) return refuse(IPV6);
     let listens: readonly Listen[];
-    let mark: number | undefined;
+    let tie: string | undefined;
     if (line.has('fwmark-service')) {
-      mark = Number(line.get('fwmark-service')!.value);
+      const mark = Number(line.get('fwmark-service')!.value);
+      tie = `mark-${mark}`;
       const meant = this.#marks.get(mark);
-      if (meant === undefined) return refuse(`packets have no marks here: say with --mark ${mark}=ADDRESS:PORT/PROTOCOL,… what the firewall marks so`);
+      if (meant === undefined) return refuse(unknownMark(mark));
       listens = meant;
     } else {
       const protocol = line.has('tcp-service') ? 'tcp' : 'udp';
@@ -262,7 +252,7 @@ class Reader {
       const is = reserved(host.address);
       if (is !== undefined) return refuse(`nothing is routed to ${is}`);
       const port = host.port ?? 0;
-      listens = [{ text: `${formatIpv4(host.address)}:${port === 0 ? '*' : port}/${protocol}`, port, isAll: port === 0, protocols: [protocol === 'tcp' ? TCP : UDP] }];
+      listens = [readListen(`${formatIpv4(host.address)}:${port === 0 ? '*' : port}/${protocol}`) as Listen];
     }
     const scheduler = this.#scheduler(line);
     const persistence = this.#persistence(line);
@@ -277,7 +267,7 @@ class Reader {
     const isUdp = listens.every(({ protocols }) => protocols.join() === String(UDP));
     if (ops !== undefined && !isUdp) this.#notes.leftOut(ops, '-o', 'single packets are scheduled for UDP only');
     this.#services.set(key, {
-      at, text: whole, listens, mark, ...scheduler,
+      at, text: whole, listens, tie, ...scheduler,
       ...(persistence === 'none' ? {} : { persistence }), onePacket: ops !== undefined && isUdp, servers: servers ?? new Map(),
     });
   }
@@ -338,9 +328,7 @@ class Reader {
     const refuse = (why: string): void => this.#notes.leftOut(at, whole, why);
     if ('why' in host) return command === 'delete-server' ? undefined : refuse(host.why);
     const address = formatIpv4(host.address);
-    const isOne = service.listens.every((listen) => listen.port !== 0);
-    const isAll = service.listens.some((listen) => listen.isAll);
-    const port = host.port ?? (service.mark === undefined ? service.listens[0].port : 0);
+    const port = host.port ?? (service.tie === undefined ? service.listens[0].port : 0);
     const key = `${address}:${port}`;
     if (command === 'delete-server') {
       service.servers.delete(key);
@@ -352,22 +340,20 @@ class Reader {
     const upper = this.#number(line.get('u-threshold'), 'the threshold', THRESHOLD_MAX, 0);
     const lower = this.#number(line.get('l-threshold'), 'the threshold', THRESHOLD_MAX, 0);
     if (weight === undefined || upper === undefined || lower === undefined) return;
-    const is = reserved(host.address);
-    if (is !== undefined || this.#own.has(address)) {
+    const unreachable = refusedAddress(host.address, this.#own);
+    if (unreachable !== undefined) {
       service.servers.delete(key);
-      return refuse(`${address} is ${is ?? 'the router itself'}: flows go to other hosts only; what the box itself serves is reached at its own address`);
+      return refuse(unreachable);
     }
     // -g is what ipvsadm does without a word about it, and a line that only edits says it again.
     const tunnel = line.get('ipip') ?? ['tun-type', 'tun-port', 'tun-nocsum', 'tun-csum', 'tun-remcsum'].flatMap((name) => line.get(name) ?? []).at(0);
     const direct = line.has('masquerading') ? undefined : tunnel ?? line.get('gatewaying') ?? at;
     if (direct !== undefined) {
-      this.#notes.changed(direct, tunnel === undefined ? `-g to ${given.value}` : `-i to ${given.value}`,
-        `${tunnel === undefined ? 'direct routing' : 'a tunnel'} becomes NAT (-m): the server must listen on ${address} itself, not on the virtual address, and answer through weir, its default route`);
+      this.#notes.changed(direct, tunnel === undefined ? `-g to ${given.value}` : `-i to ${given.value}`, natInstead(tunnel !== undefined, address));
     }
-    if (port !== 0 && isAll) return refuse('a virtual server of all ports keeps them: give the server without a port, or the virtual server one');
-    if (port !== 0 && !isOne) return refuse('a virtual server of a row of ports sends each to a port of its own: give the server without a port');
-    if (service.mark === undefined && !isAll && port === 0) return refuse('port 0 with a virtual server of one port');
-    if (lower > upper) this.#notes.leftOut(line.get('l-threshold')!, `-y ${lower}`, upper === 0 ? 'a lower threshold without an upper one (-x)' : `above the upper one, ${upper}`);
+    const misplaced = refusedPort(service, port);
+    if (misplaced !== undefined) return refuse(misplaced);
+    if (lower > upper) this.#notes.leftOut(line.get('l-threshold')!, `-y ${lower}`, refusedLower(upper));
     service.servers.set(key, { at, text: whole, address, port, weight, upper, lower: lower > upper ? 0 : lower });
   }
 
@@ -385,135 +371,26 @@ class Reader {
   }
 }
 
-/** 0 to 32, or -1 for bits that are no netmask. */
-export function maskLength(bits: number): number {
-  const zeros = 32 - Math.clz32(~bits >>> 0);
-  return ((bits >>> 0) + 2 ** zeros) === 2 ** 32 ? 32 - zeros : -1;
-}
-
-const dashed = (address: string): string => address.replaceAll('.', '-');
-
-/** '203.0.113.5:80/tcp' to 'tcp-203-0-113-5-80'. */
-function listenName(text: string): string {
-  const [, host, ports, protocol] = /^([^:]+):([^/]+)\/(.+)$/.exec(text)!;
-  return `${protocol}-${dashed(host)}-${ports === '*' ? 'all' : ports}`;
-}
-
-/** A virtual server for each place the service listens on; what of it the persistence ties together has one memory. */
-function entriesOf(service: Service, taken: Set<string>): Entry[] {
-  const { at, text, listens, mark, scheduler, hashPort, fallBack, persistence, onePacket } = service;
-  return listens.map((listen): Entry => {
-    const servers = [...service.servers.values()].map((server): Entry => {
-      const { address, port, weight, upper, lower } = server;
-      const isOwn = port !== 0;
-      const value: Flow = { address: isOwn ? `${address}:${port}` : address, weight, upper: upper === 0 ? undefined : upper, lower: lower === 0 ? undefined : lower };
-      return { key: `rs-${dashed(address)}${isOwn ? `-${port}` : ''}`, source: { line: server.at.line, column: server.at.column, what: server.text }, value };
-    });
-    const value: Entry[] = [
-      { key: 'listen', value: listen.text },
-      { key: 'scheduler', value: hashPort || fallBack ? { name: scheduler, hashPort, fallBack } : scheduler },
-    ];
-    if (persistence !== undefined) {
-      value.push({ key: 'persistence', value: { timeout: `${persistence.seconds}s`, mask: persistence.mask, tie: listens.length > 1 ? `mark-${mark}` : undefined } });
-    }
-    if (onePacket) value.push({ key: 'onePacket', value: true });
-    value.push({ key: 'realServers', value: servers });
-    return { key: nameOf(listenName(listen.text), 'virtual-server', taken), source: { line: at.line, column: at.column, what: text }, value };
-  });
-}
-
-/** What each firewall mark stands for, with what makes no sense told. */
-function readMarks(marks: readonly MarkOption[], notes: Notes): Map<number, Listen[]> {
-  return new Map(marks.map(({ mark, listens }) => [mark, listens.flatMap((text): Listen[] => {
-    const read = readVirtualListen(text);
-    if (typeof read === 'string') {
-      notes.error(NOWHERE, `${text} in --mark ${mark}=… (${read})`, 'ADDRESS:PORT/PROTOCOL, with a port, a range or *, and tcp, udp or both');
-      return [];
-    }
-    const { ports, protocols } = read;
-    return [{ text, port: ports.first === ports.last ? ports.first : 0, isAll: formatPorts(ports) === `0-${PORT_MAX}`, protocols }];
-  })]));
-}
-
-/** The networks people have most; where another one was meant, the file must be edited anyway. */
-const GUESSED_LENGTH = 24;
-
-interface Net { prefix: Prefix; addresses: string[] }
-
-/** Two links for a file that says nothing of links: one with the virtual addresses, one on the networks of the servers that are not beside them. */
-function guessLinks(services: readonly Service[], notes: Notes): Entry[] {
-  const hostOf = (text: string): number | undefined => readAddress(text.split(':')[0]);
-  const virtual = new Set(services.flatMap(({ listens }) => listens.flatMap(({ text }) => hostOf(text) ?? [])));
-  const real = new Set(services.flatMap(({ servers }) => [...servers.values()].flatMap(({ address }) => hostOf(address) ?? [])));
-  const outside = [...virtual].map((address): Prefix => ({ address, prefixLength: GUESSED_LENGTH })).filter((prefix) => notAHost(prefix, prefix.address) === undefined);
-  const inside: Net[] = [];
-  for (const address of real) {
-    if ([...outside, ...inside.map(({ prefix }) => prefix)].some((prefix) => contains(prefix, address))) continue;
-    const prefix = { address: networkOf({ address, prefixLength: GUESSED_LENGTH }), prefixLength: GUESSED_LENGTH };
-    for (let own = prefix.address + 1; own < prefix.address + 255; own++) {
-      if (real.has(own) || virtual.has(own)) continue;
-      inside.push({ prefix, addresses: [`${formatIpv4(own)}/${GUESSED_LENGTH}`] });
-      break;
-    }
-  }
-  const links: [string, string, string[]][] = [
-    ['outside', 'eth0', outside.map(({ address, prefixLength }) => `${formatIpv4(address)}/${prefixLength}`)],
-    ['inside', 'eth1', inside.flatMap(({ addresses }) => addresses)],
-  ];
-  const guesses = links.filter(([, , addresses]) => addresses.length > 0);
-  if (guesses.length > 0) {
-    notes.guessed(NOWHERE, guesses.map(([name, device, addresses]) => `link ${name} (${device}, ${addresses.join(', ')})`).join(' and '),
-      'ipvsadm knows neither devices nor networks; say them with --link NAME=DEVICE,ADDRESS/LENGTH, or with --into FILE what configuration has them');
-  }
-  return guesses.map(([key, device, addresses]): Entry => ({ key, value: { type: 'raw', device, addresses } }));
-}
-
-/** An uplink by the gateway, on the link whose network it is on. */
-function uplinkSections(gateway: string, links: readonly Entry[], notes: Notes): Entry[] {
-  const address = readAddress(gateway);
-  const link = links.find(({ value }) => ((value as { addresses?: string[] }).addresses ?? []).some((text) => {
-    const prefix = readPrefix(text);
-    return prefix !== undefined && address !== undefined && contains(prefix, address);
-  }));
-  if (link === undefined) {
-    notes.error(NOWHERE, `--gateway ${gateway}`, address === undefined ? 'an IPv4 address' : 'an address on the network of one of the links');
-    return [];
-  }
-  return [
-    { key: 'uplinks', value: [{ key: 'router', value: { link: link.key, gateway } }] },
-    { key: 'groups', value: [{ key: 'outside', value: { uplinks: ['router'] } }] },
-    { key: 'routes', value: [{ key: 'default', value: { to: '0.0.0.0/0', group: 'outside' } }] },
-  ];
-}
-
 /** Read a script of ipvsadm. */
-export function importIpvsadm(text: string, notes: Notes, { links: given, marks = [], gateway, into }: ImportOptions): Draft {
-  const own = new Set(given.flatMap(({ addresses }) => addresses.flatMap((one) => {
-    const prefix = readPrefix(one);
-    return prefix === undefined ? [] : [formatIpv4(prefix.address)];
-  })));
-  const reader = new Reader(notes, own, readMarks(marks, notes));
+export function importIpvsadm(text: string, notes: Notes, options: ImportOptions): Draft {
+  const { links: given, marks = [], into } = options;
+  const reader = new Reader(notes, ownAddresses(given), readMarks(marks, notes));
   text.split(/\r?\n/).forEach((line, index) => reader.line(line, index + 1));
   const services = reader.services;
   for (const { at, text: whole, servers } of services) if (servers.size === 0) notes.leftOut(at, whole, 'it has no real server left');
   const full = services.filter(({ servers }) => servers.size > 0);
   const names = new Set<string>();
   const virtualServers = full.flatMap((service) => entriesOf(service, names));
-  const head = ['Virtual servers taken over from ipvsadm. The real servers\' answers must come back through weir: it is their default route, as with -m it was the box of ipvsadm.'];
-  const links = given.length > 0
-    ? given.map(({ name, device, addresses }): Entry => ({ key: name, value: { type: 'raw', device, addresses } }))
-    : into === undefined ? guessLinks(full, notes) : [];
-  const isGuess = given.length === 0 && links.length > 0;
-  const uplink = gateway === undefined ? [] : uplinkSections(gateway, links, notes);
-  if (uplink.length === 0 && links.length > 0) head.push('Without an uplink only clients on the links\' networks are answered: add uplinks, groups and routes, or import again with --gateway ADDRESS.');
-  const ftp = full.some(({ listens }) => listens.some(({ port, isAll, protocols }) => protocols.includes(TCP) && (port === FTP_PORT || isAll)));
+  const isGuess = given.length === 0 && into === undefined;
+  const links = isGuess ? guessLinks(full, 'ipvsadm knows neither devices nor networks', notes) : given;
+  const { sections, head } = wayOut(options, links, notes);
   return {
-    head,
+    head: ['Virtual servers taken over from ipvsadm. The real servers\' answers must come back through weir: it is their default route, as with -m it was the box of ipvsadm.', ...head],
     sections: [
-      { key: 'links', comments: isGuess ? ['Guessed, for ipvsadm knows neither devices nor networks: put in your own.'] : [], value: links },
-      ...uplink,
+      { key: 'links', comments: isGuess ? ['Guessed, for ipvsadm knows neither devices nor networks: put in your own.'] : [], value: linkEntries(links) },
+      ...sections,
       { key: 'virtualServers', value: virtualServers },
-      ...(ftp ? [{ key: 'algs', comments: ['As the module ip_vs_ftp did: data connections follow the control connection to its server.'], value: { ftp: 'on' } }] : []),
+      ...ftpSection(full),
     ],
   };
 }

@@ -53,7 +53,7 @@ function comment(text: string, indent: string): string[] {
 
 function block(file: string, entries: readonly Entry[], indent: string): string[] {
   return entries.flatMap(({ key, source, comments = [], value }) => {
-    const from = source === undefined ? [] : [`${file}:${source.line}:${source.column}: ${source.what}`];
+    const from = source === undefined ? [] : [`${source.file ?? file}:${source.line}:${source.column}: ${source.what}`];
     const before = [...from, ...comments].flatMap((text) => comment(text, indent));
     if (isEntries(value)) return [...before, `${indent}${key}:`, ...block(file, value, `${indent}  `)];
     const line = `${indent}${key}: ${flow(value)}`;
