@@ -37,14 +37,15 @@ test('usage', async () => {
   const rules = fixture('lvs-nat.rules');
   for (const [args, said] of [
     [['import'], "missing required argument 'format'"],
-    [['import', 'keepalived', rules], 'Allowed choices are ipvsadm, bng'],
+    [['import', 'nginx', rules], 'Allowed choices are ipvsadm, keepalived, bng'],
+    [['import', 'bng', rules, '--instance', 'a'], '--instance is for keepalived: no other file is for several boxes'],
     [['import', 'ipvsadm'], "missing required argument 'file'"],
     [['import', 'ipvsadm', rules, '--link', 'wan'], 'It must be NAME=DEVICE or NAME=DEVICE,ADDRESS/LENGTH,…'],
     [['import', 'ipvsadm', rules, '--link', 'wan=eth0', '--link', 'wan=eth1'], 'wan is given twice.'],
     [['import', 'ipvsadm', rules, '--mark', '0=1.2.3.4:80/tcp'], 'It must be MARK=ADDRESS:PORT/PROTOCOL,…'],
     [['import', 'ipvsadm', rules, '--mark', '1=1.2.3.4:80/tcp', '--mark', '1=1.2.3.4:81/tcp'], '1 is given twice.'],
-    [['import', 'bng', rules, '--gateway', '1.2.3.4'], '--gateway is for ipvsadm; a bng.conf is a whole configuration'],
-    [['import', 'bng', rules, '--into', 'x'], '--into is for ipvsadm; a bng.conf is a whole configuration'],
+    [['import', 'bng', rules, '--gateway', '1.2.3.4'], '--gateway is for ipvsadm and keepalived; a bng.conf is a whole configuration'],
+    [['import', 'bng', rules, '--into', 'x'], '--into is for ipvsadm and keepalived; a bng.conf is a whole configuration'],
     [['import', 'ipvsadm', rules, '--into', 'x', '--gateway', '1.2.3.4'], '--into goes without --link and --gateway: the configuration it names has them'],
   ] as const) {
     const { exitCode, out, err } = await weir(args);
@@ -83,6 +84,12 @@ test('as a program: what is printed is sound for weir check, alone and as a drop
   writeFileSync(main, links.out);
   assert.equal(run(['check', '-c', main]).code, 0);
 
+  const pair = run(['import', 'keepalived', fixture('keepalived.conf'), '--instance', 'lb1']);
+  assert.is(pair.code, 1);
+  assert.match(pair.err, /keepalived\.d\/10-shop\.conf:17:5: left out: quorum_down/);
+  writeFileSync(main, pair.out);
+  assert.equal(run(['check', '-c', main]).code, 0);
+
   // The shell makes the drop-in before it is read.
   writeFileSync(main, links.out.replace(/^virtualServers:[\s\S]*?(?=^\S|\n\n)/m, ''));
   mkdirSync(`${main}.d`);
@@ -92,6 +99,24 @@ test('as a program: what is printed is sound for weir check, alone and as a drop
   writeFileSync(join(`${main}.d`, 'servers.yaml'), dropIn.out);
   const checked = run(['check', '-c', main, '-j']);
   assert.equal([checked.code, (JSON.parse(checked.out) as { ok: boolean }).ok], [0, true]);
+});
+
+test('a keepalived.conf is read with what it includes, by patterns, from the folder it stands in', async () => {
+  const read = new Map<string, string>();
+  const actions = {
+    import: async ({ include, instance, name }: ImportRequest) => {
+      for (const pattern of ['keepalived.d/*.conf', 'keepalived.d/[12]0-n?mes.conf', 'nothing/*.conf', '{a,b}.conf']) {
+        const found = include!(pattern, name);
+        read.set(pattern, typeof found === 'string' ? found : found.map(({ file, text }) => `${file.slice(file.lastIndexOf('/') + 1)} ${text.split('\n')[0]}`).join());
+      }
+      return { yaml: `# ${instance}\n`, remarks: [] };
+    },
+  };
+  assert.equal(await weir(['import', 'keepalived', fixture('keepalived.conf'), '--instance', 'lb1'], { actions }), { exitCode: 0, out: '# lb1\n', err: '', writes: 1 });
+  assert.equal([...read.values()], [
+    '10-shop.conf # The shop itself, plain and by TLS: a client has one server for both.,20-names.conf # Names and mail.', '20-names.conf # Names and mail.',
+    'there is no such file', 'braces in a pattern are not taken apart: include its files one by one',
+  ]);
 });
 
 test('as a program: mistakes are told with their places, nothing is printed, and it exits 78', () => {

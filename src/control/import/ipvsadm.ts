@@ -349,11 +349,11 @@ class Reader {
     const tunnel = line.get('ipip') ?? ['tun-type', 'tun-port', 'tun-nocsum', 'tun-csum', 'tun-remcsum'].flatMap((name) => line.get(name) ?? []).at(0);
     const direct = line.has('masquerading') ? undefined : tunnel ?? line.get('gatewaying') ?? at;
     if (direct !== undefined) {
-      this.#notes.changed(direct, tunnel === undefined ? `-g to ${given.value}` : `-i to ${given.value}`, natInstead(tunnel !== undefined, address));
+      this.#notes.changed(direct, tunnel === undefined ? `-g to ${given.value}` : `-i to ${given.value}`, natInstead(tunnel !== undefined, address, 'NAT (-m)'));
     }
     const misplaced = refusedPort(service, port);
     if (misplaced !== undefined) return refuse(misplaced);
-    if (lower > upper) this.#notes.leftOut(line.get('l-threshold')!, `-y ${lower}`, refusedLower(upper));
+    if (lower > upper) this.#notes.leftOut(line.get('l-threshold')!, `-y ${lower}`, refusedLower(upper, '-x'));
     service.servers.set(key, { at, text: whole, address, port, weight, upper, lower: lower > upper ? 0 : lower });
   }
 

@@ -3,7 +3,7 @@
  * is told, with the reason where there is a known one, so that no word is lost.
  */
 import type { Notes } from './imported.js';
-import { textOf, type Statement } from './keepalived-parse.js';
+import { textOf, wholeTextOf, type Statement } from './keepalived-parse.js';
 
 /** What becomes of a word that has no key: it says nothing here (a comment tells why), or it is left out. */
 export interface Reason { becomes: 'nothing' | 'left out'; why: string }
@@ -87,7 +87,7 @@ export class Block {
   finish(reasons: Reasons, of: string): void {
     for (const statement of this.#open) {
       const { becomes, why } = reasonFor(reasons, statement.word);
-      if (becomes === 'nothing') this.comments.push(`${textOf(statement)}: ${why}`);
+      if (becomes === 'nothing') this.comments.push(`${wholeTextOf(statement)}: ${why}`);
       else this.#notes.leftOut(statement, `${textOf(statement)}${of === '' ? '' : ` of ${of}`}`, why);
     }
     this.#open.clear();

@@ -27,6 +27,7 @@ const REGEX = 'check: { http: { body: … } } is a text the answer must hold; fo
 /** Words of a checker that have no key. */
 const REASONS: Reasons = [
   ['bindto bind_if bind_port fwmark', 'left out', PATH],
+  ['connect_port', 'left out', 'what it asks has no port'],
   ['warmup', 'nothing', 'first rounds are spread by themselves.'],
   ['log_all_failures', 'nothing', 'the log tells what changes, weir servers the reason of the last round.'],
   ['fast_recovery', 'nothing', 'all that is asked is asked in one round.'],
@@ -150,10 +151,9 @@ class Checkers {
     const manner = mannerOf(block, upper, this.#notes);
     if (manner.said.length > 0) this.#comments.push(`${word}: ${manner.said.join(', ')}.`);
     const ip = block.take('connect_ip');
-    if (ip !== undefined && ip.values[0]?.text !== this.#address) {
-      this.#notes.leftOut(ip, textOf(ip), `a check asks the server itself; for another address: ${SCRIPT}`);
-    }
-    const port = block.number('connect_port', 1, PORT_MAX)?.value;
+    if (ip !== undefined && ip.values[0]?.text === this.#address) this.#comments.push(`${textOf(ip)}: the server itself.`);
+    else if (ip !== undefined) this.#notes.leftOut(ip, textOf(ip), `a check asks the server itself; for another address: ${SCRIPT}`);
+    const port = word === 'PING_CHECK' || word === 'MISC_CHECK' ? undefined : block.number('connect_port', 1, PORT_MAX)?.value;
     const at = port === undefined ? {} : { port };
     switch (word) {
       case 'TCP_CHECK': this.#kind(statement, 'tcp', at); break;
@@ -173,8 +173,11 @@ class Checkers {
   #kind(statement: Statement, kind: string, keys: Flow): void {
     if (this.#needsPort && ['tcp', 'udp', 'http'].includes(kind) && !('port' in (keys as object))) {
       this.#notes.leftOut(statement, textOf(statement), 'the virtual server has more than one port: say with connect_port which one is asked');
-    } else if (kind in this.#kinds) this.#notes.leftOut(statement, textOf(statement), `a check has each kind once, and there is one of ${kind} already; for a second one: ${SCRIPT}`);
-    else this.#kinds[kind] = keys;
+    } else if (kind in this.#kinds) {
+      this.#notes.leftOut(statement, textOf(statement), `a check has each kind once, and there is one of ${kind} already; for a second one: ${SCRIPT}`);
+    } else {
+      this.#kinds[kind] = keys;
+    }
   }
 
   #smtp(statement: Statement, block: Block, at: Flow): void {

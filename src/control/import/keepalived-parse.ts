@@ -25,6 +25,12 @@ export function textOf({ word, values, block }: Statement): string {
   return [word, ...shown, ...(block === undefined ? [] : ['{ … }'])].join(' ');
 }
 
+/** With all that its block holds, on one line. */
+export function wholeTextOf(statement: Statement): string {
+  const { block } = statement;
+  return block === undefined ? textOf(statement) : textOf(statement).replace(/…(?= \}$)/, () => block.map(wholeTextOf).join('; '));
+}
+
 /** A line without its comment: ! or # begin one unless they stand in quotes. */
 function withoutComment(text: string): string {
   let quote = '';

@@ -49,11 +49,6 @@ const REASONS: Reasons = [
   ['debug', 'nothing', 'control.logLevel says how much is logged.'],
 ];
 
-const GROUP_REASONS: Reasons = [
-  ['global_tracking sync_group_tracking_weight', 'nothing', 'what a member tracks counts for it, with its weight.'],
-  ...REASONS,
-];
-
 /** What global_defs say for all instances. */
 export interface VrrpDefaults {
   version: number | undefined; isStrict: boolean | undefined;
@@ -205,8 +200,9 @@ export class Elections {
       return [];
     });
     const tracks = this.#tracks(block);
-    const isWeighted = [block.isOn('global_tracking'), block.isOn('sync_group_tracking_weight')].includes(true);
-    block.finish(GROUP_REASONS, what);
+    const weighing = ['global_tracking', 'sync_group_tracking_weight'].filter((word) => block.isOn(word) === true);
+    const isWeighted = weighing.length > 0;
+    block.finish(REASONS, what);
     if (members.length === 0) return this.#notes.leftOut(statement, what, 'none of its members was taken');
     for (const member of new Set(members)) {
       member.group = name;
@@ -216,7 +212,7 @@ export class Elections {
         this.#notes.changed(line, `the weight of ${script} for ${member.name}`, 'keepalived takes it as 0 in a vrrp_sync_group: while it is down, none of the group is master');
       }
       member.tracks = [...own, ...tracks];
-      member.comments.push(`${what}${isWeighted ? ', with the weights of what is tracked' : ''}${block.comments.length === 0 ? '' : `: ${block.comments.join(' ')}`}`);
+      member.comments.push(`${what}${isWeighted ? `, with the weights of what is tracked (${weighing.join(', ')})` : ''}${block.comments.length === 0 ? '' : `: ${block.comments.join(' ')}`}`);
     }
   }
 
@@ -342,6 +338,8 @@ export class Elections {
       this.#notes.changed(wantedPriority!.statement, textOf(wantedPriority!.statement), `that is for addresses which are a box's own, so it is ${PRIORITY_MAX}`);
       priority = PRIORITY_MAX;
     }
+    const plain = block.isOn('v3_checksum_as_v2');
+    if (plain !== undefined && (version === 2 || !plain)) comments.push(`v3_checksum_as_v2${plain ? ': version 2 has one way only.' : ' off.'}`);
     const strict = block.isOn('strict_mode') ?? this.#defaults.isStrict;
     const accept = block.isOn('accept');
     const noAccept = block.isOn('no_accept');
@@ -364,9 +362,9 @@ export class Elections {
       comments,
       keys: {
         id, version, priority, addresses: undefined, interval: advert === undefined ? undefined : this.#interval(advert, version),
-        ...preempt, peers: others.length === 0 ? undefined : others.map(formatIpv4), checksum: block.isOn('v3_checksum_as_v2') === true && version === 3 ? 'plain' : undefined,
+        ...preempt, peers: others.length === 0 ? undefined : others.map(formatIpv4), checksum: plain === true && version === 3 ? 'plain' : undefined,
         virtualMac: mac !== undefined, accept: noAccept === true ? false : accept ?? (strict === true ? false : undefined),
-        password: this.#password(block, version), announcements: this.#announcements(block),
+        password: this.#password(block, version, comments), announcements: this.#announcements(block),
       },
     };
   }
@@ -395,13 +393,14 @@ export class Elections {
     return { ...(takes === undefined && stays === undefined ? {} : { preempt: true }), ...(delay === undefined ? {} : { preemptDelay: duration(delay.value) }) };
   }
 
-  #password(block: Block, version: number): string | undefined {
+  #password(block: Block, version: number, comments: string[]): string | undefined {
     let password: string | undefined;
     for (const authentication of block.all('authentication')) {
       const inner = new Block(authentication.block ?? [], this.#notes);
       const type = inner.take('auth_type');
       const pass = inner.take('auth_pass');
       inner.finish([], 'authentication');
+      if (type !== undefined) comments.push(`${textOf(type)}: the password is sent in the clear.`);
       const why = version === 3 ? 'version 3 has no passwords' : type?.values[0]?.text === 'AH' ? 'there is no authentication but by a password (auth_type PASS)' : undefined;
       const text = pass?.values[0]?.text;
       if (why !== undefined) this.#notes.leftOut(authentication, textOf(authentication), why);

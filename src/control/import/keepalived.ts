@@ -404,7 +404,7 @@ class Importer {
     const place = this.#listens(statement, protocol, groups, marks);
     if (place === undefined) return undefined;
     const comments = protocolGiven === undefined || statement.values[0].text !== 'fwmark' ? [] : [`${textOf(protocolGiven)}: --mark says what is marked.`];
-    const scheduler = this.#scheduler(block);
+    const scheduler = this.#scheduler(block, comments);
     const forward = this.#forward(block, comments);
     const persistence = this.#persistence(block);
     const ops = block.take('ops');
@@ -454,7 +454,7 @@ class Importer {
     return [];
   }
 
-  #scheduler(block: Block): Pick<Service, 'scheduler' | 'hashPort' | 'fallBack'> {
+  #scheduler(block: Block, comments: string[]): Pick<Service, 'scheduler' | 'hashPort' | 'fallBack'> {
     const given = block.take('lb_algo', 'lvs_sched');
     let scheduler = given?.values[0]?.text ?? DEFAULT_SCHEDULER;
     if (!SCHEDULERS.includes(scheduler)) {
@@ -465,7 +465,9 @@ class Importer {
     const flag = (...words: string[]): boolean => {
       const found = block.all(...words);
       for (const one of found) if (!hashes || (/^[sm]h-/.test(one.word) && !one.word.startsWith(scheduler))) this.#notes.leftOut(one, textOf(one), `${scheduler} has no such flag`);
-      return hashes && found.some(({ word }) => !/^[sm]h-/.test(word) || word.startsWith(scheduler));
+      const [first, ...others] = found.filter(({ word }) => hashes && (!/^[sm]h-/.test(word) || word.startsWith(scheduler)));
+      for (const other of others) comments.push(`${textOf(other)}: ${first.word} says the same.`);
+      return first !== undefined;
     };
     return { scheduler, hashPort: flag('sh-port', 'mh-port', 'flag-2'), fallBack: flag('sh-fallback', 'mh-fallback', 'flag-1') };
   }
@@ -526,7 +528,7 @@ class Importer {
     }
     const kind = method?.values[0]?.text.toUpperCase();
     const way = kind === undefined ? forward.way : kind === 'NAT' ? undefined : { isTunnel: kind === 'TUN' };
-    if (way !== undefined) this.#notes.changed(method ?? statement, textOf(method ?? statement), natInstead(way.isTunnel, host));
+    if (way !== undefined) this.#notes.changed(method ?? statement, textOf(method ?? statement), natInstead(way.isTunnel, host, 'NAT'));
     const value = number === 0 ? host : `${host}:${number}`;
     return [{ key: 'sorry', comments: method !== undefined && way === undefined ? [`${textOf(method)}: what there is.`] : [], value }];
   }
@@ -575,12 +577,12 @@ class Importer {
     const way = method.given === undefined ? forward.way : method.way;
     if (way !== undefined) {
       const at = method.given ?? forward.given!;
-      this.#notes.changed(at, `${textOf(at)} to ${host}`, natInstead(way.isTunnel, host));
+      this.#notes.changed(at, `${textOf(at)} to ${host}`, natInstead(way.isTunnel, host, 'NAT'));
     }
     const weight = block.number('weight', 0, WEIGHT_MAX)?.value;
     const upperLimit = block.number('uthreshold', 0, THRESHOLD_MAX)?.value ?? 0;
     const lower = block.number('lthreshold', 0, THRESHOLD_MAX);
-    if (lower !== undefined && lower.value > upperLimit) this.#notes.leftOut(lower.statement, textOf(lower.statement), refusedLower(upperLimit));
+    if (lower !== undefined && lower.value > upperLimit) this.#notes.leftOut(lower.statement, textOf(lower.statement), refusedLower(upperLimit, 'uthreshold'));
     const stays = block.take('inhibit_on_failure');
     if (stays !== undefined && !['off', 'no', 'false'].includes(stays.values[0]?.text ?? '')) kept.push(stays);
     else if (stays !== undefined) comments.push(`${textOf(stays)}.`);

@@ -114,14 +114,14 @@ export function refusedPort({ listens, tie }: Service, port: number): string | u
   return tie === undefined && !isAll && port === 0 ? 'port 0 with a virtual server of one port' : undefined;
 }
 
-/** What becomes of a way of forwarding other than NAT. */
-export function natInstead(isTunnel: boolean, address: string): string {
-  return `${isTunnel ? 'a tunnel' : 'direct routing'} becomes NAT (-m): the server must listen on ${address} itself, not on the virtual address, and answer through weir, its default route`;
+/** What becomes of a way of forwarding other than NAT, which the file's own words call `nat`. */
+export function natInstead(isTunnel: boolean, address: string, nat: string): string {
+  return `${isTunnel ? 'a tunnel' : 'direct routing'} becomes ${nat}: the server must listen on ${address} itself, not on the virtual address, and answer through weir, its default route`;
 }
 
-/** A lower threshold that makes no sense beside the upper one. */
-export function refusedLower(upper: number): string {
-  return upper === 0 ? 'a lower threshold without an upper one (-x)' : `above the upper one, ${upper}`;
+/** Why a lower threshold makes no sense beside the upper one, which the file's own words call `word`. */
+export function refusedLower(upper: number, word: string): string {
+  return upper === 0 ? `a lower threshold without an upper one (${word})` : `above the upper one, ${upper}`;
 }
 
 /** Data connections of FTP followed their control connection by a module of the kernel. */

@@ -1,12 +1,14 @@
 /**
  * Whatever is made of whatever file: either mistakes with their places, or a configuration that is sound (support.ts holds it against the
- * configuration's own checks). Files are put together from words that make sense and words that do not.
+ * configuration's own checks). Files are put together from words that make sense and words that do not. Of a keepalived.conf no line is lost: with any one
+ * of them taken away, the configuration, its comments or the remarks are others, unless a block around it was left out and told as a whole.
  */
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KINDS, STATEMENTS } from '../../../src/control/import/bng-parse.js';
-import { file, run } from './support.js';
+import { base, WORDS, write, type Line } from './keepalived-words.js';
+import { draft, file, run } from './support.js';
 
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const settings = (numRuns: number): fc.Parameters<unknown> => ({ seed: SEED, numRuns });
@@ -66,8 +68,58 @@ test(`the example with lines put in, changed and taken away (SEED=${SEED})`, () 
   assert.ok(made > 0);
 });
 
+type Block = keyof typeof WORDS;
+const BLOCKS = Object.keys(WORDS) as Block[];
+/** keepalived.conf files put together from all its words. */
+const keepalived: fc.Arbitrary<string[]> = fc.array(fc.constantFrom(...BLOCKS).chain((block) => fc.tuple(fc.constant(block), fc.shuffledSubarray([...WORDS[block]] as Line[], { maxLength: 6 }))), { maxLength: 6 })
+  .map((some) => write(base(Object.fromEntries(some) as Partial<Record<Block, readonly Line[]>>)));
+
+const depth = (line: string): number => line.length - line.trimStart().length;
+/** Whether a block around a line was left out as a whole, which is told at the block's place. */
+function isCovered(lines: readonly string[], remarks: readonly string[], place: number): boolean {
+  let inside = depth(lines[place]);
+  for (let above = place - 1; above >= 0; above--) {
+    const line = lines[above];
+    if (!line.endsWith('{') || depth(line) >= inside) continue;
+    inside = depth(line);
+    if (remarks.some((remark) => remark.startsWith(`c:${above + 1}:${inside + 1}: left out: ${line.trim().slice(0, -2)}`))) return true;
+  }
+  return false;
+}
+
+test(`any words of keepalived.conf make a sound configuration, and none of them is lost (SEED=${SEED})`, () => {
+  fc.assert(fc.property(keepalived, fc.array(fc.nat(), { minLength: 8, maxLength: 8 }), (lines, picks) => {
+    const whole = run('keepalived', 'c', lines.join('\n'));
+    assert.equal(whole.errors, [], lines.join('\n'));
+    const leaves = lines.flatMap((line, place) => (line.trim() === '' || line.endsWith('{') || line.trim() === '}' ? [] : [place]));
+    const before = draft(lines.join('\n'));
+    for (const pick of picks) {
+      const place = leaves[pick % leaves.length];
+      const isSame = draft(lines.map((line, index) => (index === place ? '' : line)).join('\n')).all === before.all;
+      assert.ok(!isSame || isCovered(lines, before.remarks, place), `line ${place + 1}, ${lines[place].trim()}, is lost of\n${lines.join('\n')}\n${before.all}`);
+    }
+  }), settings(30));
+});
+
+test(`words of keepalived.conf with values that make no sense: mistakes with places, or a sound configuration (SEED=${SEED})`, () => {
+  const values = fc.constantFrom('', '0', '1', '-1', '99999999', '1.5', 'x', '10.0.0.1', '::1', '255.255.0.0', '{', '}', '"', '"a b"', "'", '!', '$X', '${X}', '@a', '~SEQ(a,1,2)', '\\', 'eth0', 'on');
+  const broken = fc.tuple(keepalived, fc.array(fc.tuple(fc.nat(), values, fc.boolean()), { minLength: 1, maxLength: 4 })).map(([lines, changes]) => {
+    const all = ['$X=weight 3', ...lines];
+    for (const [place, text, isAdded] of changes) {
+      const at = place % all.length;
+      all[at] = isAdded ? `${all[at]} ${text}` : all[at].replace(/\S+$/, () => text);
+    }
+    return all.join('\n');
+  });
+  let made = 0;
+  fc.assert(fc.property(broken, (text) => {
+    if (run('keepalived', 'c', text, { instance: 'a' }).errors.length === 0) made++;
+  }), settings(30));
+  assert.ok(made > 0);
+});
+
 test(`any text at all (SEED=${SEED})`, () => {
-  for (const format of ['ipvsadm', 'bng'] as const) {
+  for (const format of ['ipvsadm', 'keepalived', 'bng'] as const) {
     fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 200 }), fc.string({ unit: 'binary', maxLength: 20 }), (text, name) => { run(format, name, text); }), settings(150));
   }
 });

@@ -3,6 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { ConfigErrors, formatConfigError } from '../../../src/base/error.js';
 import { formatRemark, importText, type Format, type ImportOptions } from '../../../src/control/import/index.js';
+import { Notes } from '../../../src/control/import/imported.js';
+import { importKeepalived } from '../../../src/control/import/keepalived.js';
+import { writeYaml } from '../../../src/control/import/yaml.js';
 import { compile } from '../config/support.js';
 
 export interface Result { yaml: string; remarks: string[]; errors: string[] }
@@ -17,6 +20,14 @@ export function run(format: Format, name: string, text: string, options: Partial
     if (!(error instanceof ConfigErrors)) throw error;
     return { yaml: '', remarks: [], errors: error.errors.map(formatConfigError) };
   }
+}
+
+/** What an import makes of a text before the configuration's own checks see it, in one text with its remarks and mistakes. Hundreds of these take a moment. */
+export function draft(text: string): { all: string; remarks: string[] } {
+  const notes = new Notes('c');
+  const { head, sections } = importKeepalived(text, notes, { links: [] }, 'c');
+  const remarks = notes.remarks().map(formatRemark);
+  return { all: [writeYaml('c', head, sections), ...remarks, notes.errorCount].join('\n'), remarks };
 }
 
 export function file(name: string): string {
