@@ -8,13 +8,15 @@
  * The last line is `N passed, N failed`; the exit code is 0 only when nothing failed and something passed.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** What a file needs to be run as scripts/compile-tests has left it. */
 const COMPILED = pathToFileURL(join(ROOT, 'build/tests/test/support/compiled.js')).href;
+/** There once all that is there has been made of the sources as they are. */
+const COMPILED_NOTES = join(ROOT, 'build/tests/.tsbuildinfo');
 const UNIT_LIMIT_MS = 240_000;
 const LAB_LIMIT_MS = 480_000;
 /** What a file gets to clean up after being asked to end. */
@@ -154,6 +156,10 @@ async function main(filters: string[]): Promise<number> {
   // Types are judged where everything is; a few files run whatever others look like.
   const compilation = await runScript('scripts/compile-tests');
   if (filters.length === 0 || compilation.failed > 0) report(compilation);
+  if (!existsSync(COMPILED_NOTES)) {
+    console.log('the tests were not compiled, so none was run\n0 passed, 1 failed');
+    return interrupted ? 130 : 1;
+  }
   if (filters.length === 0) unitJobs.unshift(() => runScript('scripts/lint', '--compiled'));
   const outcomes = [
     ...filters.length === 0 ? [compilation] : [],
