@@ -17,7 +17,7 @@ import {
   AFFINITY_EVICTED, BRIEF_CUT_PERCENT, BUCKETS_EVICTED, Counters, countersShape, RX_ERRORS, SEGMENTS_STRANGE, SYNS_HELD, SYNS_REFUSED, SYNS_TAKEN, TX_ERRORS, TX_PACKETS, UPLINK_USABLE, WINDOWS_EXHAUSTED,
   WINDOWS_RELEARNED, WINDOWS_USED,
 } from '../table/counters.js';
-import { Elected, isHeld, unacceptedAddresses } from '../table/elected.js';
+import { Elected, HELD_LEAVING, isHeld, unacceptedAddresses } from '../table/elected.js';
 import type { LinkElected } from '../table/elected.js';
 import { ExpectationTable } from '../table/expectation.js';
 import { Fib } from '../table/fib.js';
@@ -580,6 +580,8 @@ export class Router {
     const was = this.elected.heldOf(virtualRouter);
     if (was === held) return;
     this.elected.set(virtualRouter, held);
+    // What was to be forwarded a moment longer has been.
+    if (was === HELD_LEAVING) this.offload.invalidate();
     if (isHeld(was) === isHeld(held)) return;
     for (const { address, local, elsewhere } of this.electedRoutes) {
       if (this.elected.ownerOf(address) !== virtualRouter) continue;

@@ -11,6 +11,7 @@ import {
 import { OffloadTable } from '../../src/table/offload.js';
 import type { OffloadDevice, OffloadWay } from '../../src/table/offload.js';
 import { SERVER_IN_BYTES, SERVER_IN_PACKETS, SERVER_OUT_BYTES, SERVER_OUT_PACKETS } from '../../src/table/counters.js';
+import { HELD, HELD_LEAVING, HELD_NOT, VIRTUAL_MAC_LOW } from '../../src/table/elected.js';
 import { STATE } from '../../src/table/flow.js';
 import { STATE_MASK, STATE_NAMES } from '../../src/table/tcp-state.js';
 import { ACKED, END } from '../../src/table/tcp-window.js';
@@ -340,6 +341,33 @@ test('changes that follow each other keep no flow out for good: each pass begins
     for (let slot = 0; slot < flows; slot++) if (r.kernel.counts(slot, 0)) hasCounted.add(slot);
   }
   assert.is(hasCounted.size, flows);
+});
+
+test('what leaves by the address of a virtual router comes up once another router has it, also when it has been forwarded for a while longer', () => {
+  const common = '192.168.201.90';
+  const vrrp = [{
+    index: 0, name: 'outside', link: 1, id: 7, version: 3 as const, priority: 100, addresses: [{ address: common, prefixLength: 24 }], advertIntervalMs: 1000, preempt: true, preemptDelayMs: 0, peers: [],
+    checksum: 'pseudo-header' as const, virtualMac: true, accept: false, track: [], announcements: { count: 0, againMs: 0, refreshMs: 0 },
+  }];
+  const r = lab({ plan: { vrrp }, snat: [common] });
+  const macLow = (): number => new DataView(r.kernel.slots).getInt32((ENTRY + MACS) * 4 + 8);
+  r.router.setHeld(0, HELD);
+  repeat(r, 'lan', udp());
+  assert.ok(r.kernel.counts(0, 0));
+  assert.is(macLow(), VIRTUAL_MAC_LOW | 7);
+  r.router.setHeld(0, HELD_LEAVING);
+  assert.not.ok(r.kernel.counts(0, 0));
+  // Decided anew by its next packet, and written anew: it leaves from the link's own MAC address.
+  r.from('lan', udp());
+  r.advance(1000);
+  r.run();
+  assert.ok(r.kernel.counts(0, 0));
+  assert.is.not(macLow(), VIRTUAL_MAC_LOW | 7);
+  r.router.setHeld(0, HELD_NOT);
+  assert.not.ok(r.kernel.counts(0, 0));
+  r.run();
+  assert.is(offloaded(r), 0);
+  r.refused('NOT_MASTER', 'lan', udp());
 });
 
 test('an uplink that may take no flows has none offloaded', () => {
