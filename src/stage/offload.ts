@@ -3,7 +3,7 @@
  *
  * A flow is opened, filtered, translated and tracked by the pipeline. When it has had a few packets in a direction and nothing about it is open
  * any more, its directions are written into slots (table/offload.ts), and the program at its links' devices (table/offload-program.ts) applies
- * what was decided. It comes back to the pipeline packet by packet (whatever is not plain: FIN, RST, fragments, what is strange), or as a
+ * what was decided. It comes back to the pipeline packet by packet (whatever is not plain: RST, fragments, what is strange), or as a
  * whole: when its state changes, it ends, or anything its decisions rest on changes.
  *
  *   considered ──settled──► offloaded ──state changes, ends, idle──► released
