@@ -56,7 +56,7 @@ export interface VrrpDefaults {
   scriptUser: string | undefined;
 }
 
-interface Virtual { address: number; prefixLength: number | undefined; device: string; statement: Statement }
+interface Virtual { address: number; prefixLength: number | undefined; device: string; isExcluded: boolean; statement: Statement }
 interface Track { statement: Statement; name: string; weight: number; isScript: boolean }
 export interface Instance {
   statement: Statement; name: string; block: Block; device: string; addresses: Virtual[]; own: number | undefined; peers: number[]; tracks: Track[]; group: string | undefined; comments: string[];
@@ -114,7 +114,9 @@ export class Elections {
     const addresses = [...this.#addresses(block, 'virtual_ipaddress', device), ...this.#addresses(block, 'virtual_ipaddress_excluded', device)];
     if (addresses.length === 0) return this.#notes.leftOut(statement, what, 'it has no address that could be taken');
     const own = this.#host(block.take('unicast_src_ip'));
-    const multicast = this.#host(block.take('mcast_src_ip'));
+    const source = block.take('mcast_src_ip');
+    const multicast = this.#host(source);
+    if (own !== undefined && multicast !== undefined) this.#notes.leftOut(source!, textOf(source!), 'unicast_src_ip says where adverts come from');
     const peers = block.all('unicast_peer').flatMap(({ block: lines = [] }) => lines.flatMap((line): number[] => {
       const peer = readHost(line.word);
       if (typeof peer === 'string') this.#notes.leftOut(line, `${textOf(line)} of unicast_peer`, peer);
@@ -154,8 +156,9 @@ export class Elections {
       }
       if (!/^[^/:%\s]{1,15}$/.test(at)) return leave(`${at} is no name of a device`);
       if (others.length > 0) this.#notes.leftOut(line, `${others.map(({ text }) => text).join(' ')} of ${line.word}`, 'an address has its link and the length of its prefix');
-      if (isExcluded) this.#notes.changed(line, what, 'all addresses are in the adverts: a keepalived on the other side is to have them in virtual_ipaddress, too, or to skip_check_adv_addr');
-      return [{ address, prefixLength: length === undefined ? undefined : Number(length), device: at, statement: line }];
+      // Those of another link are in none of its adverts, as keepalived has it.
+      if (isExcluded && at === device) this.#notes.changed(line, what, 'all addresses are in the adverts: a keepalived on the other side is to have them in virtual_ipaddress, too, or to skip_check_adv_addr');
+      return [{ address, prefixLength: length === undefined ? undefined : Number(length), device: at, isExcluded, statement: line }];
     }));
   }
 
@@ -306,7 +309,10 @@ export class Elections {
         }
         own.set(`${other.name} ${id}`, name);
         if (at !== device) {
-          for (const { statement: line } of virtual) this.#notes.changed(line, textOf(line), `each link has an election of its own, so ${at} gets one with the same number; they are one syncGroup, and end alike`);
+          for (const { statement: line, isExcluded } of virtual) {
+            this.#notes.changed(line, textOf(line), `each link has an election of its own, so ${at} gets one with the same number; they are one syncGroup, and end alike`
+              + (isExcluded ? '' : '. A keepalived on the other side takes no adverts with fewer addresses than it has: there it is to be in virtual_ipaddress_excluded'));
+          }
         }
         const value: Record<string, Flow | undefined> = {
           link: other.name, ...keys, ...(at === device ? {} : { peers: undefined }), priority,
@@ -330,7 +336,9 @@ export class Elections {
     }
     const state = block.take('state');
     if (state !== undefined) comments.push(`${textOf(state)}: whoever has the highest priority becomes master.`);
-    const version = block.number('version', 2, 3)?.value ?? block.number('vrrp_version', 2, 3)?.value ?? this.#defaults.version ?? 2;
+    const ownVersion = block.number('version', 2, 3)?.value;
+    const version = ownVersion ?? this.#defaults.version ?? 2;
+    if (ownVersion !== undefined && this.#defaults.version !== undefined) comments.push(`version ${ownVersion}: its own word on it.`);
     const advert = block.number('advert_int', 0.01, INTERVAL_MAX_SECONDS, true);
     const wantedPriority = block.number('priority', 1, 255);
     let priority = wantedPriority?.value;
@@ -343,6 +351,8 @@ export class Elections {
     const strict = block.isOn('strict_mode') ?? this.#defaults.isStrict;
     const accept = block.isOn('accept');
     const noAccept = block.isOn('no_accept');
+    const stances = Object.entries({ accept, no_accept: noAccept, strict_mode: strict }).flatMap(([word, is]) => (is === undefined ? [] : [`${word}${is ? '' : ' off'}`]));
+    if (stances.length > 1) comments.push(`${stances.join(', ')}: together they say what accept says here.`);
     const preempt = this.#preempt(block, state, comments);
     const mac = block.take('use_vmac');
     if (mac !== undefined && mac.values.length > 0) comments.push(`${textOf(mac)}: there is no device of that name.`);
@@ -381,6 +391,7 @@ export class Elections {
   #preempt(block: Block, state: Statement | undefined, comments: string[]): { preempt?: boolean; preemptDelay?: string } {
     const stays = block.isOn('nopreempt');
     const takes = block.isOn('preempt');
+    if (stays !== undefined && takes !== undefined) comments.push('preempt beside nopreempt: nopreempt counts.');
     const delay = block.number('preempt_delay', 0, DELAY_MAX_SECONDS, true);
     if (stays === true && state?.values[0]?.text === 'MASTER') {
       // What the file says is told, not what keepalived makes of it in silence.

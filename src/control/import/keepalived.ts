@@ -89,6 +89,8 @@ const VIRTUAL_SERVER: Reasons = [
 
 interface Global { sections: Entry[]; defaults: VrrpDefaults }
 type Forward = { isTunnel: boolean } | undefined;
+/** What a virtual server says for all its servers. */
+interface Upper { forward: { given: Statement | undefined; way: Forward }; manner: Manner; weight: number | undefined }
 
 class Importer {
   readonly #statements: readonly Statement[];
@@ -392,25 +394,32 @@ class Importer {
     const what = textOf(statement);
     const block = new Block(statement.block ?? [], this.#notes);
     const protocolGiven = block.take('protocol');
-    const protocol = protocolGiven?.values[0]?.text.toLowerCase() ?? 'tcp';
+    const protocol = protocolGiven?.values[0]?.text.toLowerCase() ?? (protocolGiven === undefined ? 'udp' : '');
     if (protocol === 'sctp') {
       this.#notes.leftOut(statement, what, NO_SCTP);
       return undefined;
     }
     if (!['tcp', 'udp'].includes(protocol)) {
-      this.#notes.error(protocolGiven!.values[0], `protocol ${protocol}`, 'TCP or UDP');
+      this.#notes.error(protocolGiven!.values[0] ?? protocolGiven!, `protocol ${protocol}`, 'TCP or UDP');
       return undefined;
     }
     const place = this.#listens(statement, protocol, groups, marks);
     if (place === undefined) return undefined;
+    if (protocolGiven === undefined && statement.values[0].text !== 'fwmark') this.#notes.guessed(statement, `protocol UDP of ${what}`, 'keepalived takes UDP where no protocol is said: write protocol TCP, if it was meant');
     const comments = protocolGiven === undefined || statement.values[0].text !== 'fwmark' ? [] : [`${textOf(protocolGiven)}: --mark says what is marked.`];
     const scheduler = this.#scheduler(block, comments);
     const forward = this.#forward(block, comments);
-    const persistence = this.#persistence(block);
+    const isAny = statement.values[0].text !== 'fwmark' && place.listens.some(({ isAll }) => isAll);
+    if (isAny && statement.block?.some(({ word }) => word === 'persistence_timeout') !== true) {
+      comments.push(`Without a port it is persistent, as keepalived has it: ${PERSISTENCE_SECONDS} s.`);
+    }
+    const persistence = this.#persistence(block, isAny);
     const ops = block.take('ops');
     const isUdp = place.listens.every(({ protocols }) => protocols.join() === '17');
     if (ops !== undefined && !isUdp) this.#notes.leftOut(ops, 'ops', 'single packets are scheduled for UDP only');
     const manner = mannerOf(block, NO_MANNER, this.#notes);
+    const weight = block.number('weight', 0, WEIGHT_MAX)?.value;
+    if (weight !== undefined) comments.push(`weight ${weight}: of servers that do not say otherwise.`);
     if (manner.said.length > 0) comments.push(`${manner.said.join(', ')}: for checks that do not say otherwise.`);
     const service: Service = {
       at: placeOf(statement), text: what, ...place, ...scheduler, onePacket: ops !== undefined && isUdp, servers: new Map(),
@@ -420,7 +429,7 @@ class Importer {
     const kept: Statement[] = isKept === undefined ? [] : [isKept];
     const checks: { server: Server; checked: Checked }[] = [];
     const reals = block.all('real_server');
-    for (const real of reals) this.#server(real, service, forward, manner, own, scriptUser, kept, checks);
+    for (const real of reals) this.#server(real, service, { forward, manner, weight }, own, scriptUser, kept, checks);
     const onServerDown: Entry[] = kept.length > 0 ? [{ key: 'onServerDown', value: 'keep' }] : [];
     if (kept.length > 0 && isKept === undefined && kept.length < reals.length) {
       this.#notes.changed(kept[0], `inhibit_on_failure of ${kept.length} of ${reals.length} servers`, 'onServerDown: keep is for all servers of a virtual server');
@@ -485,10 +494,14 @@ class Importer {
     return { given, way: undefined };
   }
 
-  #persistence(block: Block): Service['persistence'] {
+  /** `isAny` = it has all ports, and is persistent for that alone. */
+  #persistence(block: Block, isAny: boolean): Service['persistence'] {
     const timeout = block.take('persistence_timeout');
     const granularity = block.take('persistence_granularity');
-    if (timeout === undefined && granularity === undefined) return undefined;
+    if (timeout === undefined && !isAny) {
+      if (granularity !== undefined) this.#notes.leftOut(granularity, textOf(granularity), 'a mask of no persistence');
+      return undefined;
+    }
     const text = timeout?.values[0]?.text ?? String(PERSISTENCE_SECONDS);
     let seconds = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
     if (!(seconds >= 1)) {
@@ -552,7 +565,7 @@ class Importer {
   }
 
   #server(
-    statement: Statement, service: Service, forward: { given: Statement | undefined; way: Forward }, upper: Manner, own: ReadonlySet<string>, scriptUser: string | undefined,
+    statement: Statement, service: Service, upper: Upper, own: ReadonlySet<string>, scriptUser: string | undefined,
     kept: Statement[], checks: { server: Server; checked: Checked }[],
   ): void {
     const what = textOf(statement);
@@ -574,19 +587,20 @@ class Importer {
     const block = new Block(statement.block ?? [], this.#notes);
     const comments: string[] = [];
     const method = this.#forward(block, comments);
+    const { forward } = upper;
     const way = method.given === undefined ? forward.way : method.way;
     if (way !== undefined) {
       const at = method.given ?? forward.given!;
       this.#notes.changed(at, `${textOf(at)} to ${host}`, natInstead(way.isTunnel, host, 'NAT'));
     }
-    const weight = block.number('weight', 0, WEIGHT_MAX)?.value;
+    const weight = block.number('weight', 0, WEIGHT_MAX)?.value ?? upper.weight;
     const upperLimit = block.number('uthreshold', 0, THRESHOLD_MAX)?.value ?? 0;
     const lower = block.number('lthreshold', 0, THRESHOLD_MAX);
     if (lower !== undefined && lower.value > upperLimit) this.#notes.leftOut(lower.statement, textOf(lower.statement), refusedLower(upperLimit, 'uthreshold'));
     const stays = block.take('inhibit_on_failure');
     if (stays !== undefined && !['off', 'no', 'false'].includes(stays.values[0]?.text ?? '')) kept.push(stays);
-    else if (stays !== undefined) comments.push(`${textOf(stays)}.`);
-    const manner = mannerOf(block, upper, this.#notes);
+    if (stays !== undefined) comments.push(`${textOf(stays)}: onServerDown says it for all.`);
+    const manner = mannerOf(block, upper.manner, this.#notes);
     if (manner.said.length > 0) comments.push(`${manner.said.join(', ')}: for checks that do not say otherwise.`);
     const needsPort = service.listens.some((listen) => listen.port === 0);
     const checked = readCheckers(block, manner, host, needsPort, scriptUser, this.#notes);

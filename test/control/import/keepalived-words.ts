@@ -209,6 +209,7 @@ export const WORDS = {
     snmp_name shop
     alpha
     omega
+    weight 8
     quorum 3
     hysteresis 1
     quorum_up /bin/true
@@ -309,6 +310,7 @@ export function base(more: Partial<Record<keyof typeof WORDS, readonly Line[]>> 
     {
       text: 'virtual_server 203.0.113.30 80',
       block: [
+        { text: 'protocol TCP' },
         ...of('virtual_server'),
         {
           text: 'real_server 10.0.1.11 80',

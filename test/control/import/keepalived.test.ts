@@ -25,7 +25,7 @@ const planOf = (text: string, options: Partial<ImportOptions> = LINKS) => {
   return compile(yaml).plan!;
 };
 const instance = (...lines: string[]): string => ['vrrp_instance A {', 'interface eth0', 'virtual_router_id 5', ...lines, 'virtual_ipaddress {', '203.0.113.9/24', '}', '}'].join('\n');
-const service = (own: readonly string[], ...server: string[]): string => ['virtual_server 203.0.113.9 80 {', ...own, 'real_server 10.0.1.11 8080 {', ...server, '}', '}'].join('\n');
+const service = (own: readonly string[], ...server: string[]): string => ['virtual_server 203.0.113.9 80 {', 'protocol TCP', ...own, 'real_server 10.0.1.11 8080 {', ...server, '}', '}'].join('\n');
 const told = (text: string, options: Partial<ImportOptions> = LINKS): { remarks: string[]; errors: string[] } => {
   const { remarks, errors } = run('keepalived', 'c', text, options);
   return { remarks: bare(remarks), errors: bare(errors) };
@@ -56,7 +56,7 @@ test('every word of every block is in the configuration, in a comment there, or 
 test('comments, quotes, braces, definitions, lines of an instance, files that are included', () => {
   const text = [
     '! a comment', '$NET=203.0.113', '$ADDRESS=${NET}.9', '$SERVER= \\', '  real_server 10.0.1.${N} 80 { \\', '    weight ${N} \\', '  }', '',
-    'virtual_server $ADDRESS 80', '{', '  @a lb_algo rr ! round robin', '  @b lb_algo wrr', '  @^a lb_kind DR', "  virtualhost 'www.example.com'", '  $N=11', '  $SERVER', '  $N=12', '  $SERVER', '  include more.conf', '}',
+    'virtual_server $ADDRESS 80', '{', '  protocol TCP', '  @a lb_algo rr ! round robin', '  @b lb_algo wrr', '  @^a lb_kind DR', "  virtualhost 'www.example.com'", '  $N=11', '  $SERVER', '  $N=12', '  $SERVER', '  include more.conf', '}',
   ].join('\n');
   const given: Partial<ImportOptions> = { ...LINKS, instance: 'a', include: (pattern) => (pattern === 'more.conf' ? [{ file: 'sub/more.conf', text: 'real_server 10.0.1.13 80 {\n  notify_up "/bin/say ${_PWD} it"\n}' }] : 'there is no such file') };
   const { yaml, remarks, errors } = run('keepalived', 'c', text, given);
@@ -82,11 +82,11 @@ test('mistakes of the file are told with their places, and nothing is printed', 
   for (const [text, error] of [
     ['virtual_server 203.0.113.9 80 {', 'c:1:31: found { that is not closed, allowed: } at the end of the block'],
     ['}', 'c:1:1: found } without {, allowed: a statement'],
-    [service([], 'weight "2'), 'c:3:8: found a quote that is not closed, allowed: a second " on the line'],
-    [service([], 'weight heavy'), 'c:3:8: found weight heavy, allowed: 0 to 65535'],
-    [service(['lb_kind ROUTE']), 'c:2:1: found lb_kind ROUTE, allowed: NAT, DR or TUN'],
-    [service(['protocol ICMP']), 'c:2:10: found protocol icmp, allowed: TCP or UDP'],
-    [service(['persistence_granularity 255.0.255.0']), 'c:2:1: found persistence_granularity 255.0.255.0, allowed: a netmask, such as 255.255.255.0'],
+    [service([], 'weight "2'), 'c:4:8: found a quote that is not closed, allowed: a second " on the line'],
+    [service([], 'weight heavy'), 'c:4:8: found weight heavy, allowed: 0 to 65535'],
+    [service(['lb_kind ROUTE']), 'c:3:1: found lb_kind ROUTE, allowed: NAT, DR or TUN'],
+    [service(['protocol ICMP']), 'c:3:10: found protocol icmp, allowed: TCP or UDP'],
+    [service(['persistence_granularity 255.0.255.0', 'persistence_timeout 9']), 'c:3:1: found persistence_granularity 255.0.255.0, allowed: a netmask, such as 255.255.255.0'],
     ['virtual_server 203.0.113.999 80 {\n}', 'c:1:16: found 203.0.113.999 (not an IPv4 address), allowed: virtual_server ADDRESS PORT { … }'],
     ['vrrp_instance A {\ninterface eth0\nvirtual_ipaddress {\n203.0.113.9\n}\n}', 'c:1:1: found vrrp_instance A { … } without virtual_router_id, allowed: virtual_router_id NUMBER'],
     [instance('priority 256'), 'c:4:10: found priority 256, allowed: 1 to 255'],
@@ -135,7 +135,9 @@ test('virtual routers: numbers, priorities, versions, adverts, announcements', (
 
 test('addresses of another device have an election of their own there, in one sync group', () => {
   const { yaml, remarks, errors } = run('keepalived', 'c', instance('virtual_ipaddress {', '10.0.1.1/24 dev eth1', '}'), LINKS);
-  assert.equal([errors, bare(remarks)], [[], ['changed: 10.0.1.1/24 dev eth1: each link has an election of its own, so eth1 gets one with the same number; they are one syncGroup, and end alike']]);
+  assert.equal([errors, bare(remarks)], [[], ['changed: 10.0.1.1/24 dev eth1: each link has an election of its own, so eth1 gets one with the same number; they are one syncGroup, and end alike'
+    + '. A keepalived on the other side takes no adverts with fewer addresses than it has: there it is to be in virtual_ipaddress_excluded']]);
+  assert.equal(told(instance('virtual_ipaddress_excluded {', '10.0.1.1/24 dev eth1', '}')).remarks, ['changed: 10.0.1.1/24 dev eth1: each link has an election of its own, so eth1 gets one with the same number; they are one syncGroup, and end alike']);
   const { plan } = compile(yaml);
   assert.equal(plan!.vrrp.map(({ name, link, id, addresses, syncGroup }) => [name, plan!.links[link].name, id, addresses.map(({ address }) => address), syncGroup]),
     [['a-eth1', 'lan', 5, ['10.0.1.1'], 'a'], ['a', 'wan', 5, ['203.0.113.9'], 'a']]);
@@ -160,10 +162,12 @@ test('virtual servers: schedulers, flags, persistence, thresholds, quorum, sorry
   assert.equal(planOf(service(['lvs_sched mh', 'mh-port', 'flag-1'])).virtualServers[0].scheduler, { name: 'mh', hashPort: true, fallBack: true });
   assert.equal(planOf(service(['persistence_timeout'])).virtualServers[0].persistence, { timeout: 360, mask: 32 });
   assert.equal(planOf(service(['persistence_timeout 90', 'persistence_granularity 255.255.0.0'])).virtualServers[0].persistence, { timeout: 90, mask: 16 });
-  assert.is(planOf(service(['protocol UDP', 'ops'])).virtualServers[0].onePacket, true);
+  assert.is(planOf(service([]).replace('protocol TCP', 'protocol UDP\nops')).virtualServers[0].onePacket, true);
   assert.is(planOf(service(['inhibit_on_failure'])).virtualServers[0].onServerDown, 'keep');
+  assert.equal(planOf(service([]).replace('9 80', '9').replace('11 8080', '11')).virtualServers[0].persistence, { timeout: 360, mask: 32 }, 'all ports are persistent');
   // Lost below 4 - 1, gained at 4 + 1.
   assert.equal(planOf(service(['quorum 4', 'hysteresis 1'], 'weight 9')).virtualServers[0].quorum, { weight: 3, hysteresis: 2 });
+  assert.equal(planOf(service(['weight 6'])).realServers[0].weight, 6);
   const [real] = planOf(service([], 'weight 7', 'uthreshold 100', 'lthreshold 60')).realServers;
   assert.equal([real.address, real.port, real.weight, real.upper, real.lower], ['10.0.1.11', 8080, 7, 100, 60]);
   assert.ok(planOf(service(['sorry_server 10.0.1.99 80'])).virtualServers[0].sorry !== undefined);
@@ -171,12 +175,14 @@ test('virtual servers: schedulers, flags, persistence, thresholds, quorum, sorry
     [service(['lb_kind DR']), 'changed: lb_kind DR to 10.0.1.11: direct routing becomes NAT: the server must listen on 10.0.1.11 itself, not on the virtual address, and answer through weir, its default route'],
     [service([], 'lvs_method TUN'), 'changed: lvs_method TUN to 10.0.1.11: a tunnel becomes NAT: the server must listen on 10.0.1.11 itself, not on the virtual address, and answer through weir, its default route'],
     [service(['lb_algo fast']), 'changed: lb_algo fast: there is no such scheduler here, so it is wlc; weir has rr, wrr, lc, wlc, sed, nq, sh, dh, mh, lblc, lblcr, fo, ovf, twos'],
+    [service([]).replace('protocol TCP\n', ''), 'guessed: protocol UDP of virtual_server 203.0.113.9 80 { … }: keepalived takes UDP where no protocol is said: write protocol TCP, if it was meant'],
+    [service(['persistence_granularity 255.255.255.0']), 'left out: persistence_granularity 255.255.255.0: a mask of no persistence'],
     [service(['ops']), 'left out: ops: single packets are scheduled for UDP only'],
     [service(['quorum 9'], 'weight 2'), 'changed: quorum 9: all servers have a weight of 2, so it is up at 2'],
     ['virtual_server fwmark 3 {\nreal_server 10.0.1.11 80 {\n}\n}', 'left out: virtual_server fwmark 3 { … }: packets have no marks here: say with --mark 3=ADDRESS:PORT/PROTOCOL,… what the firewall marks so'],
     [service([]).replace('10.0.1.11', '127.0.0.1'), 'left out: real_server 127.0.0.1 8080 { … }: 127.0.0.1 is loopback, 127.0.0.0/8: flows go to other hosts only; what the box itself serves is reached at its own address'],
     [service([]).replace('203.0.113.9', '2001:db8::9'), 'left out: virtual_server 2001:db8::9 80 { … }: IPv6 is not supported in this version'],
-    [service(['protocol SCTP']), 'left out: virtual_server 203.0.113.9 80 { … }: SCTP is not balanced; a route or a port forward to one server carries it'],
+    [service([]).replace('TCP', 'SCTP'), 'left out: virtual_server 203.0.113.9 80 { … }: SCTP is not balanced; a route or a port forward to one server carries it'],
   ] as const) {
     const { remarks, errors } = told(text);
     assert.equal(errors, [], text);
@@ -185,7 +191,7 @@ test('virtual servers: schedulers, flags, persistence, thresholds, quorum, sorry
 });
 
 test('a group of addresses and ports: a list for one port, virtual servers tied together for several', () => {
-  const plan = planOf('virtual_server_group G {\n203.0.113.20-22 80\n203.0.113.30 443\n}\nvirtual_server group G {\npersistence_timeout 60\nreal_server 10.0.1.11 {\n}\n}');
+  const plan = planOf('virtual_server_group G {\n203.0.113.20-22 80\n203.0.113.30 443\n}\nvirtual_server group G {\nprotocol TCP\npersistence_timeout 60\nreal_server 10.0.1.11 {\n}\n}');
   assert.equal(plan.virtualServers.map(({ addresses, ports }) => [addresses, ports.first]), [[['203.0.113.20', '203.0.113.21', '203.0.113.22'], 80], [['203.0.113.30'], 443]]);
   assert.is(new Set(plan.virtualServers.map(({ persistence }) => persistence?.tie)).size, 1);
 });
