@@ -42,7 +42,7 @@ import { countServed, countState } from './virtual-server.js';
 
 const NONE = -1;
 
-/** A flow is considered with a direction's second packet, which for TCP completes the handshake: what is only asked and answered once is not worth writing down. */
+/** A flow is considered with the segment that makes it ESTABLISHED (stage/track.ts), one of datagrams with a direction's second: what is only asked and answered once is not worth writing down. */
 export const CONSIDER_AT = 2;
 /** And again each time a direction's packets reach a multiple of this, a power of two: what was in its way may be gone. */
 export const CONSIDER_PACKETS = 8;

@@ -18,7 +18,7 @@ import { V } from '../base/verdict.js';
 import type { Verdict } from '../base/verdict.js';
 import { UPLINK_RX_PACKETS } from '../table/counters.js';
 import { ALG, DEADLINE, FLAG_NO_REFRESH, FLAG_REPLICA, FLAGS, IN_LINK, INWARD, OFFLOADED, ROUTE, servedBy, STATE, UPLINK, WINDOW } from '../table/flow.js';
-import { challengedTcp, followingTcp, isIllegal, isOver, nextTcp, reopenedTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED } from '../table/tcp-state.js';
+import { challengedTcp, followingTcp, isIllegal, isOver, nextTcp, reopenedTcp, reopens, STATE_MASK, STATE_NEW, STATE_REPLIED, TCP_ESTABLISHED } from '../table/tcp-state.js';
 import { ALG_SLACK, RESET_INSIDE, RESET_OUTSIDE, STRANGE } from '../table/tcp-window.js';
 import * as icmp from '../wire/icmp.js';
 import * as ip from '../wire/ipv4.js';
@@ -83,7 +83,10 @@ export function track(p: Packet, r: Router): Verdict {
     if (r.journal !== null) after = lessThanReset(p, r, at, before, after);
     words[at + STATE] = after;
     if (server !== NONE) countState(r, server, before, after);
-    if (p.protocol === ip.PROTOCOL_TCP && words[at + ALG] <= OFFLOADED) r.offload.release(p.flow);
+    if (p.protocol === ip.PROTOCOL_TCP) {
+      if (words[at + ALG] <= OFFLOADED) r.offload.release(p.flow);
+      if ((after & STATE_MASK) === TCP_ESTABLISHED) r.offload.consider(p.flow);
+    }
     if (r.journal !== null) tellState(r, p.flow, at, before, after);
   }
   if (server !== NONE) countPacket(p, r, at, server);
@@ -96,7 +99,7 @@ export function track(p: Packet, r: Router): Verdict {
     if ((restraint & ~FLAG_REPLICA) === 0) prolong(p, r, at, before, after);
   }
   const count = flows.account(p.flow, p.direction, p.end - p.ipAt);
-  if ((count & (CONSIDER_PACKETS - 1)) === 0 || count === CONSIDER_AT) r.offload.consider(p.flow);
+  if ((count & (CONSIDER_PACKETS - 1)) === 0 || (count === CONSIDER_AT && p.protocol === ip.PROTOCOL_UDP)) r.offload.consider(p.flow);
   if (p.link === uplinkLink) {
     r.counters.countUplinkPacket(uplink, UPLINK_RX_PACKETS, p.end - p.ipAt);
   }

@@ -158,7 +158,7 @@ test('what is declined, and why', () => {
     ['link', () => lab({}, { lan: way() }), (r) => repeat(r, 'lan', udp())],
     ['alg', () => lab(), (r) => connection(r, CONSIDER_PACKETS, 21)],
     ['local', () => lab({ host: true }), (r) => repeat(r, 'lan', udp(PC1, LAN, 5000, 22))],
-    ['protocol', () => lab(), (r) => repeat(r, 'lan', make.ipv4({ source: PC1, destination: SERVER }, make.echoRequest({ id: 7 })))],
+    ['protocol', () => lab(), (r) => repeat(r, 'lan', make.ipv4({ source: PC1, destination: SERVER }, make.echoRequest({ id: 7 })), CONSIDER_PACKETS)],
     ['filter', () => lab({ plan: { filters: [{ index: 0, name: 'rate', match: {}, states: ['established'], action: 'drop', over: { perSecond: 1000, burst: 1000, by: 'rule' } }] } }), (r) => repeat(r, 'lan', udp())],
     ['index', () => lab(), (r) => { r.kernel.fill(); repeat(r, 'lan', udp()); }],
   ];
@@ -519,6 +519,20 @@ test('a packet of a connection that was closed in the kernel meets it closed', (
   half.kernel.finish(0, 1, false);
   half.from('lan', make.ipv4({ source: PC1, destination: SERVER, dontFragment: true }, make.tcp({ sourcePort: 4000, destinationPort: 80, flags: 'FA', sequence: 1000, acknowledgement: 2000 })));
   assert.equal([stateOf(half), offloaded(half)], ['time-wait', 0], 'the other FIN has come up');
+});
+
+test('a connection that begins anew is offloaded with the packet that completes its handshake, like the one before', () => {
+  const r = lab();
+  connection(r, 3);
+  for (const direction of [0, 1]) r.kernel.finish(0, direction);
+  r.advance(1000, 500);
+  assert.equal([stateOf(r), offloaded(r)], ['time-wait', 0]);
+  const client = (flags: string, sequence: number, acknowledgement: number): Sent[] => r.from('lan', make.ipv4({ source: PC1, destination: SERVER, dontFragment: true }, make.tcp({ sourcePort: 4000, destinationPort: 80, flags, sequence, acknowledgement })));
+  const [syn] = client('S', 8_000_000, 0);
+  r.from('wan1', make.ipv4({ source: SERVER, destination: make.formatAddress(syn!.packet.subarray(12, 16)), dontFragment: true }, make.tcp({ sourcePort: 80, destinationPort: syn!.packet.readUInt16BE(20), flags: 'SA', sequence: 9_000_000, acknowledgement: 8_000_001 })));
+  assert.is(offloaded(r), 0);
+  client('A', 8_000_001, 9_000_001);
+  assert.equal([stateOf(r), offloaded(r), r.flowCount], ['established', 1, 1]);
 });
 
 test('a half-closed connection is offloaded as well, and its second FIN is told of', () => {
