@@ -543,7 +543,7 @@ class Importer {
     const way = kind === undefined ? forward.way : kind === 'NAT' ? undefined : { isTunnel: kind === 'TUN' };
     if (way !== undefined) this.#notes.changed(method ?? statement, textOf(method ?? statement), natInstead(way.isTunnel, host, 'NAT'));
     const value = number === 0 ? host : `${host}:${number}`;
-    return [{ key: 'sorry', comments: method !== undefined && way === undefined ? [`${textOf(method)}: what there is.`] : [], value }];
+    return [{ key: 'sorry', source: { ...placeOf(statement), what: textOf(statement) }, comments: method !== undefined && way === undefined ? [`${textOf(method)}: what there is.`] : [], value }];
   }
 
   /** Lost below quorum less hysteresis there, and gained at quorum and hysteresis. */
@@ -561,7 +561,7 @@ class Importer {
     if (weight < quorum.value - around || gain < 2 * around) {
       this.#notes.changed(quorum.statement, textOf(quorum.statement), `all servers have a weight of ${weights}, so it is up at ${weight + gain}`);
     }
-    return weights === 0 ? [] : [{ key: 'quorum', comments: [`quorum ${quorum.value}, hysteresis ${around}: lost below ${weight}, gained at ${weight + gain}.`], value: { weight, hysteresis: gain } }];
+    return weights === 0 ? [] : [{ key: 'quorum', source: { ...placeOf(quorum.statement), what: textOf(quorum.statement) }, comments: [`hysteresis ${around}: lost below ${weight}, gained at ${weight + gain}.`], value: { weight, hysteresis: gain } }];
   }
 
   #server(

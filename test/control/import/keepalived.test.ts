@@ -190,6 +190,14 @@ test('virtual servers: schedulers, flags, persistence, thresholds, quorum, sorry
   }
 });
 
+test('a server, a sorry server or a quorum the configuration refuses is left out alone', () => {
+  const text = service(['quorum 3', 'sorry_server 192.0.2.9 80'], 'weight 1').replace(/\}$/, 'real_server 192.0.2.8 80 {\nweight 5\n}\n}');
+  const { remarks, errors } = told(text);
+  assert.equal([errors, remarks.map((line) => line.replace(/: it would be .*/, ''))], [[], [
+    'left out: quorum 3', 'left out: sorry_server 192.0.2.9 80', 'left out: real_server 192.0.2.8 80 { … }',
+  ]]);
+});
+
 test('a group of addresses and ports: a list for one port, virtual servers tied together for several', () => {
   const plan = planOf('virtual_server_group G {\n203.0.113.20-22 80\n203.0.113.30 443\n}\nvirtual_server group G {\nprotocol TCP\npersistence_timeout 60\nreal_server 10.0.1.11 {\n}\n}');
   assert.equal(plan.virtualServers.map(({ addresses, ports }) => [addresses, ports.first]), [[['203.0.113.20', '203.0.113.21', '203.0.113.22'], 80], [['203.0.113.30'], 443]]);
