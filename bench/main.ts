@@ -61,13 +61,21 @@ async function main(): Promise<number> {
   say(describe(host));
   // A name like udp asks for jobs only, one like fib for micro-benches only.
   const options = { rounds: isQuick ? 3 : 5, seconds: isQuick ? 0.6 : 2, only: positionals, say };
-  const net = await runNet(options);
-  const servers = await runFarm(options);
-  const share = await runShare(options);
-  const micro = await runMicro({ isQuick, only: positionals, say });
-  const result: BenchResult = { schemaVersion: 1, startedAt, seconds: Math.round((performance.now() - startMs) / 1000), isQuick, only: positionals, machine: host, net, servers, share, micro };
-  mkdirSync(at('out'), { recursive: true });
-  writeFileSync(JSON_FILE, `${JSON.stringify(result, null, 2)}\n`);
+  const result: BenchResult = { schemaVersion: 1, startedAt, seconds: 0, isQuick, only: positionals, machine: host, net: null, servers: null, share: null, micro: null };
+  // After each part: what has been measured is not lost with one that fails.
+  const save = (): void => {
+    result.seconds = Math.round((performance.now() - startMs) / 1000);
+    mkdirSync(at('out'), { recursive: true });
+    writeFileSync(JSON_FILE, `${JSON.stringify(result, null, 2)}\n`);
+  };
+  const net = result.net = await runNet(options);
+  save();
+  const servers = result.servers = await runFarm(options);
+  save();
+  const share = result.share = await runShare(options);
+  save();
+  const micro = result.micro = await runMicro({ isQuick, only: positionals, say });
+  save();
   if (micro !== null && micro.pipeline.length > 0) writeFileSync(PLOT_FILE, plot(micro.pipeline, describe(host)));
   if (net !== null) show(`weir against the kernel: medians of ${net.rounds} rounds, the ratio that of the rounds' own ratios`, NET_HEAD, netLines(net));
   if (servers !== null) show(`Virtual servers against the kernel (${servers.kernel}) and HAProxy, in the same way`, SERVER_HEAD, serverLines(servers));

@@ -34,6 +34,8 @@ routes:
 limits: { neighbours: 1024 }
 timeouts: { tcpOpening: 2h, neighbourReachable: 1h }
 `;
+/** Handshakes under way at once while flows are established. */
+const HANDSHAKES = 8192;
 const SEED = 1;
 const OFFLOADS = OFFLOAD_CSUM | OFFLOAD_TSO4 | OFFLOAD_ECN;
 const NEIGHBOURS: readonly [link: number, address: string][] = [[1, '198.51.100.1'], [2, '203.0.113.1']];
@@ -57,6 +59,8 @@ export class Rig {
   readonly mix: Mix;
   /** What the first packets took, all together. */
   openMs = 0;
+  /** Entries of the flow table whose uplinks the ring knows. */
+  private learned = 0;
 
   /**
    * @param capacity flows the table has room for; as many as the mix has, if absent. @param ringWords words of the rings to and from a share worker; 0 =
@@ -106,15 +110,21 @@ export class Rig {
     turn(this.router, 0);
   }
 
-  /** SYN, SYN-ACK and ACK of every flow. Throws when one of them was refused. */
+  /** SYN, SYN-ACK and ACK of every flow, some flows at a time: what waits for its answer in a table that fills up is not kept for long. Throws when one of them was refused. */
   establish(): void {
     const { flows } = this.mix;
-    const startMs = performance.now();
-    this.play('open', flows);
-    this.openMs = performance.now() - startMs;
-    this.learnUplinks();
-    this.play('answer', flows);
-    this.play('establish', flows);
+    this.openMs = 0;
+    for (let done = 0; done < flows; done += HANDSHAKES) {
+      const count = Math.min(HANDSHAKES, flows - done);
+      const startMs = performance.now();
+      this.play('open', count);
+      this.openMs += performance.now() - startMs;
+      this.learnUplinks();
+      for (const phase of ['answer', 'establish'] as const) {
+        this.ring.rewind(count);
+        this.play(phase, count);
+      }
+    }
     if (this.router.flows.count !== flows) throw new Error(`${this.router.flows.count} flows where ${flows} were opened`);
   }
 
@@ -124,11 +134,13 @@ export class Rig {
     return links.reduce((total, link) => total + counters.verdict(link.index, V.SENT), 0);
   }
 
+  /** Of the entries that are new since the last call. */
   private learnUplinks(): void {
     const { words } = this.router.flows;
-    for (let entry = 0; entry < words[HEADER_HIGH]; entry++) {
+    for (let entry = this.learned; entry < words[HEADER_HIGH]; entry++) {
       const at = this.router.flows.at(entry);
       this.ring.uplinkOf[FlowRing.flowOf(words[at + 8] >>> 16, words[at + 7])] = words[at + UPLINK];
     }
+    this.learned = words[HEADER_HIGH];
   }
 }

@@ -125,6 +125,9 @@ export class FlowRing implements BatchDevice {
     this.left = packets;
   }
 
+  /** Go back by so many flows. */
+  rewind(flows: number): void { this.at = (((this.at - flows * this.stride) % this.flows) + this.flows) % this.flows; }
+
   get isDone(): boolean { return this.left === 0; }
 
   turn(txCount: number): number {
