@@ -126,6 +126,7 @@ export class Rig {
       }
     }
     if (this.router.flows.count !== flows) throw new Error(`${this.router.flows.count} flows where ${flows} were opened`);
+    if (this.router.windows.strange > 0) throw new Error(`${this.router.windows.strange} segments fitted no window`);
   }
 
   /** Packets of the mix that have left; what the router made itself is not among them. */

@@ -66,6 +66,9 @@ class Template {
     writeEthernet(view, frameAt, port.macHigh, port.macLow, port.farHigh, port.farLow, ETHERTYPE_IPV4);
     writeIpv4(view, ipAt, frameBytes - ETHERNET_LENGTH, 1, FLAG_DF, 64, PROTOCOL_TCP, 0, 0);
     this.sum = ~view.getUint16(ipAt + 10) & 0xffff;
+    // Numbers a handshake would have; what is said afterwards is said over and over.
+    view.setUint32(ipAt + IPV4_HEADER + 4, (flags & SYN) === 0 ? 1 : 0);
+    view.setUint32(ipAt + IPV4_HEADER + 8, (flags & ACK) === 0 ? 0 : 1);
     view.setUint16(ipAt + IPV4_HEADER + 12, ((TCP_HEADER / 4) << 12) | flags);
     view.setUint16(ipAt + IPV4_HEADER + 14, 65535);
   }

@@ -134,6 +134,9 @@ rows('a master that hangs and wakes up: its late writes are refused, it stands b
   try {
     await lab.comesToBeMaster('gw2');
     await talk.goesOn();
+    // For longer than the four intervals after which it knows by itself that somebody else must be master (src/vrrp/election.ts).
+    const sent = (await lab.standing('gw2')).map((one) => one.sent);
+    await waitFor(async () => (await lab.standing('gw2')).every((one, i) => one.sent >= sent[i]! + 5), WAIT_MS, 'gw2 to have been master for five adverts');
   } finally {
     gw1.thaw();
   }

@@ -51,4 +51,5 @@ export function rewritten(packet: Buffer, ends: { source?: Endpoint; destination
   return out;
 }
 
-export const hex = (packets: readonly Buffer[]): string[] => packets.map((packet) => packet.toString('hex'));
+/** In no order but their own: the packet that completes a handshake may be overtaken by the first that the kernel forwards by itself (docs/decisions/0007). */
+export const hex = (packets: readonly Buffer[]): string[] => packets.map((packet) => packet.toString('hex')).sort();
