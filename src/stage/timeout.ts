@@ -4,7 +4,7 @@
  * When the flow table runs short, what is over, or has not been answered, is kept for less from then on: the whole of its time while ROOMY of the table is taken, beyond
  * that by the fourth power of the part that is still free, LEAST_S when nothing is. (What came before keeps the time it was given, so in plain proportion the table would
  * be full before the first ones leave; the fourth power has room for five times what the whole times have room for.) So a box on which connections come and go fast, or that is flooded, goes on taking new ones, and
- * what is under way is never cut short for it. TCP's windows (table/tcp-window.ts) count as well: a flow without one is not offloaded.
+ * what has been answered and goes on is never cut short for it. TCP's windows (table/tcp-window.ts) count as well: a flow without one is not offloaded.
  */
 import type { TimeoutsPlan } from '../base/plan.js';
 import { STATE_MASK, STATE_NEW, TCP_ANSWERED, TCP_CHALLENGED, TCP_ESTABLISHED, TCP_HALF_CLOSED, TCP_OPENING, TCP_RESET, TCP_TIME_WAIT } from '../table/tcp-state.js';

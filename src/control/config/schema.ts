@@ -583,7 +583,7 @@ const LONGEST = '24d';
 const timeouts: Section<TimeoutsKeys> = {
   named: false,
   one: 'the timeouts',
-  doc: 'How long things that have gone quiet are remembered, in whole seconds. When more than three fifths of the flow table are taken, flows that are over or have not been answered are kept for less, down to two seconds, so that there is room for new ones; what is under way never is.',
+  doc: 'How long things that have gone quiet are remembered, in whole seconds. When more than three fifths of the flow table are taken, flows that are over or have not been answered are kept for less, down to two seconds, so that there is room for new ones; what has been answered never is.',
   later: [],
   keys: {
     tcpOpening: {
